@@ -1,0 +1,196 @@
+"""The contract of a dataset: one Pandera model plus key, event time and parameters.
+
+Belongs here: how a contract is written (`ContractModel`, `rule`) and what can be asked of it (`Contract`).
+Not here: the datasets themselves (`prices.py`, `transactions.py`, ...), derived forms (`ddl.py`, `page.py`).
+
+A rule is a Polars expression that is true for a good row and null where it does not apply (a missing value
+is the business of the column's own `<column>_is_present` rule). A contract is bound to an institution's
+parameters (`symbol_pattern`, tolerances) by `Contract.bind`; unbound, the model's defaults hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import pandera.polars as pa
+import polars as pl
+
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, Table
+from etl_platform.errors import ConfigurationError, UnknownNameError
+
+UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+_RULE_COLUMNS = "_etl_rule_columns"
+
+HOUSEKEEPING: tuple[Column, ...] = (
+    Column("_source_file", pl.String(), False, "Landing key of the file that this row came from."),
+    Column("_source_row", pl.Int64(), False, "Line (CSV, JSON lines) or record number in that file, from 1."),
+    Column("_row_hash", pl.Int64(), False, "XXH3-64 of the contract's columns in canonical text, as signed integer."),
+    Column("_processed_at", UTC_MICROSECONDS, False, "When the platform wrote this row (UTC)."),
+)
+PARTITION_COLUMNS: tuple[Column, ...] = (
+    Column(BUSINESS_DATE, pl.Date(), False, "Business date of the delivery, from the landing key."),
+    Column(INSTITUTION, pl.String(), False, "Code of the institution that sent the row."),
+)
+
+
+def rule(sentence: str, *columns: str) -> Callable[[Callable[[Any], pl.Expr]], Any]:
+    """Make a method `(cls) -> pl.Expr` a row rule named like the method, explained by `sentence`.
+
+    `columns` are those the reader of a quarantined row should look at first.
+    """
+
+    def decorate(function: Callable[[Any], pl.Expr]) -> Any:
+        def check(cls: Any, data: Any) -> pl.LazyFrame:
+            result: pl.LazyFrame = data.lazyframe.select(function(cls).fill_null(True))
+            return result
+
+        check.__name__ = function.__name__
+        check.__doc__ = sentence
+        metadata = f"{_RULE_COLUMNS}={','.join(columns)}"
+        return pa.dataframe_check(name=function.__name__, description=sentence, title=metadata)(check)
+
+    return decorate
+
+
+class ContractModel(pa.DataFrameModel):
+    """Base of all dataset models. `_parameters` are what an institution may set, with their defaults."""
+
+    _parameters: ClassVar[Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One named row rule: the columns it looks at and the sentence that explains it."""
+
+    name: str
+    sentence: str
+    columns: tuple[str, ...]
+
+
+def presence_rule(column: str) -> str:
+    """Name of the derived rule that a required column holds a value."""
+    return f"{column}_is_present"
+
+
+def type_rule(column: str) -> str:
+    """Name of the derived rule that a column's text reads as its type, exactly."""
+    return f"{column}_is_typed"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One dataset: what a valid row is. Everything else about the dataset is derived from this object.
+
+    dataset: its name, as in landing keys. key: columns that identify a row inside a partition.
+    event_time: the timestamp column by which rows are ordered, if any. schema: the compiled Pandera schema.
+    """
+
+    dataset: str
+    title: str
+    description: str
+    schema: pa.DataFrameSchema
+    key: tuple[str, ...]
+    event_time: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    _rebind: Callable[[Mapping[str, Any]], pa.DataFrameSchema] | None = None
+
+    @classmethod
+    def from_model(
+        cls, dataset: str, model: type[ContractModel], *, key: tuple[str, ...], event_time: str | None = None
+    ) -> Contract:
+        """Compile a Pandera model; its docstring is the description, first line the title."""
+        lines = (model.__doc__ or "").strip().splitlines() or [dataset]
+        description = " ".join(line.strip() for line in lines).strip()
+
+        def compile_schema(parameters: Mapping[str, Any]) -> pa.DataFrameSchema:
+            bound = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})
+            schema: pa.DataFrameSchema = bound.to_schema()
+            return schema
+
+        return cls(
+            dataset=dataset,
+            title=lines[0].strip(),
+            description=description,
+            schema=compile_schema(model._parameters),
+            key=key,
+            event_time=event_time,
+            parameters=dict(model._parameters),
+            _rebind=compile_schema,
+        )
+
+    def bind(self, parameters: Mapping[str, Any]) -> Contract:
+        """This contract with an institution's parameters. Raises UnknownNameError for one it does not have."""
+        if not parameters:
+            return self
+        for name, value in parameters.items():
+            if name not in self.parameters:
+                near = difflib.get_close_matches(name, self.parameters, n=3) or sorted(self.parameters)
+                raise UnknownNameError(
+                    f"dataset {self.dataset} parameter {name!r}", found="no such parameter", expected=" or ".join(near)
+                )
+            if type(value) is not type(self.parameters[name]):
+                raise ConfigurationError(
+                    f"dataset {self.dataset} parameter {name}",
+                    found=f"{value!r} ({type(value).__name__})",
+                    expected=f"a value like {self.parameters[name]!r}",
+                )
+        merged = {**self.parameters, **parameters}
+        if self._rebind is None:
+            return replace(self, parameters=merged)
+        return replace(self, parameters=merged, schema=self._rebind(merged))
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The contract's own columns, in order, without housekeeping."""
+        return tuple(
+            Column(name, column.dtype.type, bool(column.nullable), column.description or "")
+            for name, column in self.schema.columns.items()
+        )
+
+    @cached_property
+    def row_rules(self) -> tuple[Rule, ...]:
+        """The rules written in the model, in Pandera's check order (`check_number` indexes this)."""
+        return tuple(
+            Rule(str(check.name), str(check.description or ""), _rule_columns(check)) for check in self.schema.checks
+        )
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """All row rules: derived type and presence rules first, then the model's own."""
+        derived: list[Rule] = []
+        for column in self.columns:
+            if column.dtype != pl.String():
+                derived.append(
+                    Rule(type_rule(column.name), f"{column.name} reads as {column.dtype}, exactly.", (column.name,))
+                )
+            if not column.nullable:
+                derived.append(Rule(presence_rule(column.name), f"{column.name} holds a value.", (column.name,)))
+        return (*derived, *self.row_rules)
+
+    def rule(self, name: str) -> Rule:
+        """The rule of that name. Raises UnknownNameError."""
+        for candidate in self.rules:
+            if candidate.name == name:
+                return candidate
+        near = difflib.get_close_matches(name, [r.name for r in self.rules], n=3)
+        raise UnknownNameError(f"dataset {self.dataset} rule {name!r}", found="no such rule", expected=" or ".join(near))
+
+    @cached_property
+    def silver(self) -> Table:
+        """The silver table: contract columns, lineage and housekeeping, partition columns."""
+        return Table(
+            layer="silver",
+            name=self.dataset,
+            description=self.description,
+            columns=(*self.columns, *HOUSEKEEPING, *PARTITION_COLUMNS),
+            key=self.key,
+        )
+
+
+def _rule_columns(check: pa.Check) -> tuple[str, ...]:
+    prefix, _, names = str(check.title or "").partition("=")
+    return tuple(n for n in names.split(",") if n) if prefix == _RULE_COLUMNS else ()

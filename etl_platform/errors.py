@@ -1,0 +1,76 @@
+"""What can go wrong, each with its message.
+
+Every error names the thing (institution, key, partition, column), what was found, what was expected and the
+next step. `PermanentError`s are never retried: the same call would fail again. `TransientError`s may pass.
+Bad *data* is not an exception: it is a quarantined row or a refused file, and a failed check.
+"""
+
+from __future__ import annotations
+
+
+class EtlError(Exception):
+    """Base of all errors of the platform.
+
+    subject: the thing, e.g. ``institution_a prices 2025-01-15 key institution_a/prices/.../bars.csv``.
+    found / expected: what was there and what should have been. next_step: what the reader should do now.
+    """
+
+    def __init__(self, subject: str, *, found: str, expected: str = "", next_step: str = "") -> None:
+        self.subject, self.found, self.expected, self.next_step = subject, found, expected, next_step
+        parts = [f"{subject}: {found}"]
+        if expected:
+            parts.append(f"expected {expected}")
+        if next_step:
+            parts.append(f"next step: {next_step}")
+        super().__init__("; ".join(parts))
+
+
+class PermanentError(EtlError):
+    """The same call would fail again: never retried."""
+
+
+class TransientError(EtlError):
+    """A service that may come back (time-out, throttling, 5xx, serialization failure): retried with a limit."""
+
+
+class ConfigurationError(PermanentError):
+    """A setting, an institution file or a dataset declaration is wrong."""
+
+
+class UnknownNameError(ConfigurationError):
+    """A date, institution, dataset, table or rule that does not exist; the message lists the near matches."""
+
+
+class FileRefusedError(PermanentError):
+    """A landing object that cannot be read at all. `rule` is the name under which it enters quarantine.
+
+    Raised by readers and turned into a file-level quarantine row by the silver step; it never ends a run.
+    """
+
+    def __init__(self, subject: str, *, rule: str, found: str, expected: str = "", next_step: str = "") -> None:
+        self.rule = rule
+        super().__init__(subject, found=found, expected=expected, next_step=next_step)
+
+
+class QuarantineLimitError(PermanentError):
+    """The share of quarantined rows is above the institution's limit: nothing of the partition is published."""
+
+
+class SchemaMismatchError(PermanentError):
+    """A frame or a stored table does not have the schema of its contract; names each differing column."""
+
+
+class PartitionMismatchError(PermanentError):
+    """A write holds rows of a partition (date, institution) that it was not asked to replace."""
+
+
+class UnsupportedTypeError(PermanentError):
+    """An asset gave or asked for a type that the IO managers do not know."""
+
+
+class StorageError(PermanentError):
+    """A lake, database or ledger refused: wrong credentials, missing privilege, full disk, corrupt object."""
+
+
+class StorageUnavailableError(TransientError):
+    """A lake, database or ledger did not answer or asked to try again."""

@@ -1,0 +1,43 @@
+"""What every reader yields: a batch of records as received, and the records it could not take apart.
+
+Readers never judge values: `columns` holds text (CSV, JSON) or the file's own types (Parquet); the contract's
+casts come later. Rows are counted here: `height + rejects.height` over all batches is the "rows read" of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+SOURCE_ROW = "_source_row"
+
+REJECT_SCHEMA = pl.Schema(
+    {SOURCE_ROW: pl.Int64(), "rule": pl.String(), "found": pl.String(), "raw": pl.String()}
+)
+"""`rule`: name of what was broken (`row_has_all_fields`, `line_is_json`); `found`: e.g. "5 fields, expected 7"."""
+
+RAW_LIMIT = 16_384
+"""Longest raw text (characters) kept for one quarantined row; longer text is cut and ends in '…'."""
+
+
+def no_rejects() -> pl.DataFrame:
+    return pl.DataFrame(schema=REJECT_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some consecutive records of one file.
+
+    columns: one column per column of the sender, named as the sender names it.
+    source_rows: Int64, the 1-based line (CSV, JSON lines) or record number (JSON array, Parquet) of each row.
+    raw: `raw(indices)` gives the raw text of the rows at those positions (UInt32 series), called only for
+    quarantined rows, so that the happy path never builds it.
+    rejects: records that could not be taken apart, as REJECT_SCHEMA.
+    """
+
+    columns: pl.DataFrame
+    source_rows: pl.Series
+    raw: Callable[[pl.Series], pl.Series]
+    rejects: pl.DataFrame = field(default_factory=no_rejects)
