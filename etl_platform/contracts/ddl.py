@@ -1,0 +1,61 @@
+"""SQL DDL derived from a `Table`, for DuckDB, Postgres and Snowflake."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from etl_platform.contracts.identifiers import Dialect, qualify, quote
+from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
+from etl_platform.errors import ConfigurationError
+
+_PLAIN: dict[type[pl.DataType], dict[Dialect, str]] = {
+    pl.String: {"duckdb": "VARCHAR", "postgres": "text", "snowflake": "VARCHAR"},
+    pl.Int64: {"duckdb": "BIGINT", "postgres": "bigint", "snowflake": "NUMBER(19,0)"},
+    pl.Int32: {"duckdb": "INTEGER", "postgres": "integer", "snowflake": "NUMBER(10,0)"},
+    pl.Float64: {"duckdb": "DOUBLE", "postgres": "double precision", "snowflake": "DOUBLE"},
+    pl.Boolean: {"duckdb": "BOOLEAN", "postgres": "boolean", "snowflake": "BOOLEAN"},
+    pl.Date: {"duckdb": "DATE", "postgres": "date", "snowflake": "DATE"},
+    pl.Datetime: {"duckdb": "TIMESTAMPTZ", "postgres": "timestamptz", "snowflake": "TIMESTAMP_LTZ(6)"},
+}
+
+
+def sql_type(dtype: pl.DataType, dialect: Dialect) -> str:
+    """The SQL type that holds `dtype` exactly. Raises ConfigurationError for one that no target holds."""
+    if isinstance(dtype, pl.Decimal):
+        name = {"duckdb": "DECIMAL", "postgres": "numeric", "snowflake": "NUMBER"}[dialect]
+        return f"{name}({dtype.precision},{dtype.scale})"
+    if isinstance(dtype, pl.List) and dtype.inner == pl.String():
+        return {"duckdb": "VARCHAR[]", "postgres": "text[]", "snowflake": "ARRAY"}[dialect]
+    try:
+        return _PLAIN[type(dtype)][dialect]
+    except KeyError:
+        raise ConfigurationError(
+            f"type {dtype}", found="no SQL type holds it exactly", expected=", ".join(t.__name__ for t in _PLAIN)
+        ) from None
+
+
+def column_definition(column: Column, dialect: Dialect) -> str:
+    """`"name" TYPE [NOT NULL]`."""
+    return f"{quote(column.name, dialect)} {sql_type(column.dtype, dialect)}{'' if column.nullable else ' NOT NULL'}"
+
+
+def text_literal(text: str) -> str:
+    """A string literal for COMMENT statements, which take no bound values. NUL is not allowed in SQL text."""
+    return "'" + text.replace("\0", "").replace("'", "''") + "'"
+
+
+def create_statements(table: Table, schema: str, dialect: Dialect) -> list[str]:
+    """Idempotent statements that create the table with comments, and the index that serves partition replace
+    and the natural key (DuckDB and Snowflake prune by zone maps: no index there)."""
+    name = qualify(schema, table.name, dialect)
+    columns = ",\n  ".join(column_definition(c, dialect) for c in table.columns)
+    statements = [f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n)"]
+    if dialect == "postgres":
+        index = quote(f"{table.name[:50]}_partition_key", dialect)
+        keys = ", ".join(quote(c, dialect) for c in (BUSINESS_DATE, *table.key))
+        statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({keys})")
+    statements.append(f"COMMENT ON TABLE {name} IS {text_literal(table.description)}")
+    statements += [
+        f"COMMENT ON COLUMN {name}.{quote(c.name, dialect)} IS {text_literal(c.description)}" for c in table.columns
+    ]
+    return statements
