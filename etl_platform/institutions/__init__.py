@@ -1,0 +1,1 @@
+"""The tenants: one YAML or TOML file each, validated at load."""

@@ -1,0 +1,158 @@
+"""An institution (tenant) as its file describes it, validated by pydantic: an unknown field is an error.
+
+Belongs here: the shape of an institution file. Not here: reading the files (`loader.py`), keys (`key_pattern.py`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import zoneinfo
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from etl_platform.contracts.identifiers import ALLOWED
+from etl_platform.institutions.key_pattern import KeyPattern
+from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
+
+DEFAULT_KEY_PATTERN = "{institution}/{dataset}/{date:%Y-%m-%d}/..."
+DriftPolicy = Literal["ignore", "warn", "add", "fail"]
+
+
+def _known_zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise ValueError(f"found {name!r}; expected an IANA time zone such as Europe/Zurich")
+    return name
+
+
+def _portable_name(name: str) -> str:
+    if not ALLOWED.fullmatch(name):
+        raise ValueError(f"found {name!r}; expected lower-case letters, digits and underscores, at most 63")
+    return name
+
+
+def _is_pattern(text: str) -> str:
+    KeyPattern(text)
+    return text
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Name = Annotated[str, AfterValidator(_portable_name)]
+Pattern = Annotated[str, AfterValidator(_is_pattern)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NumberFormat(_Strict):
+    """How the sender writes numbers in text files."""
+
+    decimal: str = Field(default=".", min_length=1, max_length=1)
+    thousands: str = Field(default="", max_length=1)
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> NumberFormat:
+        if self.decimal == self.thousands:
+            raise ValueError(f"found {self.decimal!r} as decimal and thousands mark; expected two different marks")
+        return self
+
+
+class TimeFormat(_Strict):
+    """How the sender writes dates and times. No format: ISO 8601. `time_zone`: of times that carry no offset
+    (default: the institution's)."""
+
+    formats: tuple[str, ...] = ()
+    date_formats: tuple[str, ...] = ()
+    time_zone: TimeZone | None = None
+
+
+class QualityLimits(_Strict):
+    """Above `largest_quarantined_share` (0..1) of quarantined rows nothing of a partition is published."""
+
+    largest_quarantined_share: float = Field(default=0.10, ge=0, le=1)
+
+
+class DatasetConfig(_Strict):
+    """How one institution sends one dataset.
+
+    columns: sender's column name -> contract's. columns_from_key: contract's column -> name captured by the key
+    pattern (e.g. `symbol`, where the file has no such column). constants: contract's column -> fixed text.
+    parameters: of the contract (`symbol_pattern`, ...).
+    """
+
+    format: FormatOptions = CsvOptions()
+    key_pattern: Pattern | None = None
+    numbers: NumberFormat = NumberFormat()
+    times: TimeFormat = TimeFormat()
+    columns: dict[str, str] = Field(default_factory=dict)
+    columns_from_key: dict[str, str] = Field(default_factory=dict)
+    constants: dict[str, str] = Field(default_factory=dict)
+    null_texts: tuple[str, ...] = ()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    quality: QualityLimits | None = None
+    drift_policy: DriftPolicy | None = None
+    limits: ReadLimits = ReadLimits()
+
+    @model_validator(mode="after")
+    def _encoding_is_known(self) -> DatasetConfig:
+        if isinstance(self.format, CsvOptions | JsonOptions):
+            try:
+                codecs.lookup(self.format.encoding)
+            except LookupError:
+                raise ValueError(f"found encoding {self.format.encoding!r}; expected one Python knows, e.g. utf-8") from None
+        return self
+
+
+class Institution(_Strict):
+    """One sender of files. `landing` and `credentials` are set where it has a bucket or keys of its own:
+    `credentials: ACME` reads ACME_AWS_ACCESS_KEY_ID and ACME_AWS_SECRET_ACCESS_KEY from the environment.
+    """
+
+    code: Name
+    name: str = Field(min_length=1)
+    time_zone: TimeZone = "UTC"
+    owner: str = "data-engineering@example.com"
+    landing: str | None = None
+    credentials: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    warehouse_schema: Name | None = None
+    key_pattern: Pattern = DEFAULT_KEY_PATTERN
+    batch_rows: int = Field(default=100_000, ge=1, le=10_000_000)
+    quality: QualityLimits = QualityLimits()
+    drift_policy: DriftPolicy = "warn"
+    datasets: dict[Name, DatasetConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _patterns_serve(self) -> Institution:
+        for dataset, config in self.datasets.items():
+            pattern = self.pattern(dataset)
+            unknown = set(config.columns_from_key.values()) - pattern.names
+            if unknown:
+                raise ValueError(
+                    f"datasets.{dataset}.columns_from_key: found {', '.join(sorted(unknown))}; "
+                    f"expected names that the key pattern {pattern.text!r} captures"
+                )
+            if not pattern.has_dataset and config.key_pattern is None and len(self.datasets) > 1:
+                raise ValueError(f"key_pattern: found {pattern.text!r}; expected {{dataset}} in it, or one pattern per dataset")
+        return self
+
+    @property
+    def schema_name(self) -> str:
+        """Warehouse schema of this institution's tables."""
+        return self.warehouse_schema or self.code
+
+    def pattern(self, dataset: str) -> KeyPattern:
+        """The key pattern by which this institution delivers `dataset`."""
+        return KeyPattern(self.datasets[dataset].key_pattern or self.key_pattern)
+
+    def largest_quarantined_share(self, dataset: str) -> float:
+        """The limit that holds for `dataset`."""
+        return (self.datasets[dataset].quality or self.quality).largest_quarantined_share
+
+    def drift_policy_of(self, dataset: str) -> DriftPolicy:
+        """What happens on schema drift of `dataset`."""
+        return self.datasets[dataset].drift_policy or self.drift_policy
+
+    def contract_parameters(self, dataset: str) -> dict[str, Any]:
+        """Parameters for `Contract.bind`: the dataset's own, and the institution's time zone."""
+        return {"time_zone": self.time_zone, **self.datasets[dataset].parameters}
