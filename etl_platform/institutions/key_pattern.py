@@ -38,7 +38,7 @@ class KeyPattern:
         for name in set(names):
             if names.count(name) > 1:
                 raise ValueError(f"found {{{name}}} twice in {self.text!r}; expected each name once")
-        if "..." in self.text[:-3] or any(p["text"] in ("{", "}") for p in self._pieces):
+        if any(p["tail"] for p in self._pieces[:-1]) or any(p["text"] in ("{", "}") for p in self._pieces):
             raise ValueError(f"found {self.text!r}; expected {{name}} parts and at most one '...', at the end")
         if self.text.startswith("/"):
             raise ValueError(f"found a leading '/' in {self.text!r}; expected a key relative to the landing root")

@@ -1,0 +1,119 @@
+"""The only reader of the environment: every setting, its default and its meaning. Frozen; secrets are redacted.
+
+With nothing set everything runs on one machine with no server: folder lake, DuckDB warehouse, SQLite ledger,
+all under `ETL_HOME` (default `./var`). See `.env.example` in the README for the usual production values.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from etl_platform.errors import ConfigurationError
+
+Warehouse = Literal["duckdb", "postgres", "snowflake"]
+
+
+class Settings(BaseSettings):
+    """All settings, read from `ETL_*` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="ETL_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default=Path("var"), description="Folder of everything local: landing, lake, DuckDB, ledger.")
+    landing: str | None = Field(default=None, description="Landing root: folder or s3://bucket/prefix. Default {home}/landing.")
+    lake: str | None = Field(default=None, description="Lake root: folder or s3://bucket/prefix. Default {home}/lake.")
+    ledger_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default SQLite in {home}.")
+    warehouse: Warehouse = Field(default="duckdb", description="Where people query.")
+    duckdb_path: Path | None = Field(default=None, description="DuckDB file. Default {home}/warehouse.duckdb.")
+    postgres_url: SecretStr | None = Field(default=None, description="postgresql://... of the warehouse, any libpq parameter.")
+    postgres_roles: bool = Field(default=True, description="Write under each institution's own role (warehouse init).")
+    snowflake_account: str | None = None
+    snowflake_user: str | None = None
+    snowflake_password: SecretStr | None = None
+    snowflake_private_key_path: Path | None = None
+    snowflake_private_key_password: SecretStr | None = None
+    snowflake_token: SecretStr | None = Field(default=None, description="OAuth token.")
+    snowflake_database: str | None = None
+    snowflake_warehouse: str | None = None
+    snowflake_role: str | None = None
+    snowflake_host: str | None = Field(default=None, description="Host of an emulator or private link.")
+    snowflake_port: int | None = None
+    snowflake_protocol: Literal["https", "http"] = "https"
+    institutions_path: Path | None = Field(default=None, description="Folder of institution files. Default: the built-in three.")
+    first_date: dt.date = Field(default=dt.date(2025, 1, 1), description="First business date that the platform knows.")
+    download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
+    sensor_max_objects: int = Field(default=1_000, ge=1, description="New objects that one sensor tick takes.")
+    sensor_max_seconds: float = Field(default=20.0, gt=0, description="Seconds that one sensor tick may list.")
+    sensor_interval_seconds: int = Field(default=30, ge=1, description="Seconds between two sensor ticks.")
+    memory_limit_mb: int | None = Field(default=None, ge=64, description="Memory a partition may take. Default: half of what is free.")
+    s3_endpoint_url: str | None = None
+    s3_region: str | None = None
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    s3_session_token: SecretStr | None = None
+    s3_allow_http: bool = False
+
+    @field_validator("landing", "lake")
+    @classmethod
+    def _is_root(cls, value: str | None) -> str | None:
+        if value and "://" in value and not value.startswith(("s3://", "file://")):
+            raise ValueError("a folder, file:///folder or s3://bucket/prefix")
+        return value.rstrip("/") if value else value
+
+    @cached_property
+    def root(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def landing_root(self) -> str:
+        return self.landing or str(self.root / "landing")
+
+    @property
+    def lake_root(self) -> str:
+        return self.lake or str(self.root / "lake")
+
+    @property
+    def duckdb_file(self) -> Path:
+        return (self.duckdb_path or self.root / "warehouse.duckdb").expanduser().resolve()
+
+    @property
+    def ledger(self) -> SecretStr:
+        return self.ledger_url or SecretStr(f"sqlite:///{self.root / 'ledger.db'}")
+
+    @property
+    def institutions_folder(self) -> Path:
+        return self.institutions_path or Path(__file__).parent / "institutions"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for temporary files of running partitions."""
+        return self.root / "scratch"
+
+    def aws_credentials(self, reference: str) -> tuple[str, SecretStr]:
+        """Key id and secret of an institution's `credentials` reference. Raises ConfigurationError if unset."""
+        names = (f"{reference}_AWS_ACCESS_KEY_ID", f"{reference}_AWS_SECRET_ACCESS_KEY")
+        values = [os.environ.get(name) for name in names]
+        missing = [name for name, value in zip(names, values, strict=True) if not value]
+        if missing:
+            raise ConfigurationError(f"credentials {reference}", found=f"{', '.join(missing)} not set", expected="both set")
+        return values[0] or "", SecretStr(values[1] or "")
+
+
+def load_settings() -> Settings:
+    """Settings from the environment. Raises ConfigurationError naming the variable, what was found and expected."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ETL_" + "_".join(str(part) for part in first["loc"]).upper()
+        secret = any(word in name for word in ("PASSWORD", "SECRET", "TOKEN", "URL", "KEY"))
+        raise ConfigurationError(
+            f"environment variable {name}", found="(not shown)" if secret else repr(first["input"]), expected=first["msg"]
+        ) from None
