@@ -147,7 +147,7 @@ class Contract:
     def columns(self) -> tuple[Column, ...]:
         """The contract's own columns, in order, without housekeeping."""
         return tuple(
-            Column(name, column.dtype.type, bool(column.nullable), column.description or "")
+            Column(name, _instance(column.dtype.type), bool(column.nullable), column.description or "")
             for name, column in self.schema.columns.items()
         )
 
@@ -189,6 +189,11 @@ class Contract:
             columns=(*self.columns, *HOUSEKEEPING, *PARTITION_COLUMNS),
             key=self.key,
         )
+
+
+def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
+    """Pandera keeps types without parameters as classes; everything derived from a `Column` looks at instances."""
+    return dtype() if isinstance(dtype, type) else dtype
 
 
 def _rule_columns(check: pa.Check) -> tuple[str, ...]:
