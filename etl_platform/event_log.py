@@ -1,0 +1,63 @@
+"""The event log of the default Dagster storage: one SQLite file whose connections are kept open.
+
+Belongs here: this one storage class, named in `dagster.yaml`. Not here: Dagster's run and schedule storage (its own
+SQLite classes serve), nor Postgres (`deploy/dagster-postgres.yaml`).
+
+Dagster's default opens a file per run, and a new engine and connection per event. Measured in process on two cores, a
+run of seven steps and thirty check results: 1.24 s with the default, 0.75 s in one file, 0.27 s with kept connections.
+Four processes writing at once: 3.5 s and 1.1 s a run.
+
+This leans on two names of Dagster 1.13 that are not public, `_connect` and the polling watcher (the one that Dagster's
+Postgres storage uses); `test_event_log.py` holds both. Without this class, remove `event_log_storage` from `dagster.yaml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
+from sqlalchemy.pool import QueuePool
+
+_BUSY_SECONDS = 30  # how long one writer waits for another; Dagster's own figure
+
+
+class PooledSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
+    """Dagster's consolidated SQLite event log, with an engine that lives as long as the process."""
+
+    @cached_property
+    def _engine(self) -> sqlalchemy.Engine:
+        # The pool hands a connection to one thread at a time, which is what `check_same_thread` guards.
+        options = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        return sqlalchemy.create_engine(
+            self._conn_string, poolclass=QueuePool, pool_size=4, max_overflow=-1, connect_args=options
+        )
+
+    @cached_property
+    def _poller(self) -> SqlPollingEventWatcher:
+        return SqlPollingEventWatcher(self)
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlalchemy.Connection]:
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    def watch(self, run_id: str, cursor: str | None, callback: Callable[..., Any]) -> None:
+        """Follow a run by polling: with kept connections SQLite writes to its `-wal` file, which no file watch sees."""
+        self._poller.watch_run(run_id, cursor, callback)
+
+    def end_watch(self, run_id: str, handler: Callable[..., Any]) -> None:
+        """Stop following."""
+        self._poller.unwatch_run(run_id, handler)
+
+    def dispose(self) -> None:
+        """Stop all threads and close all connections."""
+        if "_poller" in self.__dict__:
+            self._poller.close()
+            del self.__dict__["_poller"]
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
