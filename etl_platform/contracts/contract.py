@@ -196,6 +196,11 @@ def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype
 
 
+def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
+    """Pandera keeps some Polars types as classes (`pl.Int64`), others as instances."""
+    return dtype() if isinstance(dtype, type) else dtype
+
+
 def _rule_columns(check: pa.Check) -> tuple[str, ...]:
     prefix, _, names = str(check.title or "").partition("=")
     return tuple(n for n in names.split(",") if n) if prefix == _RULE_COLUMNS else ()

@@ -1,0 +1,63 @@
+"""Broken rules as data: one line per (row of a batch, rule), and their fold into one quarantine row per row."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from etl_platform.contracts.contract import Contract, Rule, presence_rule, type_rule
+
+FAILURE_SCHEMA = pl.Schema({"index": pl.UInt32(), "rule": pl.String(), "column": pl.String(), "found": pl.String()})
+FOUND_LIMIT = 200
+"""Longest text shown as "found" in a reason; the whole row is in `raw`."""
+
+
+def no_failures() -> pl.DataFrame:
+    return pl.DataFrame(schema=FAILURE_SCHEMA)
+
+
+def failures_of(mask: pl.Series, rule: str, column: str, found: pl.Series | None = None) -> pl.DataFrame:
+    """Failures of the rows where `mask` is true; `found` is the offending text, aligned with `mask`."""
+    index = mask.arg_true()
+    shown = (
+        found.gather(index).cast(pl.String).str.slice(0, FOUND_LIMIT)
+        if found is not None
+        else pl.Series([None] * len(index), dtype=pl.String)
+    )
+    return pl.DataFrame({"index": index.cast(pl.UInt32), "found": shown}).select(
+        "index", rule=pl.lit(rule), column=pl.lit(column), found=pl.col("found")
+    )
+
+
+def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """One row per failed row: `index`, `rules`, `columns`, `reason` (sentences with what was found).
+
+    A value that did not read as its type is null from then on: its `_is_present` failure is the same finding
+    and is dropped.
+    """
+    unread = failures.filter(pl.col("rule").str.ends_with(type_rule(""))).select("index", "column")
+    again = unread.with_columns(rule=pl.col("column") + presence_rule(""))
+    lines = failures.join(again, on=["index", "rule"], how="anti").join(_sentences(contract.rules), on="rule", how="left")
+    found = pl.when(pl.col("found").is_not_null()).then(pl.format(" (found '{}')", "found")).otherwise(pl.lit(""))
+    sentence = pl.coalesce(pl.col("sentence"), pl.col("rule"))
+    return (
+        lines.with_columns(reason=pl.format("{}: {}{}", "rule", sentence, found))
+        .sort("index", "order", nulls_last=True)
+        .group_by("index", maintain_order=True)
+        .agg(
+            rules=pl.col("rule").unique(maintain_order=True),
+            columns=pl.col("rule_columns").explode(empty_as_null=False).drop_nulls().unique(maintain_order=True),
+            reason=pl.col("reason").str.join("; "),
+        )
+    )
+
+
+def _sentences(rules: tuple[Rule, ...]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "rule": [r.name for r in rules],
+            "sentence": [r.sentence for r in rules],
+            "rule_columns": [list(r.columns) for r in rules],
+            "order": range(len(rules)),
+        },
+        schema={"rule": pl.String, "sentence": pl.String, "rule_columns": pl.List(pl.String), "order": pl.Int64},
+    )

@@ -1,0 +1,49 @@
+"""Frames that wait: in memory while they fit the budget, in scratch files beyond it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+
+class FrameSpool:
+    """Frames of one schema, appended, then scanned as one lazy frame in the order of appending.
+
+    Beyond `budget` bytes in memory everything goes to uncompressed Arrow files in `folder` (which the caller
+    removes), so that memory stays flat however many rows come.
+    """
+
+    def __init__(self, schema: pl.Schema, folder: Path, budget: int) -> None:
+        self._schema, self._folder, self._budget = schema, folder, budget
+        self._frames: list[pl.DataFrame] = []
+        self._held = 0
+        self._files: list[Path] = []
+        self.rows = 0
+
+    @property
+    def is_spilled(self) -> bool:
+        return bool(self._files)
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Take `frame`; its columns must be the spool's."""
+        if frame.is_empty():
+            return
+        self._frames.append(frame.select(self._schema.names()).cast(self._schema))
+        self._held += frame.estimated_size()
+        self.rows += frame.height
+        if self._held > self._budget:
+            self._spill()
+
+    def _spill(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{len(self._files):06}.arrow"
+        pl.concat(self._frames).write_ipc(path)
+        self._files.append(path)
+        self._frames, self._held = [], 0
+
+    def scan(self) -> pl.LazyFrame:
+        """All rows so far. A spilled spool scans its files; the rest is already in memory."""
+        parts = [pl.scan_ipc(path) for path in self._files]
+        parts += [frame.lazy() for frame in self._frames]
+        return pl.concat(parts) if parts else pl.LazyFrame(schema=self._schema)

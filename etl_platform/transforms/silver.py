@@ -1,0 +1,270 @@
+"""Files of one partition into silver rows, quarantined rows and exact counts: the way of a row, in one pass.
+
+read as text -> normalise -> validate -> split -> (all files) deduplicate. Each batch passes once; only
+deduplication sees the whole partition. Nothing here knows Dagster, the lake or the ledger.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.quarantine import quarantine_table
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
+from etl_platform.errors import FileRefusedError
+from etl_platform.readers import read_file
+from etl_platform.readers.batch import SOURCE_ROW, Batch
+from etl_platform.readers.options import FormatOptions, ReadLimits
+from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate
+from etl_platform.transforms.failures import fold
+from etl_platform.transforms.frame_spool import FrameSpool
+from etl_platform.transforms.normalise import Mapped, SenderFormat, map_columns, normalise, require_columns
+from etl_platform.transforms.quarantine import failed_rows, refused_file, rejected_records, superseded_rows
+from etl_platform.transforms.row_hash import row_hash
+from etl_platform.transforms.validate import validate
+
+_DELIVERY_FIELD = {DELIVERY: pl.Int64()}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One bronze object on local disk. delivery: its rank in the partition, from 1; a later one wins."""
+
+    key: str
+    path: Path
+    delivery: int
+    sender: SenderFormat
+
+
+@dataclass(frozen=True)
+class SilverPlan:
+    """What a partition's files are read with. budget: bytes of rows held in memory before scratch files serve."""
+
+    contract: Contract
+    partition: PartitionKey
+    options: FormatOptions
+    processed_at: dt.datetime
+    scratch: Path
+    limits: ReadLimits = ReadLimits()
+    batch_rows: int = 100_000
+    budget: int = 512 * 2**20
+
+    @property
+    def subject(self) -> str:
+        return f"{self.partition.institution} {self.contract.dataset} {self.partition.business_date}"
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """What became of one file's rows: `rows_read = silver + quarantined + duplicates`, or it was refused whole."""
+
+    key: str
+    rows_read: int
+    silver: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    refusal: FileRefusedError | None = None
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+
+    @property
+    def unexplained(self) -> int:
+        return self.rows_read - self.silver - self.quarantined - self.duplicates
+
+
+@dataclass(frozen=True)
+class Silver:
+    """silver / quarantine: in their tables' schemas, lazy. files: counts per file, in order of delivery."""
+
+    silver: pl.LazyFrame
+    quarantine: pl.LazyFrame
+    files: tuple[FileCounts, ...]
+    rules: pl.DataFrame = field(repr=False)
+    is_spilled: bool = False
+
+    @cached_property
+    def rows_read(self) -> int:
+        return sum(f.rows_read for f in self.files)
+
+    @cached_property
+    def rows_silver(self) -> int:
+        return sum(f.silver for f in self.files)
+
+    @cached_property
+    def rows_quarantined(self) -> int:
+        return sum(f.quarantined for f in self.files)
+
+    @cached_property
+    def rows_duplicate(self) -> int:
+        return sum(f.duplicates for f in self.files)
+
+    @property
+    def unexplained(self) -> int:
+        return self.rows_read - self.rows_silver - self.rows_quarantined - self.rows_duplicate
+
+    @property
+    def quarantined_share(self) -> float:
+        return self.rows_quarantined / self.rows_read if self.rows_read else 0.0
+
+    @property
+    def refused(self) -> tuple[FileCounts, ...]:
+        return tuple(f for f in self.files if f.refusal is not None)
+
+
+def build_silver(
+    files: Sequence[SourceFile], plan: SilverPlan, progress: Callable[[SourceFile, int], None] | None = None
+) -> Silver:
+    """Read, cast, validate, split and deduplicate all `files` of one partition.
+
+    A file that cannot be read contributes no row at all and one file-level quarantine row. Scratch files live in
+    `plan.scratch` until the caller is done with the lazy results and removes it.
+    """
+    collector = _Collector(plan)
+    for file in sorted(files, key=lambda f: f.delivery):
+        collector.take(file)
+        if progress:
+            progress(file, collector.rows_read(file))
+    return collector.finish()
+
+
+@dataclass
+class _Progress:
+    rows_read: int = 0
+    quarantined: int = 0
+    mapped: Mapped | None = None
+    refusal: FileRefusedError | None = None
+
+
+class _Collector:
+    """Accumulates batches of all files; one instance per partition."""
+
+    def __init__(self, plan: SilverPlan) -> None:
+        self.plan = plan
+        contract = plan.contract
+        good = pl.Schema({**contract.silver.polars_schema, **_DELIVERY_FIELD})
+        bad = pl.Schema({**quarantine_table(contract.dataset).polars_schema, **_DELIVERY_FIELD})
+        self._good = FrameSpool(good, plan.scratch / "good", plan.budget * 3 // 4)
+        self._bad = FrameSpool(bad, plan.scratch / "bad", plan.budget // 4)
+        self._files: dict[int, tuple[SourceFile, _Progress]] = {}
+
+    def rows_read(self, file: SourceFile) -> int:
+        return self._files[file.delivery][1].rows_read
+
+    def take(self, file: SourceFile) -> None:
+        state = _Progress()
+        self._files[file.delivery] = (file, state)
+        subject = f"{self.plan.subject} file {file.key}"
+        sender_names = [name for name, target in file.sender.columns.items()]
+        own_names = [c.name for c in self.plan.contract.columns if c.name not in file.sender.columns.values()]
+        try:
+            batches = read_file(
+                file.path,
+                subject=subject,
+                options=self.plan.options,
+                limits=self.plan.limits,
+                batch_rows=self.plan.batch_rows,
+                expected_columns=(*sender_names, *own_names),
+            )
+            for batch in batches:
+                if state.mapped is None:
+                    names = batch.columns.columns
+                    state.mapped = map_columns(names, self.plan.contract, file.sender)
+                    require_columns(state.mapped, names, self.plan.contract, subject)
+                self._take_batch(file, state, state.mapped, batch)
+        except FileRefusedError as refusal:
+            # Batches already taken of this file are dropped in finish(): half a file would be a silent loss.
+            state.refusal, state.rows_read, state.quarantined = refusal, 0, 0
+
+    def _take_batch(self, file: SourceFile, state: _Progress, mapped: Mapped, batch: Batch) -> None:
+        state.rows_read += batch.columns.height + batch.rejects.height
+        if batch.rejects.height:
+            self._bad.append(self._in_context(rejected_records(batch.rejects), file))
+            state.quarantined += batch.rejects.height
+        if batch.columns.is_empty():
+            return
+        contract = self.plan.contract
+        normalised = normalise(batch.columns, contract, file.sender, mapped)
+        frame = self._in_context(normalised.frame, file).with_columns(batch.source_rows.alias(SOURCE_ROW))
+        failures = pl.concat([normalised.failures, validate(frame, contract)])
+        if failures.height:
+            folded = fold(failures, contract)
+            indices = folded.get_column("index")
+            rows = failed_rows(folded, batch.source_rows.gather(indices), batch.raw(indices))
+            self._bad.append(self._in_context(rows, file))
+            state.quarantined += folded.height
+            is_good = pl.repeat(True, frame.height, eager=True).scatter(indices, False)
+            frame = frame.filter(is_good)
+        self._good.append(frame.with_columns(row_hash(contract)))
+
+    def _in_context(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
+        return self._placed(frame).with_columns(
+            pl.lit(file.key).alias("_source_file"), pl.lit(file.delivery, pl.Int64).alias(DELIVERY)
+        )
+
+    def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(
+            pl.lit(self.plan.processed_at, pl.Datetime("us", "UTC")).alias("_processed_at"),
+            pl.lit(self.plan.partition.business_date).alias(BUSINESS_DATE),
+            pl.lit(self.plan.partition.institution).alias(INSTITUTION),
+        )
+
+    def finish(self) -> Silver:
+        refused = {delivery: state.refusal for delivery, (_, state) in self._files.items() if state.refusal}
+        is_whole = ~pl.col(DELIVERY).is_in(list(refused))
+        split = deduplicate(self._good.scan().filter(is_whole), self.plan.contract.key)
+        losers = self._placed(superseded_rows(split.superseded, self.plan.contract))
+        refusals = [self._in_context(refused_file(r), self._files[d][0]) for d, r in refused.items()]
+        names = quarantine_table(self.plan.contract.dataset).polars_schema.names()
+        bad = [self._bad.scan().filter(is_whole), losers.lazy(), *(r.lazy() for r in refusals)]
+        quarantine = pl.concat([part.select(names) for part in bad])
+        silver = self.plan.contract.silver.polars_schema.names()
+        return Silver(
+            silver=split.kept.select(silver),
+            quarantine=quarantine,
+            files=self._counts(split),
+            rules=_rule_counts(quarantine),
+            is_spilled=self._good.is_spilled,
+        )
+
+    def _counts(self, split: Deduplicated) -> tuple[FileCounts, ...]:
+        """Counted on the results themselves, so that a row lost between two steps shows as unexplained."""
+        silver = _per_delivery(split.kept.select(DELIVERY))
+        losers = _per_delivery(split.superseded.lazy().select(DELIVERY))
+        repeats = _per_delivery(split.duplicates.lazy())
+        counts = []
+        for delivery, (file, state) in self._files.items():
+            counts.append(
+                FileCounts(
+                    key=file.key,
+                    rows_read=state.rows_read,
+                    silver=silver.get(delivery, 0),
+                    quarantined=state.quarantined + losers.get(delivery, 0),
+                    duplicates=repeats.get(delivery, 0),
+                    refusal=state.refusal,
+                    missing=state.mapped.missing if state.mapped else (),
+                    extra=state.mapped.extra if state.mapped else (),
+                )
+            )
+        return tuple(counts)
+
+
+def _per_delivery(rows: pl.LazyFrame) -> dict[int, int]:
+    counted = rows.group_by(DELIVERY).len().collect(engine="streaming")
+    return dict(counted.iter_rows())
+
+
+def _rule_counts(bad: pl.LazyFrame) -> pl.DataFrame:
+    """`rule`, `rows`: how many quarantined rows broke each rule, most first."""
+    return (
+        bad.select(pl.col("rules").explode(empty_as_null=False).alias("rule"))
+        .group_by("rule")
+        .agg(pl.len().cast(pl.Int64).alias("rows"))
+        .sort(["rows", "rule"], descending=[True, False])
+        .collect(engine="streaming")
+    )

@@ -1,0 +1,67 @@
+"""Typed rows against the contract's rules, by Pandera: which row breaks which rule."""
+
+from __future__ import annotations
+
+import pandera.errors
+import polars as pl
+
+from etl_platform.contracts.contract import Contract, presence_rule
+from etl_platform.errors import SchemaMismatchError
+from etl_platform.transforms.failures import FAILURE_SCHEMA, no_failures
+
+_ROW_CHECKS = "DataFrameSchema"
+
+
+def validate(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Failures (FAILURE_SCHEMA) of `frame`, whose columns must already have the contract's types.
+
+    Raises SchemaMismatchError when they have not: that is a fault of ours, not of the data.
+    """
+    try:
+        contract.schema.validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        return _row_failures(errors.failure_cases, frame, contract)
+    return no_failures()
+
+
+def _row_failures(cases: pl.DataFrame, frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    structural = cases.filter(pl.col("index").is_null())
+    if structural.height:
+        worst = structural.row(0, named=True)
+        raise SchemaMismatchError(
+            f"dataset {contract.dataset} column {worst['column']}",
+            found=f"{worst['check']}: {worst['failure_case']}",
+            expected="the contract's columns and types",
+        )
+    names = pl.DataFrame(
+        {
+            "check_number": range(len(contract.row_rules)),
+            "rule": [r.name for r in contract.row_rules],
+            "looked_at": [r.columns[0] if r.columns else None for r in contract.row_rules],
+        },
+        schema={"check_number": pl.Int32, "rule": pl.String, "looked_at": pl.String},
+    )
+    keyed = cases.select(
+        pl.col("index").cast(pl.UInt32), "schema_context", "column", pl.col("check_number").cast(pl.Int32)
+    )
+    absent = keyed.filter(pl.col("schema_context") != _ROW_CHECKS).select(
+        "index", rule=pl.col("column") + presence_rule(""), column="column"
+    )
+    broken = (
+        keyed.filter(pl.col("schema_context") == _ROW_CHECKS)
+        .join(names, on="check_number", how="left")
+        .select("index", "rule", column="looked_at")
+    )
+    failures = pl.concat([absent, broken])
+    return failures.with_columns(found=_found(failures, frame)).select(FAILURE_SCHEMA.names()).cast(FAILURE_SCHEMA)
+
+
+def _found(failures: pl.DataFrame, frame: pl.DataFrame) -> pl.Series:
+    """The value of the first column that a rule looks at, as text."""
+    found = pl.Series("found", [None] * failures.height, dtype=pl.String)
+    for column in failures.get_column("column").drop_nulls().unique():
+        if column in frame.columns:
+            rows = (failures.get_column("column") == column).fill_null(False).arg_true()
+            values = frame.get_column(column).gather(failures.get_column("index").gather(rows))
+            found = found.scatter(rows, values.cast(pl.String))
+    return found
