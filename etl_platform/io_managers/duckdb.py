@@ -1,0 +1,148 @@
+"""Tables in a DuckDB file: the embedded warehouse.
+
+Belongs here: reading and replacing partitions. Not here: opening the file (`duckdb_file.py`), the table's form and
+how it follows its contract (`duckdb_tables.py`), Dagster (`base.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from etl_platform.contracts.identifiers import qualify, quote
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
+from etl_platform.errors import UnknownNameError
+from etl_platform.io_managers.duckdb_file import DuckDBFile
+from etl_platform.io_managers.duckdb_tables import prepare, stored_columns
+from etl_platform.io_managers.frames import BATCH_ROWS, align, subset
+from etl_platform.io_managers.guard import distinct, spooled
+from etl_platform.io_managers.spool import Spool
+from etl_platform.io_managers.store import Written
+
+SHARED_SCHEMA = "shared"
+
+
+class DuckDBStore:
+    """Tables in one DuckDB file. `schemas`: institution code to warehouse schema; shared tables are in `shared`.
+
+    The lock on the file is never held while rows are made or used: what is written is complete in scratch before,
+    and what was read is in scratch after. A lazy frame may so read from the file that its result is written to.
+    """
+
+    kind = "duckdb"
+
+    def __init__(
+        self, path: Path, schemas: Mapping[str, str], *, wait_seconds: float = 60, scratch: Path | None = None
+    ) -> None:
+        self._file = DuckDBFile(path, wait_seconds)
+        self._schemas = schemas
+        self._scratch = scratch
+
+    def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
+        """See `TableStore.replace`; all partitions of all institutions in one transaction."""
+        by_schema = self._by_schema(table, partitions)
+        names = [f"{schema}.{table.name}" for schema in by_schema]
+        with spooled(table, distinct(table, partitions), batches, self._scratch) as spools:
+            if by_schema:
+                with self._file.connection() as connection:
+                    connection.begin()
+                    for schema, keys in by_schema.items():
+                        prepare(connection, table, schema, self._file.subject)
+                        _delete(connection, table, schema, keys)
+                        _insert(connection, table, schema, chain.from_iterable(spools[key].batches() for key in keys))
+                    connection.commit()
+            rows = sum(spool.rows for spool in spools.values())
+        return Written(f"{self._file.path}: {', '.join(names) or 'no table'}", rows)
+
+    def read(
+        self, table: Table, partitions: Sequence[PartitionKey], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """See `TableStore.read`; all partitions as of one moment."""
+        by_schema = self._by_schema(table, partitions)
+        if not by_schema or not self._file.path.exists():
+            return
+        spool = Spool(subset(table, columns), self._scratch)
+        try:
+            with self._file.connection(read_only=True) as connection:
+                for schema, keys in by_schema.items():
+                    for batch in _select(connection, table, schema, keys, columns, self._file.subject):
+                        spool.append(batch)
+            yield from spool.batches()
+        finally:
+            spool.close()
+
+    def _by_schema(self, table: Table, partitions: Sequence[PartitionKey]) -> dict[str, list[PartitionKey]]:
+        groups: dict[str, list[PartitionKey]] = {}
+        for key in distinct(table, partitions):
+            groups.setdefault(self._schema(key), []).append(key)
+        return groups
+
+    def _schema(self, key: PartitionKey) -> str:
+        if key.institution is None:
+            return SHARED_SCHEMA
+        try:
+            return self._schemas[key.institution]
+        except KeyError:
+            raise UnknownNameError(
+                f"institution {key.institution!r}",
+                found="it has no warehouse schema",
+                expected=" or ".join(sorted(self._schemas)) or "an institution file",
+            ) from None
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
+    condition, values = _condition(table, keys)
+    connection.execute(f"DELETE FROM {qualify(schema, table.name, 'duckdb')} WHERE {condition}", values)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: Table, schema: str, batches: Iterable[pa.RecordBatch]
+) -> None:
+    names = ", ".join(quote(name, "duckdb") for name in table.arrow_schema.names)
+    connection.register("_incoming", pa.RecordBatchReader.from_batches(table.arrow_schema, batches))
+    connection.execute(f"INSERT INTO {qualify(schema, table.name, 'duckdb')} ({names}) SELECT {names} FROM _incoming")
+    connection.unregister("_incoming")
+
+
+def _select(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    schema: str,
+    keys: Sequence[PartitionKey],
+    columns: Sequence[str] | None,
+    subject: str,
+) -> Iterator[pa.RecordBatch]:
+    stored = stored_columns(connection, table, schema, subject)
+    if not stored:
+        return
+    wanted = subset(table, columns)
+    selected = ", ".join(
+        # A column that the contract gained later is null until the table is written again.
+        quote(name, "duckdb") if name in stored else f"NULL AS {quote(name, 'duckdb')}"
+        for name in wanted.names
+    )
+    condition, values = _condition(table, keys)
+    query = f"SELECT {selected} FROM {qualify(schema, table.name, 'duckdb')} WHERE {condition}"
+    for batch in connection.sql(query, params=values).to_arrow_reader(BATCH_ROWS):
+        yield align(wanted, batch, f"{subject} table {schema}.{table.name}")
+
+
+def _condition(table: Table, keys: Sequence[PartitionKey]) -> tuple[str, list[object]]:
+    """Exactly `keys`, as plain comparisons: DuckDB skips row groups by them, and not by comparing pairs."""
+    if table.shared:
+        return _is_in(BUSINESS_DATE, len(keys)), [key.business_date for key in keys]
+    terms: list[str] = []
+    values: list[object] = []
+    for institution in dict.fromkeys(key.institution for key in keys):
+        dates = [key.business_date for key in keys if key.institution == institution]
+        terms.append(f"({_is_in(INSTITUTION, 1)} AND {_is_in(BUSINESS_DATE, len(dates))})")
+        values += [institution, *dates]
+    return " OR ".join(terms), values
+
+
+def _is_in(column: str, count: int) -> str:
+    return f"{quote(column, 'duckdb')} IN ({', '.join('?' * count)})"

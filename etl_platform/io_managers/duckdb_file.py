@@ -1,0 +1,108 @@
+"""One DuckDB file, opened by one process at a time.
+
+Belongs here: the lock, the wait, the connection's settings, errors. Not here: tables (`duckdb.py`).
+
+DuckDB refuses a second process while one has the file open for writing, and a writer while others read. So every
+use is a short connection under a lock file, and everybody waits for everybody, with a limit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from etl_platform.errors import StorageError, StorageUnavailableError
+
+_RETRY_SECONDS = 0.05
+
+
+class DuckDBFile:
+    """The file, and how long to wait for it."""
+
+    def __init__(self, path: Path, wait_seconds: float) -> None:
+        self.path = path.absolute()
+        self._wait_seconds = wait_seconds
+        self._holder = Path(f"{self.path}.holder")
+
+    @property
+    def subject(self) -> str:
+        return f"DuckDB file {self.path}"
+
+    @contextmanager
+    def connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for a short while. What was not committed when it ends is rolled back.
+
+        Raises StorageUnavailableError when others keep the file too long, StorageError when DuckDB refuses.
+        """
+        deadline = time.monotonic() + self._wait_seconds
+        with self._lock(), self._errors(), self._open(deadline, read_only) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        # Not per thread: a stream may be closed by another thread than the one that opened it.
+        lock = FileLock(f"{self.path}.lock", timeout=self._wait_seconds, thread_local=False)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise self._busy(self._read_holder()) from None
+        except OSError as error:
+            raise StorageError(
+                self.subject, found=f"no lock file beside it ({error})", next_step="make its folder writable"
+            ) from error
+        try:
+            self._holder.write_text(
+                f"process {os.getpid()} on {platform.node()} since {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+            )
+            yield
+        finally:
+            self._holder.unlink(missing_ok=True)
+            lock.release()
+
+    def _open(self, deadline: float, read_only: bool) -> duckdb.DuckDBPyConnection:
+        while True:
+            try:
+                # No extension is ever fetched from the internet behind our back.
+                return duckdb.connect(self.path, read_only=read_only, config={"autoinstall_known_extensions": "false"})
+            except duckdb.IOException as error:
+                # Somebody who does not know our lock, for example an analyst's command line.
+                if "lock" not in str(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise self._busy(str(error)) from error
+                time.sleep(_RETRY_SECONDS)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise StorageError(
+                self.subject,
+                found=f"{type(error).__name__}: {error}",
+                next_step="check the file, its disk and its permissions; what was not committed is undone",
+            ) from error
+
+    def _read_holder(self) -> str:
+        try:
+            return f"in use by {self._holder.read_text()}"
+        except OSError:
+            return "in use by another process"
+
+    def _busy(self, found: str) -> StorageUnavailableError:
+        return StorageUnavailableError(
+            self.subject,
+            found=found,
+            expected=f"the file to be free within {self._wait_seconds:g} seconds",
+            next_step="try again, or end that process; for many writers at once use Postgres as warehouse",
+        )

@@ -1,0 +1,145 @@
+"""What every store checks of the rows it is given, and how it takes them apart by partition.
+
+Belongs here: checks that hold for all stores, on Arrow batches. Not here: frames of other libraries
+(`frames.py`), Dagster (`base.py`), anything about one storage.
+
+A faulty asset must never write another tenant's rows, so the guard sits in the stores, below every caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
+from etl_platform.errors import ConfigurationError, PartitionMismatchError, SchemaMismatchError
+from etl_platform.io_managers.spool import Spool
+
+NAMED = 5
+"""So many partitions are spelled out in a message; the others are counted."""
+
+
+def distinct(table: Table, partitions: Sequence[PartitionKey]) -> list[PartitionKey]:
+    """`partitions` once each, in order. Raises ConfigurationError for keys of the wrong dimensions."""
+    for key in partitions:
+        if (key.institution is None) != table.shared:
+            raise ConfigurationError(
+                f"table {table.layer}/{table.name} partition {key}",
+                found="a date alone" if key.institution is None else "a date and an institution",
+                expected="a date alone (shared table)" if table.shared else "a date and an institution",
+                next_step="give the asset the partitions of its table",
+            )
+    return sorted(set(partitions), key=lambda key: (key.business_date, key.institution or ""))
+
+
+def checked(
+    table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """`batches` unchanged, without empty ones; raises at the first that does not fit the table or the partitions."""
+    allowed = _frame(table, partitions)
+    for batch in batches:
+        _require_schema(table, batch)
+        if batch.num_rows:
+            _require_partitions(table, partitions, allowed, batch)
+            yield batch
+
+
+@contextmanager
+def spooled(
+    table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch], scratch: Path | None = None
+) -> Iterator[Mapping[PartitionKey, Spool]]:
+    """The checked rows of each partition, all of them read, in the order in which they came.
+
+    A partition without rows has an empty spool. Memory stays flat however the rows are mixed, and nothing is
+    published before the last row was seen.
+    """
+    spools = {key: Spool(table.arrow_schema, scratch) for key in partitions}
+    try:
+        for batch in checked(table, partitions, batches):
+            for key, part in _split(table, batch):
+                spools[key].append(part)
+        yield spools
+    finally:
+        for spool in spools.values():
+            spool.close()
+
+
+def _require_schema(table: Table, batch: pa.RecordBatch) -> None:
+    subject = f"table {table.layer}/{table.name}"
+    # Field nullability is a label that most producers do not set: the values decide, below.
+    if batch.schema.names != table.arrow_schema.names or batch.schema.types != table.arrow_schema.types:
+        raise SchemaMismatchError(
+            subject, found=f"a batch of ({_spell(batch.schema)})", expected=f"({_spell(table.arrow_schema)})"
+        )
+    nulls = [
+        f"{column.name}: {count} null of {batch.num_rows}"
+        for column, values in zip(table.columns, batch.columns, strict=True)
+        if not column.nullable and (count := values.null_count)
+    ]
+    if nulls:
+        raise SchemaMismatchError(
+            subject,
+            found="; ".join(nulls),
+            expected="a value in every row",
+            next_step="quarantine such rows before they are stored, or make the column nullable in the contract",
+        )
+
+
+def _require_partitions(
+    table: Table, partitions: Sequence[PartitionKey], allowed: pl.DataFrame, batch: pa.RecordBatch
+) -> None:
+    columns = list(table.partition_columns)
+    foreign = _partition_values(table, batch).join(allowed, on=columns, how="anti", nulls_equal=True)
+    if foreign.is_empty():
+        return
+    counts = foreign.group_by(columns).len().sort("len", descending=True)
+    spelled = [f"{n} of {'|'.join(map(str, key))}" for *key, n in counts.head(NAMED).rows()]
+    rest = f" and {counts.height - NAMED} more partitions" if counts.height > NAMED else ""
+    raise PartitionMismatchError(
+        f"table {table.layer}/{table.name}",
+        found=f"rows of other partitions: {', '.join(spelled)}{rest}",
+        expected=f"only rows of {spell(partitions)}",
+        next_step=f"filter on {' and '.join(columns)} in the asset that made these rows; nothing was written",
+    )
+
+
+def spell(partitions: Sequence[PartitionKey]) -> str:
+    """Partition keys for people: a few in full, the others counted."""
+    if not partitions:
+        return "no partition"
+    rest = f" and {len(partitions) - NAMED} more" if len(partitions) > NAMED else ""
+    return ", ".join(map(str, partitions[:NAMED])) + rest
+
+
+def _split(table: Table, batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, pa.RecordBatch]]:
+    columns = list(table.partition_columns)
+    groups = _partition_values(table, batch).with_row_index("row").group_by(columns, maintain_order=True).agg("row")
+    if groups.height == 1:
+        yield PartitionKey(*groups.select(columns).row(0)), batch
+        return
+    for group in groups.iter_slices(1):
+        yield PartitionKey(*group.select(columns).row(0)), batch.take(group["row"].item().to_arrow())
+
+
+def _partition_values(table: Table, batch: pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(batch.select(list(table.partition_columns)))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _frame(table: Table, partitions: Sequence[PartitionKey]) -> pl.DataFrame:
+    data = {BUSINESS_DATE: [key.business_date for key in partitions]}
+    schema: dict[str, pl.DataType] = {BUSINESS_DATE: pl.Date()}
+    if table.shared:
+        return pl.DataFrame(data, schema=schema)
+    return pl.DataFrame(
+        {**data, INSTITUTION: [key.institution for key in partitions]}, schema={**schema, INSTITUTION: pl.String()}
+    )
+
+
+def _spell(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)

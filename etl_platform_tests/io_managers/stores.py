@@ -1,0 +1,56 @@
+"""The registry of stores that the one suite runs over.
+
+To add a store, write `make_<name>(request) -> TableStore` (a pytest factory: it gets fixtures with
+`request.getfixturevalue("...")`) in a module of your own and add one line to `STORES`. Whatever it needs for
+`INSTITUTIONS` (schemas, roles, grants) is made by the factory; tables are made by the store itself.
+Two calls for one test must give two handles on the same storage: the second is the "other process" of a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from etl_platform.io_managers.duckdb import DuckDBStore
+from etl_platform.io_managers.lake import LakeStore
+from etl_platform.io_managers.store import TableStore
+from etl_platform.resources.object_store import open_object_store
+from etl_platform.resources.object_store_types import S3Options
+from etl_platform_tests.support.s3 import S3Bucket
+
+INSTITUTIONS = ("institution_a", "institution_b")
+SCHEMAS = {code: code for code in INSTITUTIONS}
+
+StoreFactory = Callable[[pytest.FixtureRequest], TableStore]
+
+
+def make_folder_lake(request: pytest.FixtureRequest) -> TableStore:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return LakeStore(open_object_store((folder / "lake").as_uri()))
+
+
+def make_s3_lake(request: pytest.FixtureRequest) -> TableStore:
+    bucket: S3Bucket = request.getfixturevalue("s3_bucket")
+    server = bucket.server
+    options = S3Options(
+        endpoint_url=server.endpoint_url,
+        region=server.region,
+        access_key_id=server.access_key_id,
+        secret_access_key=server.secret_access_key,
+        allow_http=True,
+    )
+    return LakeStore(open_object_store(f"{bucket.url}/lake", options))
+
+
+def make_duckdb(request: pytest.FixtureRequest) -> TableStore:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return DuckDBStore(folder / "warehouse.duckdb", SCHEMAS)
+
+
+STORES: dict[str, StoreFactory] = {
+    "folder_lake": make_folder_lake,
+    "s3_lake": make_s3_lake,
+    "duckdb": make_duckdb,
+}
