@@ -1,0 +1,191 @@
+"""What runs do with objects: take them, decide on them, end; and what people ask for again.
+
+Each function works inside the caller's transaction. A run decides only on objects that it claimed at its start and
+that were not taken from it since: by a later run, a replay, or a newer version (see `ledger.py`).
+Not here: how objects enter the ledger (`recording.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.records import (
+    CURRENT,
+    Attempt,
+    AttemptTotals,
+    DatasetPartition,
+    ObjectResult,
+    Outcome,
+    State,
+)
+from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
+
+_t = landing_objects.c
+_a = attempts.c
+
+# What a failing or crashing run leaves undecided. Loaded and refused stand: the tables still hold what they say.
+_UNDECIDED = (State.SEEN, State.FAILED)
+
+
+def start(connection: sa.Connection, run_id: str, partition: DatasetPartition, now: dt.datetime) -> None:
+    """Put the attempt on record and claim the partition's current objects for it.
+
+    Every step of a run may call it: while the attempt runs it changes nothing, so that a file which arrives in
+    between stays for the next run. An attempt that had ended (the run's step is retried) begins again.
+    """
+    earlier = connection.execute(sa.select(_a.outcome).where(_is_attempt(run_id, partition))).scalar()
+    if earlier == Outcome.RUNNING:
+        return
+    if earlier is None:
+        row = {"run_id": run_id, "started_at": now, "outcome": Outcome.RUNNING, **asdict(partition)}
+        connection.execute(sa.insert(attempts), row)
+    else:
+        unknown = dict.fromkeys((*asdict(AttemptTotals()), "ended_at", "seconds", "error"))
+        again = sa.update(attempts).where(_is_attempt(run_id, partition))
+        connection.execute(again.values(outcome=Outcome.RUNNING, started_at=now, **unknown))
+    connection.execute(
+        sa.update(landing_objects).where(is_of(partition), _t.state.in_(CURRENT)).values(claimed_by=run_id)
+    )
+
+
+def decide(
+    connection: sa.Connection, run_id: str, state: State, results: Sequence[ObjectResult], now: dt.datetime
+) -> int:
+    """Bring the objects that the run still holds to `state`. Returns how many; the others were taken from it."""
+    if not results:
+        return 0
+    update = (
+        sa.update(landing_objects)
+        .where(
+            _t.uri == sa.bindparam("result_uri"),
+            _t.identity == sa.bindparam("result_identity"),
+            _t.claimed_by == run_id,  # superseding and replaying clear it
+        )
+        .values(state=state, run_id=run_id, updated_at=now)
+    )
+    rows = [
+        {
+            "result_uri": result.uri,
+            "result_identity": result.identity,
+            "sha256": result.sha256,
+            "reason": result.reason,
+            **{name: getattr(result, name) for name in ROW_COUNTS},
+        }
+        for result in results
+    ]
+    return connection.execute(update, rows).rowcount
+
+
+def fail(connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime) -> int:
+    """Mark what the run left undecided as failed. Returns how many.
+
+    A run that failed before its start took nothing yet; it was launched for what waits, unclaimed.
+    """
+    started = connection.execute(sa.select(_a.run_id).where(_is_attempt(run_id, partition))).first()
+    claim = _t.claimed_by == run_id if started else _t.claimed_by.is_(None)
+    states = _UNDECIDED if started else (State.SEEN,)
+    update = sa.update(landing_objects).where(is_of(partition), claim, _t.state.in_(states))
+    return connection.execute(update.values(state=State.FAILED, reason=error, run_id=run_id, updated_at=now)).rowcount
+
+
+def end(
+    connection: sa.Connection,
+    run_id: str,
+    partition: DatasetPartition,
+    outcome: Outcome,
+    *,
+    totals: AttemptTotals | None,
+    error: str | None,
+    now: dt.datetime,
+) -> bool:
+    """Close the attempt; false when it is not on record or closed for good.
+
+    A run thought crashed that comes back with a result has the last word; a crash never overrides a result.
+    """
+    open_outcomes = (Outcome.RUNNING,) if outcome is Outcome.CRASHED else (Outcome.RUNNING, Outcome.CRASHED)
+    is_open = sa.and_(_is_attempt(run_id, partition), _a.outcome.in_(open_outcomes))
+    started_at = connection.execute(sa.select(_a.started_at).where(is_open)).scalar()
+    if started_at is None:
+        return False
+    ending: dict[str, Any] = {"outcome": outcome, "ended_at": now, "error": error, **(asdict(totals) if totals else {})}
+    if outcome is not Outcome.CRASHED:
+        ending["seconds"] = (now - started_at).total_seconds()
+    connection.execute(sa.update(attempts).where(is_open).values(ending))
+    return True
+
+
+def put_back(
+    connection: sa.Connection,
+    run_id: str,
+    partition: DatasetPartition,
+    *,
+    error: str,
+    attempts_limit: int,
+    now: dt.datetime,
+) -> None:
+    """After a crash: what the run left undecided waits again, under a new attempt, or has failed at the limit."""
+    mine = sa.and_(is_of(partition), _t.claimed_by == run_id, _t.state == State.SEEN)
+    again = sa.update(landing_objects).where(mine, _t.attempt < attempts_limit)
+    connection.execute(again.values(attempt=_t.attempt + 1, claimed_by=None, updated_at=now))
+    enough = sa.update(landing_objects).where(mine)
+    connection.execute(enough.values(state=State.FAILED, reason=error, run_id=run_id, updated_at=now))
+
+
+def replay(
+    connection: sa.Connection,
+    *,
+    institution: str | None,
+    dataset: str | None,
+    business_date: dt.date | None,
+    now: dt.datetime,
+) -> int:
+    """Let the current objects of the matching partitions wait again, under a new attempt. Returns how many."""
+    wanted = {_t.institution: institution, _t.dataset: dataset, _t.business_date: business_date}
+    named = [column == value for column, value in wanted.items() if value is not None]
+    update = sa.update(landing_objects).where(_t.state.in_(CURRENT), *named)
+    return connection.execute(
+        update.values(state=State.SEEN, reason=None, claimed_by=None, attempt=_t.attempt + 1, updated_at=now)
+    ).rowcount
+
+
+def select_attempts(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Attempt]:
+    """The matching attempts, oldest first."""
+    query = sa.select(attempts).where(*conditions).order_by(_a.started_at, _a.run_id)
+    return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def is_of(partition: DatasetPartition) -> sa.ColumnElement[bool]:
+    """Whether a landing object belongs to `partition`."""
+    return sa.and_(
+        _t.business_date == partition.business_date,
+        _t.dataset == partition.dataset,
+        _t.institution == partition.institution,
+    )
+
+
+def _is_attempt(run_id: str, partition: DatasetPartition) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        _a.run_id == run_id,
+        _a.institution == partition.institution,
+        _a.dataset == partition.dataset,
+        _a.business_date == partition.business_date,
+    )
+
+
+def _read(row: sa.RowMapping) -> Attempt:
+    counts = {name: row[name] for name in asdict(AttemptTotals())}
+    return Attempt(
+        run_id=row["run_id"],
+        partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
+        started_at=row["started_at"],
+        outcome=Outcome(row["outcome"]),
+        ended_at=row["ended_at"],
+        seconds=row["seconds"],
+        error=row["error"],
+        totals=AttemptTotals(**counts) if row["rows_read"] is not None else None,
+    )

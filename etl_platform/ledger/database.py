@@ -1,0 +1,138 @@
+"""Connections of the ledger: SQLite or Postgres by URL, opened on first use, with one writer at a time.
+
+All writes of the ledger are short and take the same lock (SQLite: `BEGIN IMMEDIATE`; Postgres: one advisory lock of
+the transaction). So two sensors that record two versions of one uri see each other, and no order of rows can deadlock.
+Not here: what is written (`recording.py`, `attempts.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from etl_platform.errors import ConfigurationError
+from etl_platform.ledger.failures import translated
+from etl_platform.ledger.tables import metadata
+
+_POSTGRES_SPELLINGS = {"postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
+_SQLITE_SPELLINGS = {"sqlite", "sqlite+pysqlite"}
+_WRITES = "etl_ledger_writes"
+
+_LOCK_SECONDS = 30
+# One fixed number for all ledgers of a database. A writer that lost its network is ended by the server after a minute,
+# so that it cannot hold the lock for ever. Sent as plain text: a pooler between may run each statement elsewhere
+# unless they are one, and refuses start-up options.
+_POSTGRES_WRITE_LOCK = f"""
+SET LOCAL lock_timeout = '{_LOCK_SECONDS}s';
+SET LOCAL idle_in_transaction_session_timeout = '60s';
+SELECT pg_advisory_xact_lock(7241930855140163)
+"""
+
+
+class LedgerDatabase:
+    """The database of one ledger. `label` names it in messages, without user and password."""
+
+    def __init__(self, url: str) -> None:
+        self._url = parse_url(url)
+        self.label = _label(self._url)
+        self._opening = threading.Lock()
+        self._engine: sa.Engine | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One consistent view."""
+        with translated(self.label), self._open().connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction, alone: what it reads does not change before it commits."""
+        with translated(self.label), _begin_write(self._open()) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Return all connections; the next use opens new ones."""
+        with self._opening:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def _open(self) -> sa.Engine:
+        with self._opening:
+            if self._engine is None:
+                engine = _create_engine(self._url)
+                # Inside the write lock: of two first users one creates the tables, the other finds them.
+                with _begin_write(engine) as connection:
+                    metadata.create_all(connection)
+                self._engine = engine
+            return self._engine
+
+
+def parse_url(url: str) -> URL:
+    """The URL with the driver this package brings. Raises ConfigurationError, never repeating what was given."""
+    expected = "sqlite:////absolute/path/ledger.db or postgresql://user:password@host:5432/database"
+    next_step = "set ETL_LEDGER_URL, or leave it out for SQLite in ETL_HOME"
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # Neither the text nor the cause: either may hold a password in a place where it cannot be told apart.
+        found = "text that is no URL"
+        raise ConfigurationError("ledger URL", found=found, expected=expected, next_step=next_step) from None
+    if parsed.drivername in _POSTGRES_SPELLINGS:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in _SQLITE_SPELLINGS and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite+pysqlite")
+    found = f"{parsed.drivername}:// without a file" if parsed.drivername in _SQLITE_SPELLINGS else parsed.drivername
+    raise ConfigurationError("ledger URL", found=found, expected=expected, next_step=next_step)
+
+
+def _label(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return f"ledger {url.database}"
+    return f"ledger postgresql://{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+@contextmanager
+def _begin_write(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK)
+        yield connection
+
+
+def _create_engine(url: URL) -> sa.Engine:
+    if url.get_backend_name() == "postgresql":
+        return sa.create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,  # a server that restarted costs one reconnect, not a failed tick
+            pool_size=2,
+            max_overflow=8,
+            connect_args={
+                "application_name": "etl-platform ledger",
+                "connect_timeout": 10,
+                "prepare_threshold": None,  # named statements do not survive a transaction pooler
+            },
+        )
+    Path(url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": _LOCK_SECONDS})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # Python's own transactions begin late and deferred: two of them that read, then write, fail instead of waiting.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {_LOCK_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")

@@ -1,0 +1,227 @@
+"""The ledger: every landing object ever seen, what became of it, and every attempt to load it.
+
+What marks a partition as launched? Nothing in the ledger does: a mark set before the launch loses the partition when
+the daemon stops in between, a mark set after it launches twice. Instead
+
+- an object is *seen* until a run decides on it, so a sensor that starts again finds the same partitions pending;
+- a pending partition has a *fingerprint* of its current objects and of how often each was asked for. The run key is
+  made of it, so Dagster itself drops the second launch of the same content, and a new file, a new version or a
+  replay launches again. It covers objects of every current state, so a run that only moves states changes nothing;
+- a run *claims* the current objects of its partition when it starts (`start_attempt`). Claimed objects are not
+  pending, and only the last claimer may decide on them. A run that is overtaken (a newer version, a replay, a second
+  run of the partition) leaves the object as it is: it stays seen, and the run that was launched for it decides;
+- a run that fails leaves its objects *failed* until someone asks for a replay, which raises their attempt. A run that
+  died is found among `running_attempts`; `close_crashed` puts its objects back under a new attempt, a few times.
+
+A launch that Dagster accepted and that never started (a cancelled queue, a deleted run) stays pending under a run key
+that is used up: `mark_failed` for a run that failed in the queue, or `request_replay`, sets it free.
+
+Not here: SQL (the modules below), the decision which institution owns a key, launching.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from etl_platform.errors import ConfigurationError
+from etl_platform.ledger import attempts, pending, recording, status
+from etl_platform.ledger.database import LedgerDatabase
+from etl_platform.ledger.records import (
+    Attempt,
+    AttemptTotals,
+    DatasetPartition,
+    LandingObject,
+    LedgerObject,
+    ObjectResult,
+    Outcome,
+    PartitionStatus,
+    PendingPartition,
+    State,
+)
+from etl_platform.ledger.tables import attempts as attempts_table
+from etl_platform.ledger.tables import landing_objects
+
+# Objects recorded per transaction: about a second under the write lock, then others have their turn.
+_TRANSACTION = 5_000
+
+_t = landing_objects.c
+
+
+class Ledger:
+    """The ledger at `url` (`sqlite:////path` or `postgresql://...`). Opens nothing until its first use.
+
+    Every method raises StorageUnavailableError when the database does not answer, StorageError when it refuses.
+    Times are aware; those that come out are UTC.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = LedgerDatabase(url)
+
+    def __repr__(self) -> str:
+        return f"<{self._database.label}>"
+
+    def close(self) -> None:
+        """Return all connections. The ledger can be used again."""
+        self._database.close()
+
+    # What arrived
+
+    def unknown(self, objects: Sequence[LandingObject]) -> list[LandingObject]:
+        """Those among the listed objects that are news: not in the ledger, or there as replaced or unclaimed."""
+        if not objects:
+            return []
+        with self._database.read() as connection:
+            return recording.select_unknown(connection, objects)
+
+    def record_seen(self, objects: Sequence[LandingObject], *, now: dt.datetime) -> int:
+        """Record routed objects; earlier versions of the same uris become superseded. Returns how many were news.
+
+        Safe to repeat, and for several processes at once.
+        """
+        by_age = sorted(objects, key=lambda found: found.last_modified)
+        news = 0
+        for chunk in recording.in_chunks(by_age, _TRANSACTION):
+            with self._database.write() as connection:
+                news += recording.insert_seen(connection, chunk, now)
+        return news
+
+    def record_unrouted(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
+        """Record objects that no institution claims, each with its reason. Returns how many are new."""
+        fresh = 0
+        for chunk in recording.in_chunks(objects, _TRANSACTION):
+            with self._database.write() as connection:
+                fresh += recording.insert_unrouted(connection, chunk, now)
+        return fresh
+
+    def pending_partitions(self, limit: int, *, after: PendingPartition | None = None) -> list[PendingPartition]:
+        """Partitions that need a run, longest waiting first. `after`: the last one of the page before."""
+        with self._database.read() as connection:
+            return pending.select_pending(connection, limit, after)
+
+    # What runs do
+
+    def start_attempt(self, run_id: str, partition: DatasetPartition, *, now: dt.datetime) -> None:
+        """Put the run's attempt at the partition on record and claim the partition's current objects for it.
+
+        Every step may call it: while the attempt runs it changes nothing more.
+        """
+        with self._database.write() as connection:
+            attempts.start(connection, run_id, partition, now)
+
+    def mark_loaded(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
+        """These objects' rows are in the tables. Returns how many; the others were taken from the run meanwhile."""
+        with self._database.write() as connection:
+            return attempts.decide(connection, run_id, State.LOADED, results, now)
+
+    def mark_refused(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
+        """These objects cannot be read at all, each for its `reason`. Returns how many, as `mark_loaded`."""
+        with self._database.write() as connection:
+            return attempts.decide(connection, run_id, State.REFUSED, results, now)
+
+    def mark_failed(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> int:
+        """The run failed on the partition: what it left undecided waits for a replay. Returns how many objects.
+
+        For a run without an attempt on record (it failed before its start) this is whatever waits unclaimed.
+        """
+        with self._database.write() as connection:
+            return attempts.fail(connection, run_id, partition, error, now)
+
+    def end_attempt(
+        self,
+        run_id: str,
+        partition: DatasetPartition,
+        *,
+        totals: AttemptTotals,
+        error: str | None = None,
+        now: dt.datetime,
+    ) -> bool:
+        """Close the attempt: succeeded, or failed with `error`, which also marks what it left undecided as failed.
+
+        False when there is no such attempt, or it is closed already.
+        """
+        outcome = Outcome.SUCCEEDED if error is None else Outcome.FAILED
+        with self._database.write() as connection:
+            if error is not None:
+                attempts.fail(connection, run_id, partition, error, now)
+            return attempts.end(connection, run_id, partition, outcome, totals=totals, error=error, now=now)
+
+    def close_crashed(
+        self, run_id: str, partition: DatasetPartition, *, error: str, attempts_limit: int = 3, now: dt.datetime
+    ) -> bool:
+        """Close the attempt of a run that died. Its undecided objects wait again under a new attempt, so that the
+        sensor launches them; those that were attempted `attempts_limit` times have failed. False: not running."""
+        with self._database.write() as connection:
+            closed = attempts.end(connection, run_id, partition, Outcome.CRASHED, totals=None, error=error, now=now)
+            if closed:
+                attempts.put_back(connection, run_id, partition, error=error, attempts_limit=attempts_limit, now=now)
+            return closed
+
+    def running_attempts(self) -> list[Attempt]:
+        """Attempts without an end, oldest first: each should have a live run."""
+        with self._database.read() as connection:
+            return attempts.select_attempts(connection, attempts_table.c.outcome == Outcome.RUNNING)
+
+    # What people ask
+
+    def request_replay(
+        self,
+        *,
+        institution: str | None = None,
+        dataset: str | None = None,
+        business_date: dt.date | None = None,
+        now: dt.datetime,
+    ) -> int:
+        """Let the current objects of all matching partitions be loaded again. Returns how many objects.
+
+        Raises ConfigurationError when nothing is named: that would be everything ever received.
+        """
+        if institution is None and dataset is None and business_date is None:
+            raise ConfigurationError(
+                "replay",
+                found="no institution, dataset or date",
+                expected="at least one of them",
+                next_step="name what to load again",
+            )
+        with self._database.write() as connection:
+            return attempts.replay(
+                connection, institution=institution, dataset=dataset, business_date=business_date, now=now
+            )
+
+    def objects(
+        self,
+        *,
+        partition: DatasetPartition | None = None,
+        uri: str | None = None,
+        states: Sequence[State] | None = None,
+        limit: int | None = None,
+    ) -> list[LedgerObject]:
+        """Objects that match all that is given, in the order in which they were recorded."""
+        conditions = [attempts.is_of(partition)] if partition else []
+        if uri is not None:
+            conditions.append(_t.uri == uri)
+        if states is not None:
+            conditions.append(_t.state.in_(states))
+        with self._database.read() as connection:
+            return status.select_objects(connection, *conditions, limit=limit)
+
+    def unrouted(self, limit: int, *, before_id: int | None = None) -> list[LedgerObject]:
+        """Objects that no institution claims, newest first. `before_id`: the last id of the page before."""
+        conditions = [_t.state == State.UNROUTED]
+        if before_id is not None:
+            conditions.append(_t.id < before_id)
+        with self._database.read() as connection:
+            return status.select_objects(connection, *conditions, newest_first=True, limit=limit)
+
+    def status_matrix(
+        self, dates: Sequence[dt.date], institutions: Sequence[str], datasets: Sequence[str]
+    ) -> dict[DatasetPartition, PartitionStatus]:
+        """What the ledger knows of each partition; those of which it knows nothing are missing."""
+        with self._database.read() as connection:
+            return status.select_status(connection, dates, institutions, datasets)
+
+    def check(self) -> str:
+        """One line for people when the ledger can be read and written."""
+        with self._database.write() as connection:
+            status.try_write(connection)
+            return f"{self._database.label}: {status.describe(connection)}"

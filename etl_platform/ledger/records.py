@@ -1,0 +1,182 @@
+"""What goes into the ledger and what comes out: plain values and the names of states and outcomes.
+
+Not here: SQL (`tables.py` and the modules above it).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class State(StrEnum):
+    """What became of a landing object."""
+
+    SEEN = "seen"
+    LOADED = "loaded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    UNROUTED = "unrouted"
+
+
+CURRENT = (State.SEEN, State.LOADED, State.REFUSED, State.FAILED)
+"""States of the objects that make up a partition today: routed, and not replaced by a newer version."""
+
+
+class Outcome(StrEnum):
+    """How an attempt at a partition ended; `running` until it did."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, order=True)
+class DatasetPartition:
+    """One dataset on one business date from one institution: what a run works on."""
+
+    dataset: str
+    business_date: dt.date
+    institution: str
+
+    def __str__(self) -> str:
+        return f"{self.institution} {self.dataset} {self.business_date}"
+
+
+@dataclass(frozen=True)
+class LandingObject:
+    """One object as the landing store lists it. The partition fields are all None while no institution claims it."""
+
+    institution: str | None
+    dataset: str | None
+    business_date: dt.date | None
+    uri: str
+    key: str
+    etag: str | None
+    version: str | None
+    size: int
+    last_modified: dt.datetime
+
+    @property
+    def identity(self) -> str:
+        """What tells one content of a uri from the next: version, else etag, else size and time of modification."""
+        # S3 calls every object of an unversioned bucket version "null", whatever its content.
+        if self.version and self.version != "null":
+            return self.version
+        if self.etag:
+            return self.etag.strip('"')  # clients disagree on whether the quotes belong to the tag
+        return f"{self.size}-{(self.last_modified - _EPOCH) // dt.timedelta(microseconds=1)}"
+
+
+@dataclass(frozen=True)
+class ObjectResult:
+    """What a run found in one object. `reason` says why a refused one cannot be read."""
+
+    uri: str
+    identity: str
+    sha256: str | None = None
+    rows_read: int = 0
+    rows_silver: int = 0
+    rows_quarantined: int = 0
+    rows_duplicate: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LedgerObject:
+    """One row of the ledger. `run_id` is the run that brought it to its state, `claimed_by` the last that took it."""
+
+    id: int
+    institution: str | None
+    dataset: str | None
+    business_date: dt.date | None
+    uri: str
+    key: str
+    identity: str
+    etag: str | None
+    version: str | None
+    size: int
+    last_modified: dt.datetime
+    sha256: str | None
+    first_seen_at: dt.datetime
+    updated_at: dt.datetime
+    state: State
+    reason: str | None
+    attempt: int
+    claimed_by: str | None
+    run_id: str | None
+    rows_read: int | None
+    rows_silver: int | None
+    rows_quarantined: int | None
+    rows_duplicate: int | None
+
+    def landing_object(self) -> LandingObject:
+        """The object as it was listed."""
+        return LandingObject(
+            institution=self.institution,
+            dataset=self.dataset,
+            business_date=self.business_date,
+            uri=self.uri,
+            key=self.key,
+            etag=self.etag,
+            version=self.version,
+            size=self.size,
+            last_modified=self.last_modified,
+        )
+
+
+@dataclass(frozen=True)
+class PendingPartition:
+    """A partition that needs a run. `fingerprint` names its present content and attempt (see `ledger.py`).
+
+    waiting_since / newest_first_seen: when the first and the last of its waiting objects were recorded.
+    """
+
+    partition: DatasetPartition
+    fingerprint: str
+    waiting_since: dt.datetime
+    newest_first_seen: dt.datetime
+
+
+@dataclass(frozen=True)
+class AttemptTotals:
+    """What an attempt counted, over all objects of its partition."""
+
+    rows_read: int = 0
+    rows_silver: int = 0
+    rows_quarantined: int = 0
+    rows_duplicate: int = 0
+    checks_passed: int = 0
+    checks_failed: int = 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a run at a partition. `seconds` and `totals` are None while it is running or when it crashed."""
+
+    run_id: str
+    partition: DatasetPartition
+    started_at: dt.datetime
+    outcome: Outcome
+    ended_at: dt.datetime | None
+    seconds: float | None
+    error: str | None
+    totals: AttemptTotals | None
+
+
+@dataclass(frozen=True)
+class PartitionStatus:
+    """What the ledger knows of one partition: objects per state, rows of the loaded ones, the latest attempt."""
+
+    objects: dict[State, int] = field(default_factory=dict)
+    rows_read: int = 0
+    rows_silver: int = 0
+    rows_quarantined: int = 0
+    rows_duplicate: int = 0
+    last_recorded_at: dt.datetime | None = None
+    latest_attempt: Attempt | None = None

@@ -1,0 +1,80 @@
+"""Questions about the ledger: its objects, the state of partitions, its own health.
+
+Not here: what is still to be run (`pending.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.attempts import select_attempts
+from etl_platform.ledger.records import DatasetPartition, LedgerObject, PartitionStatus, State
+from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
+
+_t = landing_objects.c
+_a = attempts.c
+
+
+def select_objects(
+    connection: sa.Connection, *conditions: sa.ColumnElement[bool], newest_first: bool = False, limit: int | None = None
+) -> list[LedgerObject]:
+    """The matching rows in the order in which they were recorded."""
+    query = sa.select(*(_t[field.name] for field in fields(LedgerObject))).where(*conditions)
+    query = query.order_by(_t.id.desc() if newest_first else _t.id).limit(limit)
+    objects = (LedgerObject(*row) for row in connection.execute(query))
+    return [replace(found, state=State(found.state)) for found in objects]
+
+
+def select_status(
+    connection: sa.Connection, dates: Sequence[dt.date], institutions: Sequence[str], datasets: Sequence[str]
+) -> dict[DatasetPartition, PartitionStatus]:
+    """Objects per state, rows of the loaded and the latest attempt of each partition; none of those without any."""
+    cells: dict[DatasetPartition, PartitionStatus] = {}
+    query = (
+        sa.select(
+            *(_t.dataset, _t.business_date, _t.institution, _t.state),
+            sa.func.count(),
+            sa.func.max(_t.first_seen_at),
+            *(sa.func.coalesce(sa.func.sum(_t[name]), 0) for name in ROW_COUNTS),
+        )
+        .where(_t.business_date.in_(dates), _t.institution.in_(institutions), _t.dataset.in_(datasets))
+        .group_by(_t.dataset, _t.business_date, _t.institution, _t.state)
+    )
+    for dataset, date, institution, state, count, recorded_at, *rows in connection.execute(query):
+        partition = DatasetPartition(dataset, date, institution)
+        cells[partition] = _with_state(cells.get(partition, PartitionStatus()), State(state), count, recorded_at, rows)
+    wanted = (_a.business_date.in_(dates), _a.institution.in_(institutions), _a.dataset.in_(datasets))
+    for attempt in select_attempts(connection, *wanted):  # oldest first: the latest stays
+        cells[attempt.partition] = replace(cells.get(attempt.partition, PartitionStatus()), latest_attempt=attempt)
+    return cells
+
+
+def describe(connection: sa.Connection) -> str:
+    """How many objects there are, by state."""
+    query = sa.select(_t.state, sa.func.count()).group_by(_t.state)
+    counts = {State(state): count for state, count in connection.execute(query)}
+    named = ", ".join(f"{counts[state]:,} {state}" for state in State if state in counts)
+    return f"{sum(counts.values()):,} objects" + (f" ({named})" if named else "")
+
+
+def try_write(connection: sa.Connection) -> None:
+    """Fail as a write would fail (privileges, read-only file) without writing."""
+    for table, column in ((landing_objects, _t.state), (attempts, _a.outcome)):
+        connection.execute(sa.update(table).where(sa.false()).values({column: column}))
+        connection.execute(sa.insert(table).from_select([column], sa.select(column).where(sa.false())))
+
+
+def _with_state(
+    cell: PartitionStatus, state: State, count: int, recorded_at: dt.datetime, rows: Sequence[int]
+) -> PartitionStatus:
+    latest = max(filter(None, (cell.last_recorded_at, recorded_at)))
+    cell = replace(cell, objects={**cell.objects, state: count}, last_recorded_at=latest)
+    if state is not State.LOADED:
+        return cell
+    # Postgres sums bigint as numeric, which arrives as Decimal.
+    read, silver, quarantined, duplicate = (int(count) for count in rows)
+    return replace(cell, rows_read=read, rows_silver=silver, rows_quarantined=quarantined, rows_duplicate=duplicate)

@@ -1,0 +1,140 @@
+"""The two tables of the ledger and the column types that keep SQLite and Postgres alike.
+
+Not here: what may happen to a row (`recording.py`, `attempts.py`), connections (`database.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+from etl_platform.ledger.records import Outcome, State
+
+_MESSAGE_CHARACTERS = 8_000  # enough for a cause and its context; whole tracebacks belong to the run's log
+
+
+def storable(text: str) -> str:
+    """`text` as both databases take it: NUL and lone surrogates, which file names may hold, become escapes."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class SafeText(TypeDecorator[str]):
+    """Text that no sender can make unstorable: one evil key must not stop the recording of all others."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """To the database."""
+        return None if value is None else storable(value)
+
+
+class Message(SafeText):
+    """SafeText for reasons and errors, cut to a length that a person reads."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """To the database."""
+        text = super().process_bind_param(value, dialect)
+        if text is None or len(text) <= _MESSAGE_CHARACTERS:
+            return text
+        return f"{text[: _MESSAGE_CHARACTERS - 1]}…"
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """A moment: aware in, UTC out, also from SQLite, which stores text without a zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
+        """To the database. Raises ValueError for a time without a zone."""
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            raise ValueError(f"found the time {value} without a zone; expected an aware datetime")
+        return value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> dt.datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        aware: dt.datetime = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+        return aware.astimezone(dt.UTC)
+
+
+# SQLite numbers rows by itself only in a column declared INTEGER.
+_RowNumber = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _one_of(column: str, names: type[State] | type[Outcome]) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{name}'" for name in names)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_is_known")
+
+
+def _counts(*names: str) -> list[sa.Column[int]]:
+    return [sa.Column(name, sa.BigInteger) for name in names]
+
+
+ROW_COUNTS = ("rows_read", "rows_silver", "rows_quarantined", "rows_duplicate")
+CHECK_COUNTS = ("checks_passed", "checks_failed")
+
+metadata = sa.MetaData()
+
+landing_objects = sa.Table(
+    "landing_objects",
+    metadata,
+    sa.Column("id", _RowNumber, primary_key=True),
+    sa.Column("institution", SafeText),
+    sa.Column("dataset", SafeText),
+    sa.Column("business_date", sa.Date),
+    sa.Column("uri", SafeText, nullable=False),
+    sa.Column("key", SafeText, nullable=False),
+    sa.Column("identity", SafeText, nullable=False),
+    sa.Column("etag", SafeText),
+    sa.Column("version", SafeText),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("last_modified", UtcDateTime, nullable=False),
+    sa.Column("sha256", sa.Text),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", Message),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("claimed_by", sa.Text),
+    sa.Column("run_id", sa.Text),
+    *_counts(*ROW_COUNTS),
+    sa.UniqueConstraint("uri", "identity", name="landing_objects_uri_identity"),
+    _one_of("state", State),
+    sa.CheckConstraint(
+        "state IN ('unrouted', 'superseded')"
+        " OR (institution IS NOT NULL AND dataset IS NOT NULL AND business_date IS NOT NULL)",
+        name="partition_is_known",
+    ),
+    sa.CheckConstraint("claimed_by IS NULL OR state NOT IN ('unrouted', 'superseded')", name="only_current_is_claimed"),
+    sa.Index("landing_objects_partition", "business_date", "dataset", "institution"),
+    sa.Index("landing_objects_state", "state", "first_seen_at"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("institution", SafeText, primary_key=True),
+    sa.Column("dataset", SafeText, primary_key=True),
+    sa.Column("business_date", sa.Date, primary_key=True),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("outcome", sa.Text, nullable=False),
+    *_counts(*ROW_COUNTS, *CHECK_COUNTS),
+    sa.Column("seconds", sa.Float),
+    sa.Column("error", Message),
+    _one_of("outcome", Outcome),
+    sa.CheckConstraint("(outcome = 'running') = (ended_at IS NULL)", name="end_is_on_record"),
+    sa.Index("attempts_partition", "business_date", "dataset", "institution", "started_at"),
+    sa.Index("attempts_outcome", "outcome", "started_at"),
+)
