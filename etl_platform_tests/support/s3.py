@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,15 +45,7 @@ class S3Server:
 
     def client(self) -> S3Client:
         """A boto3 client: an independent eye on what the code under test did."""
-        import boto3  # noqa: PLC0415 - half a second that most tests need not pay
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            region_name=self.region,
-            aws_access_key_id=self.access_key_id,
-            aws_secret_access_key=self.secret_access_key,
-        )
+        return _client(self)
 
     def new_bucket(self, *, versioned: bool = False) -> S3Bucket:
         """An empty bucket of its own name."""
@@ -86,10 +79,23 @@ class S3Bucket:
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
 
+@cache
+def _client(server: S3Server) -> S3Client:
+    import boto3  # half a second that most tests need not pay
+
+    return boto3.client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        region_name=server.region,
+        aws_access_key_id=server.access_key_id,
+        aws_secret_access_key=server.secret_access_key,
+    )
+
+
 @contextmanager
 def run_s3_server() -> Iterator[S3Server]:
     """A server process for the block; its port is free by construction (the kernel chooses it)."""
-    with subprocess.Popen(  # noqa: S603 - our own program, our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", _SERVER_PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,0 +1,91 @@
+"""Object storage: a local folder or S3, behind one interface (`ObjectStore`).
+
+Belongs here: choosing the store of a URL, and what works on any store. Not here: how each store does it
+(`object_store_folder.py`, `object_store_s3.py`), tables (`io_managers/`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from etl_platform.errors import ConfigurationError
+from etl_platform.resources.object_store_folder import FolderObjectStore
+from etl_platform.resources.object_store_s3 import S3ObjectStore
+from etl_platform.resources.object_store_types import (
+    Downloaded,
+    ObjectInfo,
+    ObjectMissingError,
+    ObjectStore,
+    Retries,
+    S3Options,
+)
+
+__all__ = [
+    "Downloaded",
+    "ObjectInfo",
+    "ObjectMissingError",
+    "ObjectStore",
+    "Retries",
+    "S3Options",
+    "download_many",
+    "open_object_store",
+]
+
+
+def open_object_store(url: str, s3: S3Options | None = None, retries: Retries | None = None) -> ObjectStore:
+    """The store at `s3://bucket[/prefix]`, `file:///folder` or a plain path. Does no I/O, holds no connection yet."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return FolderObjectStore(Path(url).expanduser().absolute())
+    if scheme == "file":
+        parts = urlsplit(url)
+        if parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
+            # A file URL is percent-encoded, so a bare '#' or '?' would cut it: better said than half obeyed.
+            if parts.query or parts.fragment:
+                raise _unusable(url, "a '?' or '#' that is not percent-encoded")
+            return FolderObjectStore(Path(unquote(parts.path)))
+    if scheme == "s3":
+        bucket, _, prefix = rest.partition("/")
+        if re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
+            return S3ObjectStore(bucket, prefix.strip("/"), s3 or S3Options(), retries or Retries())
+    raise _unusable(url, "no storage URL")
+
+
+def _unusable(url: str, found: str) -> ConfigurationError:
+    scheme, _, rest = url.partition("://")
+    shown = f"{scheme}://***" if {"@", ":"} & set(rest) else url  # people paste credentials into URLs
+    return ConfigurationError(
+        f"storage URL {shown!r}",
+        found=found,
+        expected="s3://bucket/prefix, file:///absolute/folder or a path, without credentials",
+        next_step="correct the setting; S3 keys have settings of their own",
+    )
+
+
+def download_many(
+    store: ObjectStore,
+    items: Sequence[tuple[str, Path]],
+    *,
+    concurrency: int = 5,
+    progress: Callable[[str, Downloaded], None] | None = None,
+) -> list[Downloaded]:
+    """Download each (key, target), a few at a time; receipts come in the order of `items`.
+
+    The first failure starts no further download and is raised once those under way have ended.
+    `progress` is called in the calling thread, as each object arrives.
+    """
+    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="download") as pool:
+        futures = {pool.submit(store.download, key, target): key for key, target in items}
+        try:
+            for future in as_completed(futures):
+                receipt = future.result()
+                if progress is not None:
+                    progress(futures[future], receipt)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]

@@ -1,0 +1,234 @@
+"""A folder as an object store.
+
+Belongs here: keys as paths, listing in S3's order, atomic writes on a local (or mounted) file system.
+A key is a path of ordinary names: `..`, empty and `.` segments are refused. Symlinks to files inside the folder
+are objects; what leaves the folder is refused, and symlinked folders are not listed (they may form a circle).
+A folder that does not exist is an empty store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from typing_extensions import override
+
+from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, receive
+from etl_platform.resources.object_store_types import Downloaded, ObjectInfo, ObjectMissingError, ObjectStore
+from etl_platform.resources.object_store_walk import STAGING, Child, walk
+
+_log = logging.getLogger(__name__)
+
+LONGEST_WRITE_SECONDS = 86_400
+"""A file in the staging folder that nobody wrote to for a day belongs to a process that was killed."""
+
+
+class NotAnObjectError(StorageError):
+    """A directory entry that this store does not serve: a link that leaves the folder, a pipe, a device."""
+
+
+@dataclass(frozen=True)
+class FolderObjectStore(ObjectStore):
+    """Objects are the files below `root` (absolute)."""
+
+    root: Path
+
+    @property
+    @override
+    def url(self) -> str:
+        return self.root.as_uri()
+
+    @override
+    def uri(self, key: str) -> str:
+        return f"{self.url.rstrip('/')}/{quote(os.fsencode(key))}"
+
+    @override
+    def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
+        for child in walk(self.root, prefix, start_after or ""):
+            if (info := self._listed(child)) is not None:
+                yield info
+
+    @override
+    def head(self, key: str) -> ObjectInfo | None:
+        with file_errors(self._subject(key)):
+            try:
+                path = self._existing(key)
+                return self._info(key, path.stat())
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    @override
+    def download(self, key: str, target: Path, *, version: str | None = None) -> Downloaded:
+        if version is not None:
+            raise StorageError(
+                self._subject(key), found=f"version {version!r} asked for", expected="none: a folder keeps no versions"
+            )
+        with self._opened(key) as (file, info):
+            return receive(self._chunks(file, info), target, info.etag)
+
+    @override
+    def read_bytes(self, key: str) -> bytes:
+        with self._opened(key) as (file, info):
+            return b"".join(self._chunks(file, info))
+
+    @override
+    def put_file(self, key: str, source: Path) -> ObjectInfo:
+        with file_errors(f"upload source {source}"):
+            reading = source.open("rb")
+        with reading:
+            return self._put(key, iter(lambda: reading.read(CHUNK_BYTES), b""))
+
+    @override
+    def put_bytes(self, key: str, data: bytes) -> ObjectInfo:
+        return self._put(key, iter((data,)))
+
+    @override
+    def delete(self, key: str) -> None:
+        with (
+            file_errors(self._subject(key)),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError),
+        ):
+            self._place(key).unlink()
+
+    def _put(self, key: str, chunks: Iterator[bytes]) -> ObjectInfo:
+        with file_errors(self._subject(key)):
+            place = self._place(key)
+            staged = self.root / STAGING / uuid.uuid4().hex
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(staged.parent)
+            try:
+                with staged.open("xb") as file:
+                    for chunk in chunks:
+                        file.write(chunk)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    info = self._info(key, os.fstat(file.fileno()))  # ours, whoever replaces the object next
+                place.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(place)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    staged.unlink()
+                raise
+            _sync_folder(place.parent)
+        return info
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[tuple[BinaryIO, ObjectInfo]]:
+        with file_errors(self._subject(key)):
+            try:
+                # The resolved path, not followed once more: a symlink swapped in after the check is not opened.
+                descriptor = os.open(self._existing(key), os.O_RDONLY | os.O_NOFOLLOW)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                raise ObjectMissingError(
+                    self._subject(key), found="no such object", next_step="list the store; it may have been removed"
+                ) from error
+        with os.fdopen(descriptor, "rb") as file:
+            yield file, self._info(key, os.fstat(descriptor))
+
+    def _chunks(self, file: BinaryIO, expected: ObjectInfo) -> Iterator[bytes]:
+        """The file's bytes. Raises StorageUnavailableError at the end when it was written to meanwhile."""
+        received = 0
+        with file_errors(expected.uri):
+            while chunk := file.read(CHUNK_BYTES):
+                received += len(chunk)
+                yield chunk
+            found = self._info(expected.key, os.fstat(file.fileno()))
+        if (received, found.etag) != (expected.size, expected.etag):
+            raise StorageUnavailableError(
+                f"object {expected.uri}",
+                found=f"it changed while it was read: {received} bytes, etag {found.etag}",
+                expected=f"{expected.size} bytes, etag {expected.etag}",
+                next_step="try again when the sender has finished writing; senders should write aside and rename",
+            )
+
+    def _place(self, key: str) -> Path:
+        """Where `key` is written: its folder, symlinks resolved, lies inside the root. The name may be a symlink."""
+        names = key.split("/")
+        if any(name in {"", ".", ".."} or "\0" in name for name in names) or names[0] == STAGING:
+            raise StorageError(
+                f"object key {key!r} of {self.url}",
+                found="a key that is no path inside the folder",
+                expected=f"names separated by single slashes, none of them '.' or '..', not below {STAGING}/",
+                next_step="rename the object",
+            )
+        path = self.root.joinpath(*names)
+        return self._inside(path.parent, key) / path.name
+
+    def _existing(self, key: str) -> Path:
+        """The regular file that holds `key`, symlinks resolved. Raises FileNotFoundError or IsADirectoryError."""
+        path = self._inside(self._place(key), key)
+        if path.is_symlink():  # what is still a link after all were followed leads in a circle
+            raise NotAnObjectError(self._subject(key), found="a symlink that leads to itself", expected="a file")
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(path)
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+            raise NotAnObjectError(self._subject(key), found="a device, pipe or socket", expected="a regular file")
+        return path
+
+    def _inside(self, path: Path, key: str) -> Path:
+        resolved = Path(os.path.realpath(path))  # Path.resolve raises on circles, and differently in each Python
+        if not resolved.is_relative_to(os.path.realpath(self.root)):
+            raise NotAnObjectError(
+                self._subject(key),
+                found="a symlink that leads out of the folder",
+                expected=f"a file inside {self.root}",
+                next_step="copy the file into the folder instead of linking it",
+            )
+        return resolved
+
+    def _listed(self, child: Child) -> ObjectInfo | None:
+        """The object of a directory entry; None for one that is gone or, with a warning, no object."""
+        try:
+            child.key.encode()
+            if child.entry.is_symlink() or not child.entry.is_file():
+                return self.head(child.key)
+            with file_errors(self._subject(child.key)), contextlib.suppress(FileNotFoundError):
+                return self._info(child.key, child.entry.stat())
+        except (NotAnObjectError, UnicodeEncodeError) as error:
+            # One odd entry must not hide all the objects after it.
+            _log.warning("not listed: %r below %s: %s", child.key, self.url, error)
+        return None
+
+    def _info(self, key: str, status: os.stat_result) -> ObjectInfo:
+        return ObjectInfo(
+            uri=self.uri(key),
+            key=key,
+            size=status.st_size,
+            etag=f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}",
+            version=None,
+            last_modified=dt.datetime.fromtimestamp(status.st_mtime_ns / 1e9, tz=dt.UTC),
+        )
+
+    def _subject(self, key: str) -> str:
+        return f"object {self.uri(key)}"
+
+
+def _sweep(staging: Path) -> None:
+    """Remove what killed writers left behind."""
+    with os.scandir(staging) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - LONGEST_WRITE_SECONDS:
+                    Path(entry).unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
