@@ -1,0 +1,184 @@
+"""One atomic load: everything that can be prepared is prepared first, then one short transaction.
+
+Order: DDL (it commits by itself), files to a temporary stage, then BEGIN, lock rows, DELETE, COPY, the load's token,
+COMMIT. When the answer to COMMIT is lost, the token tells on a new session whether the load is in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from etl_platform.contracts.table import Table
+from etl_platform.errors import EtlError, StorageError, StorageUnavailableError
+from etl_platform.io_managers.snowflake import roles, statements
+from etl_platform.io_managers.snowflake.account import Session
+from etl_platform.io_managers.snowflake.errors import OutcomeUnknownError
+from etl_platform.io_managers.snowflake.files import Staged, Target
+from etl_platform.io_managers.snowflake.schema import prepare
+from etl_platform.io_managers.snowflake.tag import query_tag
+
+_log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""A service that stays away longer than about ten seconds is for the run's own retry policy."""
+
+OpenSession = Callable[[str], AbstractContextManager[Session]]
+
+
+@dataclass(frozen=True)
+class Load:
+    """One replace of partitions of `table`; `staged` holds the rows for each target."""
+
+    table: Table
+    staged: Mapping[Target, Staged]
+    open_session: OpenSession
+    with_roles: bool
+
+    @property
+    def targets(self) -> Sequence[Target]:
+        # One order for all loads: two loads of the same schemas cannot wait for each other.
+        return sorted(self.staged, key=lambda target: (target.schema, target.institution or ""))
+
+    @property
+    def subject(self) -> str:
+        return f"load of {self.table.layer}/{self.table.name}"
+
+    def run(self) -> str:
+        """Load, with limited retries while the service is away. Gives the token under which the load is recorded."""
+        for attempt in patiently():
+            with attempt:
+                # A new token per attempt: it must tell this transaction from the one before.
+                return self._attempt(uuid.uuid4().hex)
+        raise AssertionError("tenacity reraises")
+
+    def _attempt(self, token: str) -> str:
+        lost: EtlError | None = None
+        with self.open_session(self.subject) as session:
+            for target in self.targets:
+                self._enter(session, target)
+                self._prepare(session, target, token)
+            session.execute("BEGIN TRANSACTION")
+            try:
+                for target in self.targets:
+                    self._enter(session, target)
+                    self._replace(session, target, token)
+            except BaseException:
+                _roll_back(session)
+                raise
+            try:
+                session.execute("COMMIT")
+            except EtlError as error:
+                lost = error
+                # Without effect after a COMMIT that arrived; otherwise it frees the lock for the look below.
+                _roll_back(session)
+        if lost is not None:
+            self._require_committed(token, lost)
+        return token
+
+    def _enter(self, session: Session, target: Target) -> None:
+        session.tag = query_tag(self.table, target.institution, target.partitions)
+        if self.with_roles:
+            for statement in roles.assume(target.schema):
+                session.execute(statement)
+
+    def _prepare(self, session: Session, target: Target, token: str) -> None:
+        prepare(session, self.table, target.schema, creates_schema=not self.with_roles)
+        keys = [str(key) for key in target.partitions]
+        ensure = statements.ensure_lock_rows(target.schema, len(keys))
+        session.execute(ensure, self.table.name, *keys, self.table.name)
+        staged = self.staged[target]
+        if staged.files:
+            session.execute(statements.create_stage(target.schema, _stage(token)))
+        for file in staged.files:
+            for row in session.rows(statements.put(file, target.schema, _stage(token))):
+                if row["status"] != "UPLOADED":
+                    raise StorageUnavailableError(
+                        self.subject, found=f"{file.name} was not uploaded: {row['status']} {row['message']}"
+                    )
+
+    def _replace(self, session: Session, target: Target, token: str) -> None:
+        keys = [str(key) for key in target.partitions]
+        locked = session.execute(statements.lock(target.schema, len(keys)), token, self.table.name, *keys)
+        if (locked.rowcount or 0) < len(keys):
+            raise StorageError(
+                self.subject,
+                found=f"{locked.rowcount} lock rows of {len(keys)} in {statements.qualified(target.schema, statements.LOCKS)}",
+                next_step="nobody but the platform may delete from that table; run again",
+            )
+        condition, values = statements.where_partitions(self.table, target.partitions)
+        session.execute(statements.delete(self.table, target.schema, condition), *values)
+        staged = self.staged[target]
+        if staged.files:
+            self._copy(session, target, staged, token)
+        record = statements.record_load(target.schema)
+        session.execute(record, token, self.table.name, len(keys), staged.rows)
+
+    def _copy(self, session: Session, target: Target, staged: Staged, token: str) -> None:
+        results = session.rows(statements.copy(target.schema, self.table.name, _stage(token)))
+        loaded = sum(int(row.get("rows_loaded", 0)) for row in results)
+        if loaded != staged.rows or len(results) != len(staged.files):
+            raise StorageError(
+                f"{self.subject} into {statements.qualified(target.schema, self.table.name)}",
+                found=f"COPY loaded {loaded} rows of {len(results)} files",
+                expected=f"{staged.rows} rows of {len(staged.files)} files",
+                next_step="the old rows stand; look for the statement by its query tag in the query history",
+            )
+
+    def _require_committed(self, token: str, lost: EtlError) -> None:
+        """Return when the load is in; raise StorageUnavailableError when it is not, OutcomeUnknownError otherwise."""
+        try:
+            for attempt in patiently():
+                with attempt:
+                    committed = self._is_committed(token)
+        except EtlError as error:
+            loads = statements.qualified(self.targets[0].schema, statements.LOADS)
+            raise OutcomeUnknownError(
+                self.subject,
+                found=f"the answer to COMMIT was lost ({lost.found}) and its outcome could not be read ({error.found})",
+                next_step=f"look for LOAD_TOKEN {token} in {loads}: there, the load is complete; not there, run again",
+            ) from error
+        if not committed:
+            raise StorageUnavailableError(
+                self.subject, found=f"COMMIT failed ({lost.found}); the old rows stand", next_step="run again"
+            )
+        _log.warning("%s: the answer to COMMIT was lost, the load is in (token %s)", self.subject, token)
+
+    def _is_committed(self, token: str) -> bool:
+        """Read the token under the load's own lock, so that a COMMIT still on its way has ended before."""
+        target = self.targets[0]
+        keys = [str(key) for key in target.partitions]
+        with self.open_session(self.subject) as session:
+            self._enter(session, target)
+            session.execute("BEGIN TRANSACTION")
+            try:
+                session.execute(statements.lock(target.schema, len(keys)), token, self.table.name, *keys)
+                return bool(session.rows(statements.find_load(target.schema), token))
+            finally:
+                _roll_back(session)
+
+
+def patiently() -> Retrying:
+    """Attempts while the service is unavailable, with growing random waits so that two loads do not meet again."""
+    return Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.5, max=8),
+        retry=retry_if_exception_type(StorageUnavailableError),
+        reraise=True,
+    )
+
+
+def _roll_back(session: Session) -> None:
+    # A session that cannot be reached loses its transaction when the service ends it.
+    with contextlib.suppress(EtlError):
+        session.execute("ROLLBACK")
+
+
+def _stage(token: str) -> str:
+    return f"etl_load_{token}"
