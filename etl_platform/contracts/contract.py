@@ -192,11 +192,6 @@ class Contract:
 
 
 def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
-    """Pandera keeps types without parameters as classes; everything derived from a `Column` looks at instances."""
-    return dtype() if isinstance(dtype, type) else dtype
-
-
-def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
     """Pandera keeps some Polars types as classes (`pl.Int64`), others as instances."""
     return dtype() if isinstance(dtype, type) else dtype
 
