@@ -1,0 +1,126 @@
+"""How the database is reached: connection parameters, transactions under a role, time-outs, retries.
+
+Belongs here: everything between a URL and an open transaction. Not here: what is done inside (`store.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import adbc_driver_postgresql.dbapi as arrow_driver
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
+
+from etl_platform.contracts.identifiers import quote
+from etl_platform.errors import ConfigurationError
+from etl_platform.io_managers.postgres.errors import DRIVER_ERRORS, explain
+from etl_platform.resources.object_store_types import Retries
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+_T = TypeVar("_T")
+
+_DEFAULTS: dict[str, str] = {
+    "application_name": "etl-platform",
+    "connect_timeout": "10",
+    # A peer that vanished without a word is noticed after a minute, not after the two hours of most systems.
+    "keepalives_idle": "30",
+    "tcp_user_timeout": "60000",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Postgres database and how patient to be with it. `url`: libpq's URL or key=value form, any parameter.
+
+    lock_seconds: longest wait for another run on the same partition or table.
+    """
+
+    url: SecretStr
+    retries: Retries = field(default_factory=Retries)
+    lock_seconds: float = 300
+
+    def __post_init__(self) -> None:
+        self._parameters()
+
+    @property
+    def subject(self) -> str:
+        """For messages: where the database is, without user or password."""
+        known = self._parameters()
+        host, port = known.get("host", known.get("hostaddr", "localhost")), known.get("port", "5432")
+        return f"Postgres {host}:{port}/{known.get('dbname', '')}"
+
+    def call(self, action: Callable[[], _T]) -> _T:
+        """`action()`, again with growing waits while the server may come back."""
+        return self.retries.call(action)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """An open connection. Raises the platform's errors for whatever Postgres says inside the block."""
+        with self.explained():
+            # Text goes out as UTF-8 whatever PGCLIENTENCODING says. Each statement sees what was committed before it
+            # whatever the server's default is: a writer that waited for a lock must see the rows of the one before.
+            connection: Connection = psycopg.connect(self._conninfo(), client_encoding="utf8")
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def begin(self, connection: Connection, role: str | None) -> None:
+        """Start a transaction with time-outs and, where given, as `role`."""
+        connection.execute(
+            "SELECT pg_catalog.set_config('lock_timeout', %s, true), "
+            "pg_catalog.set_config('search_path', 'pg_catalog', true)",
+            [f"{round(self.lock_seconds * 1000)}ms"],
+        )
+        become(connection, role)
+
+    @contextmanager
+    def connect_for_arrow(self) -> Iterator[arrow_driver.Connection]:
+        """A connection of the Arrow driver, in a transaction that sees one moment and cannot write."""
+        with self.explained():
+            connection = arrow_driver.connect(self._conninfo(client_encoding="utf8"))
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """The drivers' errors inside the block as the platform's."""
+        try:
+            yield
+        except DRIVER_ERRORS as error:
+            # The cause stays out of the chain: a driver may quote the URL.
+            raise explain(self.subject, error, self._secrets()) from None
+
+    def _conninfo(self, **more: str) -> str:
+        return make_conninfo(**{**_DEFAULTS, **self._parameters(), **more})
+
+    def _parameters(self) -> dict[str, Any]:
+        try:
+            return conninfo_to_dict(self.url.get_secret_value())
+        except psycopg.Error:
+            # The parser's message quotes the URL.
+            raise ConfigurationError(
+                "ETL_POSTGRES_URL",
+                found="not a URL that libpq reads (not shown)",
+                expected="postgresql://user:password@host:5432/database?sslmode=verify-full",
+                next_step="percent-encode special characters of the password",
+            ) from None
+
+    def _secrets(self) -> list[str]:
+        known = self._parameters()
+        return [str(known[name]) for name in ("password", "sslpassword") if known.get(name)]
+
+
+def become(connection: Connection, role: str | None) -> None:
+    """Act as `role` until the end of the transaction."""
+    if role is not None:
+        connection.execute(f"SET LOCAL ROLE {quote(role, 'postgres')}".encode())
