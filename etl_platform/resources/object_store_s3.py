@@ -146,9 +146,9 @@ class S3ObjectStore(ObjectStore):
 
         try:
             part_bytes = max(PART_BYTES, -(-size // MOST_PARTS))
-            chunks = iter(lambda: file.read(part_bytes), b"")
-            parts = [send(number, data) for number, data in enumerate(chunks, start=1)]
-            _check_length(f"upload source of {self.uri(key)}", file.tell(), size)
+            count = -(-size // part_bytes)  # counted beforehand: a source that keeps growing must not go on for ever
+            parts = [send(number, file.read(part_bytes)) for number in range(1, count + 1)]
+            _check_source(file, file.tell(), size)
             answer = self._ask(
                 key,
                 lambda: client.complete_multipart_upload(
@@ -184,12 +184,10 @@ class S3ObjectStore(ObjectStore):
         )
 
     def _chunks(self, key: str, answer: GetObjectOutputTypeDef) -> Iterator[bytes]:
-        """The body; raises StorageUnavailableError when it breaks off or is not as long as announced."""
-        received, body = 0, answer["Body"]
+        """The body; raises StorageUnavailableError when it breaks off (urllib3 and botocore watch its length)."""
+        body = answer["Body"]
         while chunk := self._once(key, lambda: body.read(CHUNK_BYTES)):
-            received += len(chunk)
             yield chunk
-        _check_length(f"object {self.uri(key)}", received, answer["ContentLength"])
 
     def _ask(self, key: str, request: Callable[[], _T]) -> _T:
         return self._retries.call(lambda: self._once(key, request))
@@ -213,11 +211,11 @@ def _bare(etag: str | None) -> str | None:
     return None if etag is None else etag.strip('"')
 
 
-def _check_length(subject: str, found: int, expected: int) -> None:
-    if found != expected:
+def _check_source(source: BinaryIO, sent: int, announced: int) -> None:
+    if sent != announced:
         raise StorageUnavailableError(
-            subject,
-            found=f"{found} bytes",
-            expected=f"{expected} bytes",
+            f"upload source {source.name}",
+            found=f"{sent} bytes",
+            expected=f"{announced} bytes, its size when the upload began",
             next_step="run again when nobody writes to it",
         )

@@ -478,6 +478,28 @@ def test_a_large_file_goes_up_in_parts(
     assert hashlib.sha256(s3_bucket.get("large")).digest() == hashlib.sha256(content).digest()
 
 
+def test_a_source_that_grows_during_a_large_upload_leaves_no_object(
+    s3_bucket: S3Bucket,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(object_store_s3, "PART_BYTES", 5 << 20)
+    source = tmp_path / "source"
+    source.write_bytes(bytes(6 << 20))
+    store = open_bucket(s3_bucket)
+    ask = store._ask  # type: ignore[attr-defined]
+
+    def ask_while_it_grows(key: str, request: Callable[[], object]) -> object:
+        with source.open("ab") as sender:
+            sender.write(b"more")
+        return ask(key, request)
+
+    monkeypatch.setattr(store, "_ask", ask_while_it_grows)
+    with pytest.raises(StorageUnavailableError, match=r"upload source .*its size when the upload began"):
+        store.put_file("a", source)
+    assert s3_bucket.keys() == []
+
+
 def test_a_missing_bucket_is_named_with_what_to_do(s3_server: S3Server) -> None:  # noqa: F811
     store = open_object_store("s3://no-such-bucket/x", s3_options(s3_server))
     with pytest.raises(StorageError, match=r"s3://no-such-bucket/x.*NoSuchBucket.*correct the bucket's name"):
