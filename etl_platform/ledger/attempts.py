@@ -116,6 +116,10 @@ def end(
     if outcome is not Outcome.CRASHED:
         ending["seconds"] = (now - started_at).total_seconds()
     connection.execute(sa.update(attempts).where(is_open).values(ending))
+    if outcome is Outcome.SUCCEEDED:
+        # An object that arrived after the run had listed its partition was claimed with the others: it waits again.
+        left = sa.update(landing_objects).where(is_of(partition), _t.claimed_by == run_id, _t.state == State.SEEN)
+        connection.execute(left.values(claimed_by=None))
     return True
 
 

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from etl_platform.errors import ConfigurationError
 from etl_platform.ledger import attempts, pending, recording, status
 from etl_platform.ledger.database import LedgerDatabase
+from etl_platform.ledger.given import in_chunks
 from etl_platform.ledger.records import (
     Attempt,
     AttemptTotals,
@@ -81,7 +82,7 @@ class Ledger:
         """
         by_age = sorted(objects, key=lambda found: found.last_modified)
         news = 0
-        for chunk in recording.in_chunks(by_age, _TRANSACTION):
+        for chunk in in_chunks(by_age, _TRANSACTION):
             with self._database.write() as connection:
                 news += recording.insert_seen(connection, chunk, now)
         return news
@@ -89,7 +90,7 @@ class Ledger:
     def record_unrouted(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
         """Record objects that no institution claims, each with its reason. Returns how many are new."""
         fresh = 0
-        for chunk in recording.in_chunks(objects, _TRANSACTION):
+        for chunk in in_chunks(objects, _TRANSACTION):
             with self._database.write() as connection:
                 fresh += recording.insert_unrouted(connection, chunk, now)
         return fresh
@@ -219,6 +220,16 @@ class Ledger:
         """What the ledger knows of each partition; those of which it knows nothing are missing."""
         with self._database.read() as connection:
             return status.select_status(connection, dates, institutions, datasets)
+
+    def rows_of_earlier_dates(self, partition: DatasetPartition, days: int) -> list[int]:
+        """Silver rows of the last `days` earlier business dates with loaded objects, newest first."""
+        with self._database.read() as connection:
+            return status.select_earlier_rows(connection, partition, days)
+
+    def latest_attempt(self, partition: DatasetPartition) -> Attempt | None:
+        """The attempt at the partition that started last, or None."""
+        with self._database.read() as connection:
+            return status.select_latest_attempt(connection, partition)
 
     def check(self) -> str:
         """One line for people when the ledger can be read and written."""

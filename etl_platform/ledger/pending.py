@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import given_rows
 from etl_platform.ledger.records import CURRENT, DatasetPartition, PendingPartition, State
 from etl_platform.ledger.tables import landing_objects
 
@@ -44,10 +45,13 @@ def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartiti
     hashes = {partition: hashlib.sha256() for partition in partitions}
     if not partitions:
         return {}
+    given = given_rows(
+        connection.dialect, _partition, [(p.dataset, p.business_date, p.institution) for p in partitions]
+    )
     query = (
         sa.select(*_partition, _t.uri, _t.identity, _t.attempt)
+        .join_from(given, landing_objects, sa.and_(*(column == given.c[column.name] for column in _partition)))
         .where(_t.state.in_(CURRENT))
-        .where(sa.tuple_(*_partition).in_([(p.dataset, p.business_date, p.institution) for p in partitions]))
         .order_by(_t.id)
     )
     for *key, uri, identity, attempt in connection.execute(query):

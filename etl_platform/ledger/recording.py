@@ -8,20 +8,17 @@ institution claims by now. Not here: what runs do with objects (`attempts.py`).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import given_rows, in_chunks
 from etl_platform.ledger.records import LandingObject, State
 from etl_platform.ledger.tables import landing_objects, storable
 
-_T = TypeVar("_T")
 _Pair = tuple[str, str]
-
-# Two bound values a pair: far below SQLite's 32,766 and Postgres' 65,535, and where both are quickest per key.
-CHUNK = 1_000
 
 SUPERSEDED_REASON = "a newer version of this object was recorded"
 
@@ -70,12 +67,6 @@ def insert_unrouted(connection: sa.Connection, objects: Sequence[tuple[LandingOb
     return len(fresh)
 
 
-def in_chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
-    """`items` in slices of at most `size`."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
 def _pair(found: LandingObject) -> _Pair:
     return storable(found.uri), storable(found.identity)
 
@@ -87,8 +78,9 @@ def _is_news(before: _Known | None, found: LandingObject) -> bool:
 def _lookup(connection: sa.Connection, pairs: Sequence[_Pair]) -> dict[_Pair, _Known]:
     known: dict[_Pair, _Known] = {}
     for chunk in in_chunks(pairs):
-        query = sa.select(_t.uri, _t.identity, _t.id, _t.state, _t.last_modified).where(
-            sa.tuple_(_t.uri, _t.identity).in_(chunk)
+        wanted = given_rows(connection.dialect, [_t.uri, _t.identity], chunk)
+        query = sa.select(_t.uri, _t.identity, _t.id, _t.state, _t.last_modified).join_from(
+            wanted, landing_objects, sa.and_(_t.uri == wanted.c.uri, _t.identity == wanted.c.identity)
         )
         for uri, identity, number, state, last_modified in connection.execute(query):
             known[uri, identity] = _Known(number, State(state), last_modified)
@@ -138,16 +130,19 @@ def _reopen(connection: sa.Connection, pairs: Sequence[tuple[_Known, LandingObje
 def _supersede(connection: sa.Connection, uris: Sequence[str], now: dt.datetime) -> None:
     """Leave one current object per uri: the last modified, or the last recorded where stores that count whole seconds
     give both the same time."""
-    newer = landing_objects.alias("newer")
-    is_replaced = sa.exists().where(
-        newer.c.uri == _t.uri,
-        newer.c.state != State.UNROUTED,
-        sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(_t.last_modified, _t.id),
-    )
+    older, newer = landing_objects.alias("older"), landing_objects.alias("newer")
+    is_newer = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(older.c.last_modified, older.c.id)
     for chunk in in_chunks(uris):
+        given = given_rows(connection.dialect, [_t.uri], [(uri,) for uri in chunk])
+        replaced = (
+            sa.select(older.c.id)
+            .join_from(given, older, older.c.uri == given.c.uri)
+            .join(newer, sa.and_(newer.c.uri == older.c.uri, is_newer))
+            .where(older.c.state != State.SUPERSEDED, newer.c.state != State.UNROUTED)
+        )
         connection.execute(
             sa.update(landing_objects)
-            .where(_t.uri.in_(chunk), _t.state != State.SUPERSEDED, is_replaced)
+            .where(_t.id.in_(replaced))
             .values(
                 state=State.SUPERSEDED,
                 reason=sa.func.coalesce(_t.reason, SUPERSEDED_REASON),

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 import sqlalchemy as sa
 
 from etl_platform.ledger.attempts import select_attempts
-from etl_platform.ledger.records import DatasetPartition, LedgerObject, PartitionStatus, State
+from etl_platform.ledger.records import Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
 
 _t = landing_objects.c
@@ -51,6 +51,34 @@ def select_status(
     for attempt in select_attempts(connection, *wanted):  # oldest first: the latest stays
         cells[attempt.partition] = replace(cells.get(attempt.partition, PartitionStatus()), latest_attempt=attempt)
     return cells
+
+
+def select_earlier_rows(connection: sa.Connection, partition: DatasetPartition, days: int) -> list[int]:
+    """Silver rows of each of the last `days` earlier business dates that have any loaded object, newest first."""
+    query = (
+        sa.select(sa.func.coalesce(sa.func.sum(_t.rows_silver), 0))
+        .where(
+            _t.institution == partition.institution,
+            _t.dataset == partition.dataset,
+            _t.business_date < partition.business_date,
+            _t.state == State.LOADED,
+        )
+        .group_by(_t.business_date)
+        .order_by(_t.business_date.desc())
+        .limit(days)
+    )
+    return [int(rows) for rows in connection.execute(query).scalars()]
+
+
+def select_latest_attempt(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
+    """The attempt that started last, or None."""
+    wanted = (
+        _a.institution == partition.institution,
+        _a.dataset == partition.dataset,
+        _a.business_date == partition.business_date,
+    )
+    found = select_attempts(connection, *wanted)
+    return found[-1] if found else None
 
 
 def describe(connection: sa.Connection) -> str:

@@ -1,0 +1,1 @@
+"""Wiring only: pure functions and stores become assets, checks, sensors, jobs."""

@@ -1,0 +1,47 @@
+"""Puts the graph together: one function, so that tests and tools can swap settings and resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from etl_platform.contracts import BUILT_IN
+from etl_platform.defs.bronze import build_bronze_asset
+from etl_platform.defs.checks import build_silver_checks
+from etl_platform.defs.gold import AGGREGATES, build_gold_asset
+from etl_platform.defs.graph import Graph
+from etl_platform.defs.jobs import build_jobs
+from etl_platform.defs.silver import build_silver_assets
+from etl_platform.defs.warehouse import build_warehouse_asset
+from etl_platform.institutions.loader import load_institutions
+from etl_platform.partitions import build_partitions
+from etl_platform.resources.build import build_resources
+from etl_platform.settings import Settings
+
+
+def build_graph(settings: Settings) -> Graph:
+    """Contracts, institutions and partitions for `settings`. Reads configuration files, nothing else."""
+    institutions = load_institutions(settings.institutions_folder, BUILT_IN)
+    return Graph(settings, BUILT_IN, institutions, build_partitions(settings.first_date, institutions))
+
+
+def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions. `resource_overrides` replaces resources by key."""
+    graph = build_graph(settings)
+    contracts = graph.contracts.values()
+    assets = [
+        *(build_bronze_asset(c, graph) for c in contracts),
+        *(build_silver_assets(c, graph) for c in contracts),
+        *(build_gold_asset(a, graph) for a in AGGREGATES),
+        *(build_warehouse_asset(t, graph) for t in graph.catalog.warehouse_tables()),
+    ]
+    resources = {**build_resources(settings, graph.institutions, graph.catalog), **(resource_overrides or {})}
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[build_silver_checks(c, graph) for c in contracts],
+        jobs=build_jobs(graph),
+        resources=resources,
+        executor=dg.in_process_executor,
+    )

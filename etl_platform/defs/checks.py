@@ -1,0 +1,211 @@
+"""Asset checks of `silver/<dataset>`: what is stored, read back and held against the contract, per partition.
+
+One step reads once and gives every result: what costs is events and steps, not rules. All but `volume_is_usual`
+block: warehouse and gold of that partition are not built on silver that fails one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.quarantine import FILE, quarantine_table
+from etl_platform.contracts.reconciliation import reconciliation_table
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.attempt import dataset_partition, now, reported
+from etl_platform.defs.graph import Graph
+from etl_platform.io_managers.base import TableIOManager
+from etl_platform.io_managers.metadata import markdown
+from etl_platform.io_managers.reading import read_frame, read_frames
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import AttemptTotals
+from etl_platform.partitions import parse_key
+from etl_platform.transforms.stored import StoredFindings, checkable_rules, inspect
+
+TRAILING_DAYS = 30
+FEWEST_DAYS = 3
+"""With fewer earlier days than this there is no usual volume to compare with."""
+USUAL = (0.5, 2.0)
+"""Share of the trailing median between which a day's rows are usual."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One check's result before Dagster sees it."""
+
+    passed: bool
+    numbers: dict[str, int | float]
+    text: str
+    sample: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Everything the checks of one partition look at, read once."""
+
+    findings: StoredFindings
+    files: pl.DataFrame
+    quarantined: pl.DataFrame
+    limit: float
+    trailing_rows: list[int]
+
+
+def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefinition:
+    """All checks of one dataset's silver asset, as one step."""
+    dataset = contract.dataset
+    silver = dg.AssetKey(["silver", dataset])
+    judges = _judges(contract)
+
+    @dg.multi_asset_check(
+        name=f"silver_{dataset}_checks",
+        specs=[
+            dg.AssetCheckSpec(
+                name=name,
+                asset=silver,
+                description=sentence,
+                blocking=name != "volume_is_usual",
+                partitions_def=graph.partitions.both,
+            )
+            for name, (sentence, _) in judges.items()
+        ],
+        can_subset=True,
+    )
+    def silver_checks(
+        context: dg.AssetCheckExecutionContext,
+        lake: dg.ResourceParam[TableIOManager],
+        ledger: dg.ResourceParam[Ledger],
+    ) -> Iterator[dg.AssetCheckResult]:
+        partition = parse_key(context.partition_key)
+        attempt = dataset_partition(dataset, partition)
+        selected = {key.name for key in context.selected_asset_check_keys}
+        with reported(ledger, context.run.run_id, attempt):
+            stored = _read(lake, ledger, graph, dataset, partition)
+            verdicts = {name: judge(stored) for name, (_, judge) in judges.items() if name in selected}
+        for name, verdict in verdicts.items():
+            yield _result(name, silver, verdict)
+        # A run of some checks alone says nothing about the whole partition.
+        if selected == set(judges):
+            _close(ledger, context.run.run_id, attempt, stored, verdicts)
+
+    return silver_checks
+
+
+def _read(lake: TableIOManager, ledger: Ledger, graph: Graph, dataset: str, partition: PartitionKey) -> Stored:
+    contract = graph.contract_of(dataset, partition.institution)
+    institution = graph.institutions[partition.institution or ""]
+    is_sent = dataset in institution.datasets
+    return Stored(
+        findings=inspect(read_frames(lake.store, contract.silver, [partition]), contract),
+        files=read_frame(lake.store, reconciliation_table(dataset), [partition]),
+        quarantined=read_frame(
+            lake.store, quarantine_table(dataset), [partition], ["kind", "_source_file", "_source_row", "reason"]
+        ),
+        limit=institution.largest_quarantined_share(dataset) if is_sent else 1.0,
+        trailing_rows=ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS),
+    )
+
+
+def _judges(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdict]]]:
+    """Every check of the dataset: name -> (sentence, judge). Rules come from the contract alone."""
+    judges: dict[str, tuple[str, Callable[[Stored], Verdict]]] = {
+        "schema_matches_contract": ("The stored columns and types are those of the contract.", _schema),
+    }
+    for rule in checkable_rules(contract):
+        judges[rule.name] = (rule.sentence, _rule_judge(rule.name))
+    key = ", ".join(contract.key) or "all columns"
+    judges |= {
+        "keys_are_unique": (f"No two stored rows have the same key ({key}).", _keys),
+        "rows_are_conserved": ("Rows read = silver + quarantined + duplicates, per file and in the tables.", _conserved),
+        "quarantined_share_is_within_limit": ("The share of quarantined rows is within the institution's limit.", _share),
+        "every_file_is_readable": ("Every file of the partition could be read to its end.", _files),
+        "volume_is_usual": (f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days (warning).", _volume),
+    }
+    return judges
+
+
+def _schema(stored: Stored) -> Verdict:
+    differences = stored.findings.schema_differences
+    return Verdict(not differences, {"differences": len(differences)}, "; ".join(differences) or "as in the contract")
+
+
+def _rule_judge(name: str) -> Callable[[Stored], Verdict]:
+    def judge(stored: Stored) -> Verdict:
+        broken = stored.findings.broken.get(name, 0)
+        text = f"{broken} of {stored.findings.rows} stored rows break the rule"
+        return Verdict(not broken, {"rows_broken": broken}, text, stored.findings.samples.get(name))
+
+    return judge
+
+
+def _keys(stored: Stored) -> Verdict:
+    repeated = stored.findings.repeated_keys
+    return Verdict(not repeated, {"rows_repeated": repeated}, f"{repeated} rows repeat a key")
+
+
+def _conserved(stored: Stored) -> Verdict:
+    """The account of the files must balance, and agree with what the two tables really hold."""
+    totals = {name: int(stored.files[name].sum()) for name in ("rows_read", "rows_silver", "rows_quarantined", "rows_duplicate")}
+    unexplained = totals["rows_read"] - totals["rows_silver"] - totals["rows_quarantined"] - totals["rows_duplicate"]
+    held = int((stored.quarantined["kind"] != FILE).sum())
+    numbers = {
+        **totals,
+        "unexplained": unexplained,
+        "silver_difference": stored.findings.rows - totals["rows_silver"],
+        "quarantine_difference": held - totals["rows_quarantined"],
+    }
+    passed = not (numbers["unexplained"] or numbers["silver_difference"] or numbers["quarantine_difference"])
+    text = "{rows_read} read = {rows_silver} silver + {rows_quarantined} quarantined + {rows_duplicate} duplicates".format(**totals)
+    return Verdict(passed, numbers, text if passed else f"does not balance: {numbers}")
+
+
+def _share(stored: Stored) -> Verdict:
+    read, quarantined = int(stored.files["rows_read"].sum()), int(stored.files["rows_quarantined"].sum())
+    share = quarantined / read if read else 0.0
+    numbers = {"quarantined_share": share, "limit": stored.limit, "rows_quarantined": quarantined}
+    sample = stored.quarantined.filter(pl.col("kind") != FILE).head(5)
+    return Verdict(share <= stored.limit, numbers, f"{share:.2%} quarantined, limit {stored.limit:.2%}", sample)
+
+
+def _files(stored: Stored) -> Verdict:
+    refused = stored.files.filter("is_refused").select("_source_file", "reason")
+    text = f"{refused.height} of {stored.files.height} files could not be read"
+    return Verdict(refused.is_empty(), {"files_refused": refused.height, "files": stored.files.height}, text, refused)
+
+
+def _volume(stored: Stored) -> Verdict:
+    rows, trailing = stored.findings.rows, stored.trailing_rows
+    if len(trailing) < FEWEST_DAYS:
+        return Verdict(True, {"rows": rows}, f"{len(trailing)} earlier days are too few to compare with")
+    median = float(pl.Series(trailing).median() or 0)  # type: ignore[arg-type]
+    ratio = rows / median if median else 0.0
+    usual = USUAL[0] <= ratio <= USUAL[1]
+    return Verdict(usual, {"rows": rows, "trailing_median": median, "ratio": ratio}, f"{ratio:.2f}x the median of {len(trailing)} days")
+
+
+def _result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = dict(verdict.numbers)
+    if verdict.sample is not None and verdict.sample.height:
+        metadata["sample"] = dg.MetadataValue.md(markdown(verdict.sample))
+    severity = dg.AssetCheckSeverity.WARN if name == "volume_is_usual" else dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckResult(
+        check_name=name, asset_key=asset, passed=verdict.passed, severity=severity, metadata=metadata, description=verdict.text
+    )
+
+
+def _close(ledger: Ledger, run_id: str, attempt: Any, stored: Stored, verdicts: dict[str, Verdict]) -> None:
+    failed = [name for name, verdict in verdicts.items() if not verdict.passed]
+    blocking = [name for name in failed if name != "volume_is_usual"]
+    files = stored.files
+    totals = AttemptTotals(
+        rows_read=int(files["rows_read"].sum()),
+        rows_silver=int(files["rows_silver"].sum()),
+        rows_quarantined=int(files["rows_quarantined"].sum()),
+        rows_duplicate=int(files["rows_duplicate"].sum()),
+        checks_passed=len(verdicts) - len(failed),
+        checks_failed=len(failed),
+    )
+    error = f"blocking checks failed: {', '.join(blocking)}" if blocking else None
+    ledger.end_attempt(run_id, attempt, totals=totals, error=error, now=now())

@@ -1,0 +1,137 @@
+"""`gold/<aggregate>`: pure aggregates over silver (or gold), in the lake."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from etl_platform.contracts.gold import GOLD
+from etl_platform.contracts.table import Table
+from etl_platform.defs.gate import require_checked
+from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.partitions import DATE, parse_key
+from etl_platform.transforms.candlestick import candlestick_svg, markdown_image
+from etl_platform.transforms.daily_bars import daily_bars
+from etl_platform.transforms.market_overview import market_overview
+from etl_platform.transforms.transaction_summary import transaction_summary
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One gold table: where its rows come from, how, and which source columns each of its columns rests on."""
+
+    table: Table
+    source: tuple[str, str]
+    compute: Callable[[pl.LazyFrame], pl.LazyFrame]
+    lineage: Mapping[str, tuple[str, ...]]
+    plot: Callable[[pl.DataFrame], dict[str, Any]] | None = field(default=None)
+
+
+def _candles(bars: pl.DataFrame) -> dict[str, Any]:
+    day = "" if bars.is_empty() else f"{bars['institution'][0]} {bars['business_date'][0]}"
+    svg = candlestick_svg(bars, title=f"Daily bars {day}, % of each symbol's open")
+    return {"candlesticks": dg.MetadataValue.md(markdown_image(svg, f"daily bars {day}"))}
+
+
+_PARTITION = {"business_date": ("business_date",), "institution": ("institution",)}
+
+AGGREGATES: tuple[Aggregate, ...] = (
+    Aggregate(
+        GOLD["daily_bars"],
+        ("silver", "prices"),
+        daily_bars,
+        {
+            "symbol": ("symbol",),
+            "open": ("open", "timestamp"),
+            "high": ("high",),
+            "low": ("low",),
+            "close": ("close", "timestamp"),
+            "volume": ("volume",),
+            "vwap": ("high", "low", "close", "volume"),
+            "day_return": ("open", "close", "timestamp"),
+            "bars": ("symbol",),
+            **_PARTITION,
+        },
+        _candles,
+    ),
+    Aggregate(
+        GOLD["transaction_summary"],
+        ("silver", "transactions"),
+        transaction_summary,
+        {
+            "account_id": ("account_id",),
+            "currency": ("currency",),
+            "type": ("type",),
+            "transactions": ("transaction_id",),
+            **dict.fromkeys(("amount_sum", "amount_min", "amount_max", "debit_total", "credit_total"), ("amount",)),
+            **_PARTITION,
+        },
+    ),
+    Aggregate(
+        GOLD["market_overview"],
+        ("gold", "daily_bars"),
+        market_overview,
+        {
+            "symbol": ("symbol",),
+            "institutions": ("institution",),
+            "bars": ("bars",),
+            "volume": ("volume",),
+            "lowest_low": ("low",),
+            "highest_high": ("high",),
+            "vwap": ("vwap", "volume"),
+            "lowest_close": ("close",),
+            "highest_close": ("close",),
+            "close_spread": ("close",),
+            "business_date": ("business_date",),
+        },
+    ),
+)
+
+
+def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
+    """The gold asset of one aggregate."""
+    table, (layer, source) = aggregate.table, aggregate.source
+    source_key = dg.AssetKey([layer, source])
+    attributes = table_attributes(table, {"parquet", "polars"})
+    attributes["metadata"] |= {"dagster/column_lineage": column_lineage(aggregate.lineage, source_key)}
+    mapping = dg.MultiToSingleDimensionPartitionMapping(DATE) if table.shared else None
+
+    @dg.asset(
+        **attributes,
+        ins={"rows": dg.AssetIn(key=source_key, input_manager_key="lake", partition_mapping=mapping)},
+        io_manager_key="lake",
+        partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
+        automation_condition=follow_dates() if table.shared else None,
+    )
+    def gold(
+        context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
+    ) -> dg.Output[pl.DataFrame]:
+        if layer == "silver":
+            require_checked(ledger, source, parse_key(context.partition_key))
+        result = aggregate.compute(rows).collect(engine="streaming")
+        return dg.Output(result, metadata=aggregate.plot(result) if aggregate.plot else {})
+
+    return gold
+
+
+def column_lineage(lineage: Mapping[str, tuple[str, ...]], source: dg.AssetKey) -> dg.TableColumnLineage:
+    """Dagster's column lineage of a table with one source."""
+    return dg.TableColumnLineage(
+        deps_by_column={
+            column: [dg.TableColumnDep(asset_key=source, column_name=name) for name in names]
+            for column, names in lineage.items()
+        }
+    )
+
+
+def follow_dates() -> dg.AutomationCondition[Any]:
+    """Run a date again whenever one of its institutions changed, not waiting for those that have not delivered."""
+    return (
+        dg.AutomationCondition.any_deps_updated()
+        & dg.AutomationCondition.all_deps_blocking_checks_passed()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("when an institution's bars of the date changed")

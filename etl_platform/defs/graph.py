@@ -1,0 +1,62 @@
+"""What every part of the asset graph shares at definition time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from etl_platform.contracts.catalog import Catalog
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.table import Table
+from etl_platform.institutions.loader import bind_contract
+from etl_platform.institutions.model import Institution
+from etl_platform.io_managers.metadata import table_schema
+from etl_platform.partitions import Partitions
+from etl_platform.settings import Settings
+
+PARTITION_TAG, INSTITUTION_TAG = "etl/partition", "etl/institution"
+"""Run tags by which the queue lets in one run per partition and a few per institution (`dagster.yaml`)."""
+
+OWNERS = ["team:data-platform"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Settings, contracts, tenants and partitions: read once, then only passed on."""
+
+    settings: Settings
+    contracts: Mapping[str, Contract]
+    institutions: Mapping[str, Institution]
+    partitions: Partitions
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self.contracts)
+
+    def contract_of(self, dataset: str, institution: str | None) -> Contract:
+        """The contract of `dataset`, bound to the parameters of `institution` where it sends that dataset."""
+        contract = self.contracts[dataset]
+        tenant = self.institutions.get(institution or "")
+        if tenant is None or dataset not in tenant.datasets:
+            return contract
+        return bind_contract(contract, tenant)
+
+
+def table_attributes(table: Table, kinds: set[str], *, layer: str | None = None) -> dict[str, Any]:
+    """The attributes that every asset of a table has: key parts, group, kinds, owners, description, schema."""
+    shown = layer or table.layer
+    return {
+        "key": dg.AssetKey([shown, table.name]),
+        "group_name": shown,
+        "kinds": kinds,
+        "owners": OWNERS,
+        "description": table.description,
+        "metadata": {
+            "dagster/column_schema": table_schema(table),
+            "dagster/table_name": f"{shown}.{table.name}",
+        },
+    }

@@ -1,0 +1,192 @@
+"""`silver/<dataset>`, `quarantine/<dataset>` and `reconciliation/<dataset>`: one pass over the bronze copies."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.quarantine import quarantine_table
+from etl_platform.contracts.reconciliation import reconciliation_table
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
+from etl_platform.defs.attempt import dataset_partition, now, started
+from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.institutions.sender import sender_format
+from etl_platform.io_managers.metadata import markdown
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import LandingObject, ObjectResult
+from etl_platform.partitions import parse_key
+from etl_platform.resources.bronze import BronzeStore
+from etl_platform.resources.memory import plan_memory
+from etl_platform.transforms.silver import FileCounts, Silver, SilverPlan, SourceFile, build_silver
+
+SAMPLE_ROWS = 10
+"""Refused rows shown in the failure of a partition above its limit; all of them are still in bronze."""
+
+
+def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
+    """The multi-asset of one dataset: silver, quarantine and reconciliation of a partition."""
+    dataset = contract.dataset
+    tables = {
+        "quarantine": quarantine_table(dataset),
+        "reconciliation": reconciliation_table(dataset),
+        "silver": contract.silver,
+    }
+
+    @dg.multi_asset(
+        name=f"silver_{dataset}",
+        ins={"manifest": dg.AssetIn(key=dg.AssetKey(["bronze", dataset]), input_manager_key="lake")},
+        outs={
+            name: dg.AssetOut(**table_attributes(table, {"parquet", "polars"}), io_manager_key="lake", is_required=False)
+            for name, table in tables.items()
+        },
+        partitions_def=graph.partitions.both,
+    )
+    def silver(
+        context: dg.AssetExecutionContext,
+        manifest: pl.DataFrame,
+        bronze: dg.ResourceParam[BronzeStore],
+        ledger: dg.ResourceParam[Ledger],
+    ) -> Iterator[dg.Output[Any]]:
+        partition = parse_key(context.partition_key)
+        attempt = dataset_partition(dataset, partition)
+        scratch = graph.settings.scratch
+        scratch.mkdir(parents=True, exist_ok=True)
+        with (
+            started(ledger, context.run_id, attempt),
+            tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder,
+        ):
+            files, rows = _source_files(manifest, bronze, graph, dataset, partition, Path(folder))
+            plan = _plan(graph, dataset, partition, Path(folder))
+            result = build_silver(files, plan, lambda f, n: context.log.info(f"{attempt}: {f.key}: {n} rows read"))
+            _stop_above_limit(result, graph, dataset, partition)
+            facts = _facts(result, plan)
+            # Silver last: whoever sees new silver finds its quarantine and its account already there.
+            yield dg.Output(result.quarantine, "quarantine", metadata={"rules": dg.MetadataValue.md(markdown(result.rules))})
+            yield dg.Output(_reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained})
+            yield dg.Output(result.silver, "silver", metadata=facts)
+            _record(ledger, context.run_id, result, rows)
+
+    return silver
+
+
+def _source_files(
+    manifest: pl.DataFrame, bronze: BronzeStore, graph: Graph, dataset: str, partition: PartitionKey, folder: Path
+) -> tuple[list[SourceFile], list[dict[str, Any]]]:
+    fetched = bronze.fetch(manifest, folder / "bronze")
+    if not fetched:
+        return [], []
+    institution = graph.institutions[partition.institution or ""]
+    pattern = institution.pattern(dataset)
+    files = []
+    for row, path in fetched:
+        match = pattern.match(str(row["key"]), institution.code, dataset)
+        sender = sender_format(institution, dataset, match.captured if match else {})
+        files.append(SourceFile(key=str(row["key"]), path=path, delivery=int(row["delivery"]), sender=sender))
+    return files, [row for row, _ in fetched]
+
+
+def _plan(graph: Graph, dataset: str, partition: PartitionKey, scratch: Path) -> SilverPlan:
+    institution = graph.institutions[partition.institution or ""]
+    contract = graph.contract_of(dataset, partition.institution)
+    budget = plan_memory(graph.settings.memory_limit_mb).rows_budget
+    if dataset not in institution.datasets:
+        return SilverPlan(contract, partition, None, now(), scratch, budget=budget)
+    config = institution.datasets[dataset]
+    return SilverPlan(
+        contract, partition, config.format, now(), scratch, config.limits, institution.batch_rows, budget
+    )
+
+
+def _stop_above_limit(result: Silver, graph: Graph, dataset: str, partition: PartitionKey) -> None:
+    """Fail the partition before anything is published when too large a share of its rows is quarantined."""
+    institution = graph.institutions[partition.institution or ""]
+    if dataset not in institution.datasets:
+        return
+    limit = institution.largest_quarantined_share(dataset)
+    if result.quarantined_share <= limit:
+        return
+    sample = result.quarantine.select("_source_file", "_source_row", "reason", "raw").head(SAMPLE_ROWS).collect()
+    raise dg.Failure(
+        description=(
+            f"{partition.institution} {dataset} {partition.business_date}: found {result.rows_quarantined} of "
+            f"{result.rows_read} rows quarantined ({result.quarantined_share:.1%}), expected at most {limit:.1%}; "
+            "nothing was published; next step: look at the rules below, then ask the sender for a corrected file, or "
+            "change the mapping, or raise `quality.largest_quarantined_share` in the institution file"
+        ),
+        metadata={
+            "rows_read": result.rows_read,
+            "rows_quarantined": result.rows_quarantined,
+            "quarantined_share": result.quarantined_share,
+            "limit": limit,
+            "rules": dg.MetadataValue.md(markdown(result.rules)),
+            "sample": dg.MetadataValue.md(markdown(sample)),
+        },
+        allow_retries=False,
+    )
+
+
+def _facts(result: Silver, plan: SilverPlan) -> dict[str, Any]:
+    return {
+        "rows_read": result.rows_read,
+        "rows_quarantined": result.rows_quarantined,
+        "rows_duplicate": result.rows_duplicate,
+        "rows_unexplained": result.unexplained,
+        "quarantined_share": result.quarantined_share,
+        "files_read": len(result.files) - len(result.refused),
+        "files_refused": len(result.refused),
+        "memory_strategy": f"{'streamed from scratch files' if result.is_spilled else 'in memory'}; "
+        f"{plan.budget / 2**20:.0f} MiB for waiting rows",
+    }
+
+
+def _reconciliation(result: Silver, rows: list[dict[str, Any]], plan: SilverPlan) -> pl.DataFrame:
+    lines = [_account(row, counts, plan) for row, counts in zip(rows, result.files, strict=True)]
+    return pl.DataFrame(lines, schema=reconciliation_table(plan.contract.dataset).polars_schema)
+
+
+def _account(row: dict[str, Any], counts: FileCounts, plan: SilverPlan) -> dict[str, Any]:
+    return {
+        "_source_file": counts.key,
+        "uri": row["uri"],
+        "sha256": row["sha256"],
+        "delivery": row["delivery"],
+        "is_refused": counts.refusal is not None,
+        "rows_read": counts.rows_read,
+        "rows_silver": counts.silver,
+        "rows_quarantined": counts.quarantined,
+        "rows_duplicate": counts.duplicates,
+        "missing_columns": list(counts.missing),
+        "extra_columns": list(counts.extra),
+        "reason": str(counts.refusal) if counts.refusal else None,
+        "_processed_at": plan.processed_at,
+        BUSINESS_DATE: plan.partition.business_date,
+        INSTITUTION: plan.partition.institution,
+    }
+
+
+def _record(ledger: Ledger, run_id: str, result: Silver, rows: list[dict[str, Any]]) -> None:
+    """Tell the ledger what became of each object, after the tables hold it."""
+    results = [_object_result(row, counts) for row, counts in zip(rows, result.files, strict=True)]
+    ledger.mark_loaded(run_id, [r for r in results if r.reason is None], now=now())
+    ledger.mark_refused(run_id, [r for r in results if r.reason is not None], now=now())
+
+
+def _object_result(row: dict[str, Any], counts: FileCounts) -> ObjectResult:
+    received = LandingObject(
+        institution=None, dataset=None, business_date=None, uri=row["uri"], key=row["key"], etag=row["etag"],
+        version=row["version"], size=row["size"], last_modified=row["last_modified"],
+    )  # fmt: skip
+    return ObjectResult(
+        uri=received.uri,
+        identity=received.identity,
+        sha256=row["sha256"],
+        rows_read=counts.rows_read,
+        rows_silver=counts.silver,
+        rows_quarantined=counts.quarantined,
+        rows_duplicate=counts.duplicates,
+        reason=str(counts.refusal) if counts.refusal else None,
+    )

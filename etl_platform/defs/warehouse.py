@@ -1,0 +1,35 @@
+"""`warehouse/<table>`: silver and gold tables where people query them, by atomic partition replace."""
+
+import dagster as dg
+import polars as pl
+
+from etl_platform.contracts.table import Table
+from etl_platform.defs.gate import require_checked
+from etl_platform.defs.gold import column_lineage, follow_dates
+from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.partitions import parse_key
+
+
+def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
+    """The warehouse asset of one silver or gold table."""
+    source = dg.AssetKey([table.layer, table.name])
+    attributes = table_attributes(table, {graph.settings.warehouse}, layer="warehouse")
+    same = {column.name: (column.name,) for column in table.columns}
+    attributes["metadata"] |= {"dagster/column_lineage": column_lineage(same, source)}
+
+    @dg.asset(
+        **attributes,
+        ins={"rows": dg.AssetIn(key=source, input_manager_key="lake")},
+        io_manager_key="warehouse",
+        partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
+        automation_condition=follow_dates() if table.shared else None,
+    )
+    def warehouse(
+        context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
+    ) -> pl.LazyFrame:
+        if table.layer == "silver":
+            require_checked(ledger, table.name, parse_key(context.partition_key))
+        return rows
+
+    return warehouse

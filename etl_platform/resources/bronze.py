@@ -1,0 +1,170 @@
+"""Bronze: immutable copies of landing objects in the lake, and the manifest that names them.
+
+A copy is named by its SHA-256 under its institution's own prefix, so a second copy of the same bytes is the same
+object and a copy is never overwritten by other bytes. The manifest remembers every object that a partition ever
+received: an object deleted from landing stays part of its partition, an overwritten one stays on record as not
+current.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from etl_platform.contracts.manifest import manifest_table
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
+from etl_platform.readers import sniff
+from etl_platform.resources.landing import Routed
+from etl_platform.resources.object_store import Downloaded, ObjectMissingError, ObjectStore, download_many
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What one bronze step did. gone: keys listed but deleted before they could be copied."""
+
+    manifest: pl.DataFrame
+    new: int
+    reused: int
+    gone: tuple[str, ...]
+    bytes_copied: int
+
+
+class BronzeStore:
+    """Copies in the lake. `concurrency` objects are fetched at once; scratch files are removed at the end."""
+
+    def __init__(self, lake: ObjectStore, scratch: Path, concurrency: int = 5) -> None:
+        self.lake = lake
+        self._scratch = scratch
+        self._concurrency = concurrency
+
+    def copy(
+        self, landing: ObjectStore, objects: Sequence[Routed], previous: pl.DataFrame, dataset: str, partition: PartitionKey
+    ) -> Copied:
+        """Copy what is new among `objects`; the manifest is `previous` (the partition's last) brought up to date."""
+        known = {(row["uri"], _identity(row)): row for row in previous.iter_rows(named=True)}
+        listed = [_described(found, partition) for found in objects]
+        kept = [known[key] for row in listed if (key := (row["uri"], _identity(row))) in known]
+        fresh = [(found, row) for found, row in zip(objects, listed, strict=True) if (row["uri"], _identity(row)) not in known]
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="bronze-") as folder:
+            copied, gone = self._fetch(landing, fresh, dataset, partition, Path(folder))
+        manifest = _merge(previous, kept, copied, dataset)
+        return Copied(manifest, len(copied), len(kept), gone, sum(int(row["size"]) for row in copied))
+
+    def _fetch(
+        self,
+        landing: ObjectStore,
+        fresh: Sequence[tuple[Routed, dict[str, Any]]],
+        dataset: str,
+        partition: PartitionKey,
+        folder: Path,
+    ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+        targets = {found.info.key: folder / f"{number:06}" for number, (found, _) in enumerate(fresh)}
+        receipts, gone = _download(landing, targets, self._concurrency)
+        rows = []
+        for found, row in fresh:
+            receipt = receipts.get(found.info.key)
+            if receipt is None:
+                continue
+            path = targets[found.info.key]
+            sniffed = sniff(path)
+            name = object_key(dataset, partition, receipt.sha256)
+            if self.lake.head(name) is None:
+                self.lake.put_file(name, path)
+            rows.append(
+                {
+                    **row,
+                    # The object may have been overwritten since it was listed: what arrived is what counts.
+                    "etag": receipt.etag or row["etag"],
+                    "size": receipt.size,
+                    "sha256": receipt.sha256,
+                    "format": sniffed.format,
+                    "compression": sniffed.compression,
+                    "object": name,
+                }
+            )
+            path.unlink()
+        return rows, gone
+
+    def fetch(self, manifest: pl.DataFrame, folder: Path) -> list[tuple[dict[str, Any], Path]]:
+        """The current copies of a manifest on local disk, in order of delivery, with their manifest rows."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = list(manifest.filter("is_current").sort("delivery").iter_rows(named=True))
+        names = {str(row["object"]): folder / str(row["sha256"]) for row in rows}
+        download_many(self.lake, list(names.items()), concurrency=self._concurrency)
+        return [(row, names[str(row["object"])]) for row in rows]
+
+
+def object_key(dataset: str, partition: PartitionKey, sha256: str) -> str:
+    """Lake key of an immutable copy."""
+    return f"bronze_objects/{dataset}/institution={partition.institution}/{sha256[:2]}/{sha256}"
+
+
+def _download(
+    landing: ObjectStore, targets: Mapping[str, Path], concurrency: int
+) -> tuple[dict[str, Downloaded], tuple[str, ...]]:
+    """Receipts by key, and the keys that were deleted since they were listed (nobody's fault, nothing to load)."""
+    wanted = dict(targets)
+    gone: list[str] = []
+    receipts: dict[str, Downloaded] = {}
+    while wanted:
+        try:
+            download_many(landing, list(wanted.items()), concurrency=concurrency, progress=receipts.__setitem__)
+            break
+        except ObjectMissingError:
+            missing = [key for key in wanted if key not in receipts and landing.head(key) is None]
+            if not missing:
+                raise
+            gone += missing
+            wanted = {key: path for key, path in wanted.items() if key not in receipts and key not in missing}
+    return receipts, tuple(gone)
+
+
+def _identity(row: Mapping[str, Any]) -> str:
+    return str(row["version"] or row["etag"] or f"{row['size']}-{row['last_modified']}")
+
+
+def _described(found: Routed, partition: PartitionKey) -> dict[str, Any]:
+    info = found.info
+    return {
+        "key": info.key,
+        "uri": info.uri,
+        "etag": info.etag,
+        "version": info.version,
+        "size": info.size,
+        "last_modified": info.last_modified,
+        BUSINESS_DATE: partition.business_date,
+        INSTITUTION: partition.institution,
+    }
+
+
+def _merge(
+    previous: pl.DataFrame, kept: Sequence[Mapping[str, Any]], copied: Sequence[Mapping[str, Any]], dataset: str
+) -> pl.DataFrame:
+    """The manifest after this step: one row per (uri, content), deliveries ranked by last modification (key breaks
+    ties), so that the same objects always get the same ranks.
+
+    Of several contents of one uri the one in the present listing is current, not the one with the newest clock:
+    two versions may carry the same second. A uri that is no longer listed keeps its last current content.
+    """
+    table = manifest_table(dataset)
+    placed = [{**row, "delivery": 0, "is_current": True} for row in copied]
+    rows = pl.concat([previous, pl.DataFrame(placed, schema=table.polars_schema)])
+    contents = rows.unique(["uri", "sha256"], keep="last", maintain_order=True)
+    listed = pl.DataFrame(
+        [(row["uri"], row["sha256"], True) for row in (*kept, *copied)],
+        schema={"uri": pl.String, "sha256": pl.String, "is_listed": pl.Boolean},
+        orient="row",
+    )
+    judged = contents.join(listed.unique(), on=["uri", "sha256"], how="left").with_columns(
+        pl.col("is_listed").fill_null(False)
+    )
+    is_current = pl.when(pl.col("is_listed").any().over("uri")).then("is_listed").otherwise("is_current")
+    ordered = judged.with_columns(is_current=is_current).sort("last_modified", "is_current", "key", "sha256")
+    ranks = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
+    return ordered.with_columns(delivery=ranks).select(table.polars_schema.names())

@@ -1,0 +1,57 @@
+"""Builds every resource from the settings: the one place that chooses implementations. Does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from etl_platform.contracts.catalog import Catalog
+from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.model import Institution
+from etl_platform.io_managers.base import TableIOManager
+from etl_platform.io_managers.lake import LakeStore
+from etl_platform.io_managers.store import TableStore
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.resources.bronze import BronzeStore
+from etl_platform.resources.landing import build_landing_zone
+from etl_platform.resources.object_store import S3Options, open_object_store
+from etl_platform.settings import Settings
+
+
+def build_resources(settings: Settings, institutions: Mapping[str, Institution], catalog: Catalog) -> dict[str, Any]:
+    """Resources by key: `lake` and `warehouse` (IO managers), `landing`, `bronze`, `ledger`."""
+    s3 = s3_options(settings)
+    lake_objects = open_object_store(settings.lake_root, s3)
+
+    def table_of(key: Any) -> Any:
+        return catalog.table(*key.path)
+
+    return {
+        "lake": TableIOManager(LakeStore(lake_objects, settings.scratch), table_of),
+        "warehouse": TableIOManager(build_warehouse(settings, institutions), table_of),
+        "landing": build_landing_zone(settings, institutions, s3),
+        "bronze": BronzeStore(lake_objects, settings.scratch, settings.download_concurrency),
+        "ledger": Ledger(settings.ledger.get_secret_value()),
+    }
+
+
+def s3_options(settings: Settings) -> S3Options:
+    """How to reach S3; without keys the machine's own credentials chain serves."""
+    return S3Options(
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key,
+        session_token=settings.s3_session_token,
+        allow_http=settings.s3_allow_http,
+    )
+
+
+def build_warehouse(settings: Settings, institutions: Mapping[str, Institution]) -> TableStore:
+    """The warehouse that `ETL_WAREHOUSE` names. Its driver is imported here, when it is chosen."""
+    schemas = {code: institution.schema_name for code, institution in institutions.items()}
+    if settings.warehouse == "duckdb":
+        from etl_platform.io_managers.duckdb import DuckDBStore  # noqa: PLC0415
+
+        return DuckDBStore(settings.duckdb_file, schemas, scratch=settings.scratch)
+    raise ConfigurationError("ETL_WAREHOUSE", found=settings.warehouse, expected="duckdb")

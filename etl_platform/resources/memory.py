@@ -1,0 +1,47 @@
+"""How much memory a partition may take: what this machine, or the cgroup of this container, really has free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+SHARE_OF_FREE = 0.5
+ROWS_SHARE = 0.25
+"""Of the plan's limit, what waiting rows may hold: casts, rules and the dedupe state work on top of them."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """limit: bytes that one partition may take in all. source: where that figure comes from."""
+
+    limit: int
+    source: str
+
+    @property
+    def rows_budget(self) -> int:
+        """Bytes of rows kept in memory; beyond it they go to scratch files and are streamed."""
+        return int(self.limit * ROWS_SHARE)
+
+
+def plan_memory(configured_mb: int | None = None) -> MemoryPlan:
+    """The configured limit, else half of what is free."""
+    if configured_mb is not None:
+        return MemoryPlan(configured_mb * 2**20, "ETL_MEMORY_LIMIT_MB")
+    machine = psutil.virtual_memory().available
+    container = _cgroup_free()
+    if container is not None and container < machine:
+        return MemoryPlan(int(container * SHARE_OF_FREE), "half of what the container has free")
+    return MemoryPlan(int(machine * SHARE_OF_FREE), "half of what the machine has free")
+
+
+def _cgroup_free(root: Path = CGROUP) -> int | None:
+    """Limit minus use of this process's cgroup (version 2); None without a limit."""
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        used = int((root / "memory.current").read_text())
+    except OSError:
+        return None
+    return None if limit == "max" else max(0, int(limit) - used)

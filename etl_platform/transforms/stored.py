@@ -1,0 +1,72 @@
+"""What is *stored* against its contract: the numbers behind the asset checks, from a stream of stored frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from etl_platform.contracts.contract import Contract, Rule, presence_rule
+from etl_platform.transforms.validate import validate
+
+SAMPLE_ROWS = 5
+
+
+@dataclass
+class StoredFindings:
+    """rows: stored rows read. broken: rule -> rows that break it. samples: rule -> a few of those rows.
+    repeated_keys: rows beyond the first of their key. schema_differences: sentences, empty where all is well."""
+
+    rows: int = 0
+    broken: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, pl.DataFrame] = field(default_factory=dict)
+    repeated_keys: int = 0
+    key_sample: pl.DataFrame = field(default_factory=pl.DataFrame)
+    schema_differences: list[str] = field(default_factory=list)
+
+
+def checkable_rules(contract: Contract) -> list[Rule]:
+    """The rules that can be seen on typed rows: presence rules and the model's own (types are the schema's)."""
+    present = {presence_rule(c.name) for c in contract.columns if not c.nullable}
+    own = {r.name for r in contract.row_rules}
+    return [r for r in contract.rules if r.name in present | own]
+
+
+def inspect(frames: Iterable[pl.DataFrame], contract: Contract) -> StoredFindings:
+    """Read `frames` (silver rows of one partition) once and find every rule that does not hold on them.
+
+    Memory: one frame, and 8 bytes per row for the keys.
+    """
+    findings = StoredFindings()
+    expected = contract.silver.polars_schema
+    key = list(contract.key) or ["_row_hash"]
+    hashes: list[pl.Series] = []
+    for frame in frames:
+        findings.rows += frame.height
+        differences = _differences(frame.schema, expected)
+        if differences:
+            findings.schema_differences += [d for d in differences if d not in findings.schema_differences]
+            continue
+        _add_failures(findings, frame, validate(frame, contract))
+        hashes.append(frame.select(pl.struct(key).hash()).to_series())
+    if hashes:
+        keys = pl.concat(hashes)
+        findings.repeated_keys = len(keys) - keys.n_unique()
+    return findings
+
+
+def _differences(found: pl.Schema, expected: pl.Schema) -> list[str]:
+    wrong = [f"{n} is {found[n]}, expected {t}" for n, t in expected.items() if n in found and found[n] != t]
+    missing = [f"{n} ({t}) is missing" for n, t in expected.items() if n not in found]
+    return wrong + missing + [f"{n} ({t}) is extra" for n, t in found.items() if n not in expected]
+
+
+def _add_failures(findings: StoredFindings, frame: pl.DataFrame, failures: pl.DataFrame) -> None:
+    for (rule,), broken in failures.group_by("rule", maintain_order=True):
+        name = str(rule)
+        findings.broken[name] = findings.broken.get(name, 0) + broken.height
+        held = findings.samples.get(name, frame.clear())
+        if held.height < SAMPLE_ROWS:
+            rows = frame[broken.get_column("index").head(SAMPLE_ROWS - held.height)]
+            findings.samples[name] = pl.concat([held, rows])
