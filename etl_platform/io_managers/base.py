@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import ConfigurationError, UnknownNameError
-from etl_platform.io_managers.frames import from_batches, subset, to_batches
+from etl_platform.io_managers.frames import from_batches, to_batches
 from etl_platform.io_managers.metadata import Preview, output_metadata
 from etl_platform.io_managers.store import TableStore
 
@@ -35,6 +35,7 @@ class TableIOManager(dg.IOManager):
         self._table_of = table_of
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Replace the context's partitions by the rows of `obj`, and tell Dagster what was written."""
         subject = f"asset {context.asset_key.to_user_string()}"
         table = self._table_of(context.asset_key)
         batches = to_batches(obj, table, subject)
@@ -48,9 +49,9 @@ class TableIOManager(dg.IOManager):
         context.add_output_metadata(facts | ({"preview": preview.metadata()} if preview else {}))
 
     def load_input(self, context: dg.InputContext) -> Any:
-        subject = (
-            f"input {context.name if context.has_input_name else '?'} from asset {context.asset_key.to_user_string()}"
-        )
+        """The rows of the mapped partitions, as the type that the parameter is annotated with."""
+        asset = f"asset {context.asset_key.to_user_string()}"
+        subject = f"input {context.name} from {asset}" if context.has_input_name else asset
         table = self._table_of(context.asset_key)
         if not context.has_asset_partitions:
             raise _unpartitioned(subject, table)
@@ -58,10 +59,7 @@ class TableIOManager(dg.IOManager):
         columns = _wanted_columns(context, table, subject)
 
         def read(names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-            # A lazy frame may need no column at all (`len()`): one column still carries the number of rows.
-            wanted = names if names is None or names else list(table.partition_columns[:1])
-            assert wanted is None or subset(table, wanted)
-            return self.store.read(table, partitions, wanted)
+            return self.store.read(table, partitions, names)
 
         return from_batches(context.dagster_type.typing_type, table, columns, read, subject)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from etl_platform.contracts.identifiers import qualify, quote
+from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 from etl_platform.errors import UnknownNameError
 from etl_platform.io_managers.duckdb_file import DuckDBFile
-from etl_platform.io_managers.duckdb_tables import prepare, stored_columns
+from etl_platform.io_managers.duckdb_tables import DuckDBTable
 from etl_platform.io_managers.frames import BATCH_ROWS, align, subset
 from etl_platform.io_managers.guard import distinct, spooled
 from etl_platform.io_managers.spool import Spool
@@ -44,42 +44,42 @@ class DuckDBStore:
 
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """See `TableStore.replace`; all partitions of all institutions in one transaction."""
-        by_schema = self._by_schema(table, partitions)
-        names = [f"{schema}.{table.name}" for schema in by_schema]
+        groups = self._groups(table, partitions)
         with spooled(table, distinct(table, partitions), batches, self._scratch) as spools:
-            if by_schema:
+            if groups:
                 with self._file.connection() as connection:
                     connection.begin()
-                    for schema, keys in by_schema.items():
-                        prepare(connection, table, schema, self._file.subject)
-                        _delete(connection, table, schema, keys)
-                        _insert(connection, table, schema, chain.from_iterable(spools[key].batches() for key in keys))
+                    for target, keys in groups:
+                        target.prepare(connection)
+                        _replace(connection, target, keys, chain.from_iterable(spools[key].batches() for key in keys))
                     connection.commit()
             rows = sum(spool.rows for spool in spools.values())
-        return Written(f"{self._file.path}: {', '.join(names) or 'no table'}", rows)
+        names = ", ".join(f"{target.schema}.{table.name}" for target, _ in groups)
+        return Written(f"{self._file.path}: {names or 'no table'}", rows)
 
     def read(
         self, table: Table, partitions: Sequence[PartitionKey], columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """See `TableStore.read`; all partitions as of one moment."""
-        by_schema = self._by_schema(table, partitions)
-        if not by_schema or not self._file.path.exists():
+        groups = self._groups(table, partitions)
+        if not groups or not self._file.path.exists():
             return
-        spool = Spool(subset(table, columns), self._scratch)
+        wanted = subset(table, columns)
+        spool = Spool(wanted, self._scratch)
         try:
             with self._file.connection(read_only=True) as connection:
-                for schema, keys in by_schema.items():
-                    for batch in _select(connection, table, schema, keys, columns, self._file.subject):
+                for target, keys in groups:
+                    for batch in _select(connection, target, keys, wanted):
                         spool.append(batch)
             yield from spool.batches()
         finally:
             spool.close()
 
-    def _by_schema(self, table: Table, partitions: Sequence[PartitionKey]) -> dict[str, list[PartitionKey]]:
-        groups: dict[str, list[PartitionKey]] = {}
+    def _groups(self, table: Table, partitions: Sequence[PartitionKey]) -> list[tuple[DuckDBTable, list[PartitionKey]]]:
+        by_schema: dict[str, list[PartitionKey]] = {}
         for key in distinct(table, partitions):
-            groups.setdefault(self._schema(key), []).append(key)
-        return groups
+            by_schema.setdefault(self._schema(key), []).append(key)
+        return [(DuckDBTable(table, schema, self._file.subject), keys) for schema, keys in by_schema.items()]
 
     def _schema(self, key: PartitionKey) -> str:
         if key.institution is None:
@@ -94,41 +94,36 @@ class DuckDBStore:
             ) from None
 
 
-def _delete(connection: duckdb.DuckDBPyConnection, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
-    condition, values = _condition(table, keys)
-    connection.execute(f"DELETE FROM {qualify(schema, table.name, 'duckdb')} WHERE {condition}", values)
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: Table, schema: str, batches: Iterable[pa.RecordBatch]
+def _replace(
+    connection: duckdb.DuckDBPyConnection,
+    target: DuckDBTable,
+    keys: Sequence[PartitionKey],
+    batches: Iterator[pa.RecordBatch],
 ) -> None:
-    names = ", ".join(quote(name, "duckdb") for name in table.arrow_schema.names)
-    connection.register("_incoming", pa.RecordBatchReader.from_batches(table.arrow_schema, batches))
-    connection.execute(f"INSERT INTO {qualify(schema, table.name, 'duckdb')} ({names}) SELECT {names} FROM _incoming")
+    schema = target.table.arrow_schema
+    names = ", ".join(quote(name, "duckdb") for name in schema.names)
+    condition, values = _condition(target.table, keys)
+    connection.execute(f"DELETE FROM {target.name} WHERE {condition}", values)  # noqa: S608 - checked names, bound values
+    connection.register("_incoming", pa.RecordBatchReader.from_batches(schema, batches))
+    connection.execute(f"INSERT INTO {target.name} ({names}) SELECT {names} FROM _incoming")  # noqa: S608 - as above
     connection.unregister("_incoming")
 
 
 def _select(
-    connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    schema: str,
-    keys: Sequence[PartitionKey],
-    columns: Sequence[str] | None,
-    subject: str,
+    connection: duckdb.DuckDBPyConnection, target: DuckDBTable, keys: Sequence[PartitionKey], wanted: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    stored = stored_columns(connection, table, schema, subject)
+    stored = target.stored_columns(connection)
     if not stored:
         return
-    wanted = subset(table, columns)
     selected = ", ".join(
         # A column that the contract gained later is null until the table is written again.
         quote(name, "duckdb") if name in stored else f"NULL AS {quote(name, 'duckdb')}"
         for name in wanted.names
     )
-    condition, values = _condition(table, keys)
-    query = f"SELECT {selected} FROM {qualify(schema, table.name, 'duckdb')} WHERE {condition}"
+    condition, values = _condition(target.table, keys)
+    query = f"SELECT {selected} FROM {target.name} WHERE {condition}"  # noqa: S608 - as above
     for batch in connection.sql(query, params=values).to_arrow_reader(BATCH_ROWS):
-        yield align(wanted, batch, f"{subject} table {schema}.{table.name}")
+        yield align(wanted, batch, target.subject)
 
 
 def _condition(table: Table, keys: Sequence[PartitionKey]) -> tuple[str, list[object]]:

@@ -34,6 +34,7 @@ class DuckDBFile:
 
     @property
     def subject(self) -> str:
+        """The file in messages."""
         return f"DuckDB file {self.path}"
 
     @contextmanager

@@ -28,88 +28,107 @@ class StoredColumn:
     nullable: bool
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, table: Table, schema: str, subject: str) -> None:
-    """Create the table and its view, or add the columns that it lacks. Raises SchemaMismatchError."""
-    stored = stored_columns(connection, table, schema, subject)
-    added = [column for column in table.columns if column.name not in stored]
-    if not stored:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema, 'duckdb')}")
-        statements = create_statements(table, schema, "duckdb")
-    else:
-        name = qualify(schema, table.name, "duckdb")
-        statements = [f"ALTER TABLE {name} ADD COLUMN {column_definition(column, 'duckdb')}" for column in added]
-    if not stored or added:
-        for statement in [*statements, *_current_view(table, schema)]:
-            connection.execute(statement)
+@dataclass(frozen=True)
+class DuckDBTable:
+    """A table in one schema of the file. `file` names the file in messages."""
 
+    table: Table
+    schema: str
+    file: str
 
-def stored_columns(
-    connection: duckdb.DuckDBPyConnection, table: Table, schema: str, subject: str
-) -> Mapping[str, StoredColumn]:
-    """The table's columns, none where it does not exist. Raises SchemaMismatchError where it does not fit."""
-    rows = connection.execute(
-        "SELECT column_name, data_type, is_nullable FROM duckdb_columns()"
-        " WHERE database_name = current_database() AND schema_name = ? AND table_name = ?",
-        [schema, table.name],
-    ).fetchall()
-    stored = {name: StoredColumn(kind, nullable) for name, kind, nullable in rows}
-    differences = _differences(table, schema, stored) if stored else []
-    if differences:
-        raise SchemaMismatchError(
-            f"{subject} table {schema}.{table.name}",
-            found="; ".join(difference for difference, _ in differences),
-            expected="the columns of its contract",
-            next_step="run, after a look at the rows: " + " ".join(statement for _, statement in differences),
-        )
-    return stored
+    @property
+    def name(self) -> str:
+        """`"schema"."table"`."""
+        return qualify(self.schema, self.table.name, "duckdb")
 
+    @property
+    def subject(self) -> str:
+        """The table in messages."""
+        return f"{self.file} table {self.schema}.{self.table.name}"
 
-def _differences(table: Table, schema: str, stored: Mapping[str, StoredColumn]) -> list[tuple[str, str]]:
-    """What differs, each with the statement that would settle it."""
-    alter = f"ALTER TABLE {qualify(schema, table.name, 'duckdb')}"
-    found: list[tuple[str, str]] = []
-    for column in table.columns:
-        there = stored.get(column.name)
-        if there is None:
-            if not column.nullable:
-                found.append((f"{column.name} is missing and must not be null", _add_required(alter, column)))
-            continue
-        name, wanted = quote(column.name, "duckdb"), sql_type(column.dtype, "duckdb")
-        if there.type != _SPELLED.get(wanted, wanted):
-            statement = f"{alter} ALTER COLUMN {name} SET DATA TYPE {wanted};"
-            found.append((f"{column.name} is {there.type} instead of {wanted}", statement))
-        if there.nullable != column.nullable:
-            found.append(
-                (
-                    f"{column.name} {'allows' if there.nullable else 'forbids'} null",
-                    f"{alter} ALTER COLUMN {name} {'DROP' if column.nullable else 'SET'} NOT NULL;",
-                )
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Create the table and its view, or add the columns that it lacks. Raises SchemaMismatchError."""
+        stored = self.stored_columns(connection)
+        added = [column for column in self.table.columns if column.name not in stored]
+        if not stored:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(self.schema, 'duckdb')}")
+            statements = create_statements(self.table, self.schema, "duckdb")
+        else:
+            statements = [f"ALTER TABLE {self.name} ADD COLUMN {column_definition(c, 'duckdb')}" for c in added]
+        if statements:
+            for statement in [*statements, *_current_view(self)]:
+                connection.execute(statement)
+
+    def stored_columns(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, StoredColumn]:
+        """The table's columns, none where it does not exist. Raises SchemaMismatchError where it does not fit."""
+        rows = connection.execute(
+            "SELECT column_name, data_type, is_nullable FROM duckdb_columns()"
+            " WHERE database_name = current_database() AND schema_name = ? AND table_name = ?",
+            [self.schema, self.table.name],
+        ).fetchall()
+        stored = {name: StoredColumn(kind, nullable) for name, kind, nullable in rows}
+        differences = _differences(self, stored) if stored else []
+        if differences:
+            raise SchemaMismatchError(
+                self.subject,
+                found="; ".join(difference for difference, _ in differences),
+                expected="the columns of its contract",
+                next_step="run, after a look at the rows: " + " ".join(statement for _, statement in differences),
             )
-    names = {column.name for column in table.columns}
+        return stored
+
+
+def _differences(target: DuckDBTable, stored: Mapping[str, StoredColumn]) -> list[tuple[str, str]]:
+    """What differs, each with the statement that would settle it. A missing nullable column does not count."""
+    found: list[tuple[str, str]] = []
+    for column in target.table.columns:
+        if column.name in stored:
+            found += _column_differences(target, column, stored[column.name])
+        elif not column.nullable:
+            found.append((f"{column.name} is missing and must not be null", _add_required(target, column)))
+    known = {column.name for column in target.table.columns}
     found += [
-        (f"{name} is not in the contract", f'{alter} DROP COLUMN "{name}";') for name in stored if name not in names
+        # Not through `quote`: whoever added the column may have given it a name that we would not.
+        (
+            f"{name} is not in the contract",
+            f'ALTER TABLE {target.name} DROP COLUMN "{name.replace(chr(34), chr(34) * 2)}";',
+        )
+        for name in stored
+        if name not in known
     ]
     return found
 
 
-def _add_required(alter: str, column: Column) -> str:
-    name = quote(column.name, "duckdb")
-    return (
-        f"{alter} ADD COLUMN {name} {sql_type(column.dtype, 'duckdb')}; fill it; "
-        f"{alter} ALTER COLUMN {name} SET NOT NULL;"
-    )
+def _column_differences(target: DuckDBTable, column: Column, there: StoredColumn) -> list[tuple[str, str]]:
+    alter = f"ALTER TABLE {target.name} ALTER COLUMN {quote(column.name, 'duckdb')}"
+    wanted = sql_type(column.dtype, "duckdb")
+    found: list[tuple[str, str]] = []
+    if there.type != _SPELLED.get(wanted, wanted):
+        found.append((f"{column.name} is {there.type} instead of {wanted}", f"{alter} SET DATA TYPE {wanted};"))
+    if there.nullable and not column.nullable:
+        found.append((f"{column.name} allows null", f"{alter} SET NOT NULL;"))
+    if column.nullable and not there.nullable:
+        found.append((f"{column.name} forbids null", f"{alter} DROP NOT NULL;"))
+    return found
 
 
-def _current_view(table: Table, schema: str) -> list[str]:
+def _add_required(target: DuckDBTable, column: Column) -> str:
+    name, alter = quote(column.name, "duckdb"), f"ALTER TABLE {target.name}"
+    kind = sql_type(column.dtype, "duckdb")
+    return f"{alter} ADD COLUMN {name} {kind}; (fill it); {alter} ALTER COLUMN {name} SET NOT NULL;"
+
+
+def _current_view(target: DuckDBTable) -> list[str]:
     """`<table>_current`: of each key the row of the latest business date, for tables whose rows have a key."""
+    table = target.table
     if table.shared or not table.key:
         return []
-    view = qualify(schema, f"{table.name}_current", "duckdb")
+    view = qualify(target.schema, f"{table.name}_current", "duckdb")
     columns = ", ".join(quote(column.name, "duckdb") for column in table.columns)
     key = ", ".join(quote(name, "duckdb") for name in table.key)
     description = text_literal(f"Latest delivery of each ({', '.join(table.key)}) of {table.name}.")
-    return [
-        f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {qualify(schema, table.name, 'duckdb')} "
-        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {quote(BUSINESS_DATE, 'duckdb')} DESC) = 1",
-        f"COMMENT ON VIEW {view} IS {description}",
-    ]
+    query = (
+        f"SELECT {columns} FROM {target.name} "  # noqa: S608 - checked names
+        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {quote(BUSINESS_DATE, 'duckdb')} DESC) = 1"
+    )
+    return [f"CREATE OR REPLACE VIEW {view} AS {query}", f"COMMENT ON VIEW {view} IS {description}"]

@@ -13,28 +13,28 @@ _WIDER = {
     pa.uint16(): {pa.int32(), pa.int64()},
     pa.uint32(): {pa.int64()},
     pa.float32(): {pa.float64()},
+    pa.large_string(): {pa.string()},
+    pa.string_view(): {pa.string()},
+    pa.large_binary(): {pa.binary()},
+    pa.binary_view(): {pa.binary()},
 }
 
 
 def is_exact(source: pa.DataType, target: pa.DataType) -> bool:
     """True where a cast keeps every value, or refuses the value it cannot keep (decimals, time units)."""
-    if source.equals(target) or at.is_null(source):
-        return True
     if at.is_dictionary(source):
         return is_exact(source.value_type, target)
-    if at.is_string(target):
-        return bool(at.is_large_string(source) or at.is_string_view(source))
-    if at.is_binary(target):
-        return bool(at.is_large_binary(source) or at.is_binary_view(source))
-    if at.is_decimal(target):
-        return bool(at.is_decimal(source))
-    if at.is_timestamp(target):
-        # A naive time is no instant: which zone it means is for the asset to say.
-        return bool(at.is_timestamp(source) and (source.tz is None) == (target.tz is None))
-    if at.is_list(target):
-        is_list = at.is_list(source) or at.is_large_list(source) or at.is_list_view(source)
-        return bool(is_list and is_exact(source.value_type, target.value_type))
-    return target in _WIDER.get(source, set())
+    if at.is_list(target) and (at.is_list(source) or at.is_large_list(source)):
+        return is_exact(source.value_type, target.value_type)
+    # A naive time is no instant: which zone it means is for the asset to say.
+    is_same_clock = at.is_timestamp(source) and at.is_timestamp(target) and (source.tz is None) == (target.tz is None)
+    return bool(
+        source.equals(target)
+        or at.is_null(source)
+        or is_same_clock
+        or (at.is_decimal(source) and at.is_decimal(target))
+        or target in _WIDER.get(source, set())
+    )
 
 
 def cast_exactly(values: pa.Array, target: pa.DataType) -> pa.Array:

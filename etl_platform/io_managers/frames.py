@@ -154,8 +154,9 @@ def _from_series(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
         ) from None
     if pa.types.is_date32(values.type) and series.dtype == object:
         # Arrow takes datetimes among dates and drops their time of day.
-        instants = pa.array(series, pa.timestamp("us"), from_pandas=True)
-        return values if instants.equals(values.cast(instants.type)) else instants
+        instants = pd.to_datetime(series.dropna())
+        if not instants.equals(instants.dt.normalize()):
+            return pa.array(pd.to_datetime(series), from_pandas=True)
     return values
 
 
@@ -168,7 +169,7 @@ def _take_arrow_table(table: Table, columns: list[str], read: Read) -> pa.Table:
 
 
 def _take_polars(table: Table, columns: list[str], read: Read) -> pl.DataFrame:
-    return _to_polars(_take_arrow_table(table, columns, read))
+    return pl.DataFrame(_take_arrow_table(table, columns, read))
 
 
 def _take_lazy(table: Table, columns: list[str], read: Read) -> pl.LazyFrame:
@@ -178,9 +179,11 @@ def _take_lazy(table: Table, columns: list[str], read: Read) -> pl.LazyFrame:
         wanted: list[str] | None, predicate: pl.Expr | None, rows: int | None, batch_rows: int | None
     ) -> Iterator[pl.DataFrame]:
         left = rows
-        for batch in read(wanted if wanted is not None else columns):
-            frame = _to_polars(batch).head(left)
-            left = None if left is None else left - frame.height
+        for batch in read(columns if wanted is None else wanted):
+            frame = pl.DataFrame(batch)
+            if left is not None:
+                frame = frame.head(left)
+                left -= frame.height
             yield frame if predicate is None else frame.filter(predicate)
             if left == 0:
                 return
@@ -203,12 +206,6 @@ def subset(table: Table, columns: Sequence[str] | None) -> pa.Schema:
 
 def _to_arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-def _to_polars(data: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.from_arrow(data)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _name(kind: object) -> str:

@@ -126,9 +126,7 @@ def _split(table: Table, batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, 
 
 
 def _partition_values(table: Table, batch: pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.from_arrow(batch.select(list(table.partition_columns)))
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    return pl.DataFrame(batch.select(list(table.partition_columns)))
 
 
 def _frame(table: Table, partitions: Sequence[PartitionKey]) -> pl.DataFrame:

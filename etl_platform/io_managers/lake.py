@@ -30,7 +30,7 @@ from etl_platform.resources.object_store_types import ObjectMissingError, Object
 GROUP_ROWS = 131_072
 GROUP_BYTES = 64 * 2**20
 SAMPLE_ROWS = 4_096
-"""Rows from whose width the size of all row groups follows. A fixed number, so that the same rows give the same file."""
+"""The width of so many rows decides the size of all row groups. A fixed number: the same rows give the same file."""
 
 READ_BUFFER_BYTES = 2**20
 
@@ -125,7 +125,7 @@ def _row_groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterato
 
 
 def _group_size(sample: pa.Table) -> int:
-    width = max(sample.combine_chunks().nbytes // sample.num_rows, 1)
+    width = max(int(sample.combine_chunks().nbytes) // SAMPLE_ROWS, 1)
     return min(GROUP_ROWS, max(GROUP_BYTES // width, SAMPLE_ROWS // 4))
 
 

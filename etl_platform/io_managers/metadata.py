@@ -56,24 +56,24 @@ class Preview:
     """Keeps the first rows of a stream that passes through, and shows them as a Markdown table."""
 
     def __init__(self) -> None:
-        self._head: pa.RecordBatch | None = None
+        self._head: list[pa.RecordBatch] = []
+        self._missing = PREVIEW_ROWS
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """`batches` unchanged."""
         for batch in batches:
-            if self._head is None and batch.num_rows:
-                self._head = batch.slice(0, PREVIEW_ROWS)
+            if self._missing and batch.num_rows:
+                self._head.append(batch.slice(0, self._missing))
+                self._missing -= self._head[-1].num_rows
             yield batch
 
     def metadata(self) -> dg.MetadataValue:
-        return dg.MetadataValue.md(markdown(self._head))
+        """What was seen, once the stream has passed."""
+        return dg.MetadataValue.md(markdown(pl.concat(map(pl.DataFrame, self._head))) if self._head else "no rows")
 
 
-def markdown(rows: pa.RecordBatch | None) -> str:
-    """`rows` as a Markdown table, long text cut; a sentence where there are none."""
-    if rows is None or not rows.num_rows:
-        return "no rows"
-    frame = pl.from_arrow(rows)
-    assert isinstance(frame, pl.DataFrame)
+def markdown(frame: pl.DataFrame) -> str:
+    """`frame` as a Markdown table, long text cut."""
     lines = [frame.columns, ["---"] * frame.width, *([_cell(value) for value in row] for row in frame.rows())]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -22,20 +22,26 @@ class Spool:
     def __init__(self, schema: pa.Schema, scratch: Path | None = None) -> None:
         self.rows = 0
         self._schema = schema
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES, dir=scratch)
+        # Closed by `close`, not by a block: it lives from the first batch to the last reader.
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            max_size=IN_MEMORY_BYTES, dir=str(scratch) if scratch else None
+        )
         self._writer = pa.ipc.new_stream(
             pa.PythonFile(self._file, mode="w"), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
         )
 
     def append(self, batch: pa.RecordBatch) -> None:
+        """Keep `batch`, which has the columns of the schema."""
         self.rows += batch.num_rows
         # Batches differ in their nullability labels, which the stream would refuse.
         self._writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
+        """What was appended, in order; nothing can be appended after."""
         self._writer.close()
         self._file.seek(0)
         yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
 
     def close(self) -> None:
+        """Forget the rows. Closing twice does no harm."""
         self._file.close()

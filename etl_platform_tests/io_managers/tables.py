@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_platform.contracts.table import Column, PartitionKey, Table
+from etl_platform.io_managers.frames import subset
 from etl_platform.io_managers.store import TableStore
 from etl_platform_tests.io_managers.stores import INSTITUTIONS
 
@@ -77,11 +78,10 @@ def rows(partition: PartitionKey, *, start: int = 0, count: int = 6, table: Tabl
 
 
 def batches(*frames: pl.DataFrame, table: Table = SAMPLES) -> list[pa.RecordBatch]:
-    return [
-        pa.RecordBatch.from_arrays([c.to_arrow().cast(f.type) for c, f in zip(frame, table.arrow_schema, strict=True)],
-                                   schema=table.arrow_schema)
-        for frame in frames
-    ]  # fmt: skip
+    """One batch per frame, in the table's Arrow types; nulls where the test put them."""
+    nullable = pa.schema([field.with_nullable(True) for field in table.arrow_schema])
+    tables = [frame.to_arrow().cast(nullable).combine_chunks() for frame in frames]
+    return [batch for data in tables for batch in data.to_batches()]
 
 
 def stored(
@@ -92,8 +92,7 @@ def stored(
     columns: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """What a reader sees, in a fixed order."""
-    schema = table.arrow_schema if columns is None else pa.schema([table.arrow_schema.field(c) for c in columns])
-    frame = pl.from_arrow(pa.Table.from_batches(store.read(table, list(partitions), columns), schema=schema))
-    assert isinstance(frame, pl.DataFrame)
+    schema = subset(table, columns)
+    frame = pl.DataFrame(pa.Table.from_batches(store.read(table, list(partitions), columns), schema=schema))
     order = [c for c in ("business_date", "institution", "id") if c in frame.columns]
     return frame.sort(order)
