@@ -13,6 +13,7 @@ from etl_platform.defs.checks import build_silver_checks
 from etl_platform.defs.gold import AGGREGATES, build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
+from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
 from etl_platform.defs.silver import build_silver_assets
 from etl_platform.defs.warehouse import build_warehouse_asset
 from etl_platform.institutions.loader import load_institutions
@@ -42,6 +43,7 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None 
         assets=assets,
         asset_checks=[build_silver_checks(c, graph) for c in contracts],
         jobs=build_jobs(graph),
+        sensors=[build_landing_sensor(graph), build_automation_sensor()],
         resources=resources,
         executor=dg.in_process_executor,
     )

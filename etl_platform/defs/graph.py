@@ -18,9 +18,6 @@ from etl_platform.io_managers.metadata import table_schema
 from etl_platform.partitions import Partitions
 from etl_platform.settings import Settings
 
-PARTITION_TAG, INSTITUTION_TAG = "etl/partition", "etl/institution"
-"""Run tags by which the queue lets in one run per partition and a few per institution (`dagster.yaml`)."""
-
 OWNERS = ["team:data-platform"]
 
 
