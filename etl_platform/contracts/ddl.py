@@ -71,4 +71,5 @@ def _create_in_one(table: Table, schema: str) -> str:
         f"{column_definition(c, 'snowflake')} COMMENT {text_literal(c.description, 'snowflake')}" for c in table.columns
     )
     comment = text_literal(table.description, "snowflake")
-    return f"CREATE TABLE IF NOT EXISTS {qualify(schema, table.name, 'snowflake')} (\n  {columns}\n) COMMENT = {comment}"
+    name = qualify(schema, table.name, "snowflake")
+    return f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n) COMMENT = {comment}"

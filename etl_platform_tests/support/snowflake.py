@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from etl_platform.io_managers.snowflake.account import SnowflakeAccount, open_session
 
 EXPECTED = Path(__file__).parents[1] / "io_managers" / "snowflake" / "expected"
 UPDATE = "UPDATE_EXPECTATIONS"
+WRONG_PASSWORD = "wrong"
 _NEEDED = ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_WAREHOUSE")
 
 
@@ -35,7 +37,7 @@ def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     command = [sys.executable, "-m", "etl_platform_tests.support.snowflake_server"]
     root = Path(__file__).parents[2]
     with log.open("w") as output:
-        server = subprocess.Popen(  # noqa: S603
+        server = subprocess.Popen(
             command,
             cwd=root,
             stdin=subprocess.PIPE,
@@ -61,7 +63,7 @@ def snowflake_emulator(snowflake_server: int) -> SnowflakeAccount:
     return SnowflakeAccount(
         account="emulator",
         user="etl",
-        password="password-never-shown",
+        password=SecretStr("password-never-shown"),
         database=f"test_{uuid.uuid4().hex[:12]}",
         host="127.0.0.1",
         port=snowflake_server,
@@ -83,10 +85,10 @@ def snowflake_real_account() -> Iterator[SnowflakeAccount]:
         user=os.environ["SNOWFLAKE_USER"],
         warehouse=os.environ["SNOWFLAKE_WAREHOUSE"],
         role=os.environ.get("SNOWFLAKE_ROLE"),
-        password=os.environ.get("SNOWFLAKE_PASSWORD"),
-        private_key_path=os.environ.get("SNOWFLAKE_PRIVATE_KEY_PATH"),
-        private_key_password=os.environ.get("SNOWFLAKE_PRIVATE_KEY_PASSWORD"),
-        oauth_token=os.environ.get("SNOWFLAKE_TOKEN"),
+        password=_secret("SNOWFLAKE_PASSWORD"),
+        private_key_path=Path(path) if (path := os.environ.get("SNOWFLAKE_PRIVATE_KEY_PATH")) else None,
+        private_key_password=_secret("SNOWFLAKE_PRIVATE_KEY_PASSWORD"),
+        oauth_token=_secret("SNOWFLAKE_TOKEN"),
         database=database,
     )
     with open_session(replace(account, database="snowflake"), "test database") as session:
@@ -95,6 +97,10 @@ def snowflake_real_account() -> Iterator[SnowflakeAccount]:
             yield account
         finally:
             session.execute(f"DROP DATABASE {database.upper()}")
+
+
+def _secret(name: str) -> SecretStr | None:
+    return SecretStr(os.environ[name]) if os.environ.get(name) else None
 
 
 @dataclass
@@ -125,7 +131,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """Records at the connector's own `execute`; the statements are sent all the same."""
-    from snowflake.connector.cursor import SnowflakeCursor  # noqa: PLC0415
+    from snowflake.connector.cursor import SnowflakeCursor
 
     recorded, execute = Recorder(), SnowflakeCursor.execute
 

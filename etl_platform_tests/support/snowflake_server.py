@@ -41,7 +41,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-WRONG_PASSWORD = "wrong"
+_WRONG_PASSWORD = "wrong"
 _WITHOUT_EFFECT = [r"\s*USE\s+(SECONDARY\s+ROLES|ROLE)\b", r"\s*(CREATE|DROP)\s+ROLE\b", r"\s*GRANT\b"]
 _AS_SNOWFLAKE_SAYS = {"TIMESTAMP_TZ(9)": "TIMESTAMP_LTZ(6)", "VARIANT": "ARRAY"}
 
@@ -78,7 +78,7 @@ def _described(table: pa.Table) -> pa.Table:
 
 
 def _insert_comment(catalog: str, schema: str, table: str, comment: str | None) -> Any:
-    return _insert_table_comment_sql(catalog, schema, table, comment and comment.replace("'", "''"))
+    return _insert_table_comment_sql(catalog, schema, table, (comment or "").replace("'", "''"))
 
 
 def _timestamps(values: pa.ChunkedArray) -> pa.StructArray:
@@ -92,7 +92,7 @@ def _timestamps(values: pa.ChunkedArray) -> pa.StructArray:
 async def _login(request: Request) -> Any:
     body = await request.body()
     plain = gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
-    if json.loads(plain)["data"].get("PASSWORD") == WRONG_PASSWORD:
+    if json.loads(plain)["data"].get("PASSWORD") == _WRONG_PASSWORD:
         message = "Incorrect username or password was specified."
         return JSONResponse({"data": {}, "code": "390100", "message": message, "success": False})
     return await _server.login_request(request)
@@ -104,8 +104,8 @@ def _end_with_input() -> None:
 
 
 def main() -> None:
-    FakeSnowflakeCursor.execute = _execute_like_snowflake
-    arrow.timestamp_to_sf_struct = _timestamps
+    FakeSnowflakeCursor.execute = _execute_like_snowflake  # type: ignore[method-assign]
+    arrow.timestamp_to_sf_struct = _timestamps  # type: ignore[assignment]
     info_schema.insert_table_comment_sql = _insert_comment
     _server.shared_fs.nop_regexes = _WITHOUT_EFFECT
     path = "/session/v1/login-request"

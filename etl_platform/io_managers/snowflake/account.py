@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.io_managers.snowflake.errors import translate
@@ -34,11 +37,11 @@ class SnowflakeAccount:
     database: str
     warehouse: str | None = None
     role: str | None = None
-    password: str | None = field(default=None, repr=False)
-    private_key: str | None = field(default=None, repr=False)
-    private_key_path: str | None = None
-    private_key_password: str | None = field(default=None, repr=False)
-    oauth_token: str | None = field(default=None, repr=False)
+    password: SecretStr | None = None
+    private_key: SecretStr | None = None
+    private_key_path: Path | None = None
+    private_key_password: SecretStr | None = None
+    oauth_token: SecretStr | None = None
     host: str | None = None
     port: int | None = None
     protocol: str | None = None
@@ -60,7 +63,7 @@ class SnowflakeAccount:
     def redact(self, text: str) -> str:
         """`text` without this account's secrets."""
         for name in _SECRETS:
-            secret = getattr(self, name)
+            secret = _plain(getattr(self, name))
             if secret:
                 text = text.replace(secret, "***")
         return text
@@ -78,7 +81,7 @@ class SnowflakeAccount:
                 "CLIENT_TELEMETRY_ENABLED": False,
             },
         }
-        overrides = {"host": self.host, "port": self.port, "protocol": self.protocol, "token": self.oauth_token}
+        overrides = {"host": self.host, "port": self.port, "protocol": self.protocol, "token": _plain(self.oauth_token)}
         extra |= {name: value for name, value in overrides.items() if value is not None}
         plain = {
             "account": self.account,
@@ -86,10 +89,10 @@ class SnowflakeAccount:
             "database": self.database.upper(),
             "warehouse": self.warehouse,
             "role": self.role,
-            "password": self.password,
-            "private_key": self.private_key,
-            "private_key_path": self.private_key_path,
-            "private_key_password": self.private_key_password,
+            "password": _plain(self.password),
+            "private_key": _plain(self.private_key),
+            "private_key_path": self.private_key_path and str(self.private_key_path),
+            "private_key_password": _plain(self.private_key_password),
             "authenticator": "oauth" if self.oauth_token else None,
             "login_timeout": self.login_timeout,
             "network_timeout": self.network_timeout,
@@ -101,6 +104,10 @@ class SnowflakeAccount:
         return {name: value for name, value in plain.items() if value is not None}
 
 
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
 class Session:
     """One open connection. Errors leave it translated; every statement carries the current `tag`."""
 
@@ -110,7 +117,7 @@ class Session:
 
     def execute(self, statement: str, *values: object) -> SnowflakeCursor:
         """Send one statement with bound values and wait for its end."""
-        import snowflake.connector.errors as connector  # noqa: PLC0415
+        import snowflake.connector.errors as connector
 
         cursor = self.connection.cursor()
         parameters = {"QUERY_TAG": self.tag} if self.tag else None
@@ -130,9 +137,8 @@ class Session:
 @contextmanager
 def open_session(account: SnowflakeAccount, subject: str) -> Iterator[Session]:
     """A session in UTC. `subject` names the work in error messages. An open transaction ends with the session."""
-    from dagster_snowflake import SnowflakeResource  # noqa: PLC0415
-
-    import snowflake.connector.errors as connector  # noqa: PLC0415
+    import snowflake.connector.errors as connector
+    from dagster_snowflake import SnowflakeResource
 
     where = f"{subject} on Snowflake account {account.account} user {account.user}"
     opening = SnowflakeResource(**account.resource_arguments()).get_connection()

@@ -40,8 +40,18 @@ _PERMANENT: dict[int, tuple[str, str]] = {
     390189: ("the role does not exist or is not granted to the user", _INITIALISE),
     390303: ("the OAuth token was refused", "fetch a new token"),
     390318: ("the OAuth token has expired", "fetch a new token"),
+    390422: ("this network address is not allowed", "ask the administrator to add it to the network policy"),
 }
-_LOGIN_REFUSED = ("incorrect username or password", "jwt token is invalid", "invalid oauth access token")
+_LOGIN_REFUSED: dict[str, int] = {
+    "incorrect username or password": 390_100,
+    "temporarily locked": 390_102,
+    "jwt token is invalid": 390_144,
+    "specified in the connect string does not exist": 390_189,
+    "invalid oauth access token": 390_303,
+    "oauth access token expired": 390_318,
+    "is not allowed to access snowflake": 390_422,
+}
+"""Words by which a refused login is told from an account that did not answer: the connector gives both one number."""
 _FAILED_TO_CONNECT, _CONNECTOR_NETWORK, _FILE_TRANSFER = 250_001, range(250_000, 252_000), 253_003
 
 
@@ -78,12 +88,7 @@ def _number(error: Exception) -> int | None:
     number = getattr(error, "errno", None)
     if number == _FAILED_TO_CONNECT:
         text = str(error).lower()
-        for known in _PERMANENT:
-            if known > 390_000 and str(known) in text:
-                return known
-        for sign, known in zip(_LOGIN_REFUSED, (390_100, 390_144, 390_303), strict=True):
-            if sign in text:
-                return known
+        return next((known for sign, known in _LOGIN_REFUSED.items() if sign in text), number)
     return number
 
 

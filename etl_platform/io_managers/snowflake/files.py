@@ -40,6 +40,7 @@ class Staged:
 
     @property
     def bytes(self) -> int:
+        """Size of the files on disk."""
         return sum(file.stat().st_size for file in self.files)
 
 

@@ -43,11 +43,12 @@ class Load:
 
     @property
     def targets(self) -> Sequence[Target]:
-        # One order for all loads: two loads of the same schemas cannot wait for each other.
+        """In one order for all loads: two loads of the same schemas cannot wait for each other."""
         return sorted(self.staged, key=lambda target: (target.schema, target.institution or ""))
 
     @property
     def subject(self) -> str:
+        """Names the work in messages."""
         return f"load of {self.table.layer}/{self.table.name}"
 
     def run(self) -> str:
@@ -107,9 +108,10 @@ class Load:
         keys = [str(key) for key in target.partitions]
         locked = session.execute(statements.lock(target.schema, len(keys)), token, self.table.name, *keys)
         if (locked.rowcount or 0) < len(keys):
+            locks = statements.qualified(target.schema, statements.LOCKS)
             raise StorageError(
                 self.subject,
-                found=f"{locked.rowcount} lock rows of {len(keys)} in {statements.qualified(target.schema, statements.LOCKS)}",
+                found=f"{locked.rowcount} lock rows of {len(keys)} in {locks}",
                 next_step="nobody but the platform may delete from that table; run again",
             )
         condition, values = statements.where_partitions(self.table, target.partitions)

@@ -21,7 +21,7 @@ def read_target(
     session: Session, table: Table, target: Target, columns: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one schema's partitions; none where the table was never written."""
-    import snowflake.connector.errors as connector  # noqa: PLC0415
+    import snowflake.connector.errors as connector
 
     stored = stored_columns(session, table, target.schema)
     if not stored:

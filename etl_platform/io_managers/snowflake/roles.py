@@ -13,6 +13,7 @@ from etl_platform.io_managers.snowflake.statements import name
 
 
 def role_name(schema: str) -> str:
+    """The role that owns the schema's tables, quoted."""
     return name(f"etl_{schema}")
 
 

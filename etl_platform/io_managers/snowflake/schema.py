@@ -41,13 +41,14 @@ def prepare(session: Session, table: Table, schema: str, *, creates_schema: bool
 
 
 def changes(table: Table, schema: str, stored: Mapping[str, StoredColumn]) -> list[str]:
-    """The statements that bring the stored table to its description; none where it has that form."""
+    """The statements that bring the stored table and its view to their description."""
     if not stored:
         return [*create_statements(table, schema, "snowflake"), *current_view(table, schema)]
     added = [column for column in table.columns if column.name.upper() not in stored]
     alter = f"ALTER TABLE {qualified(schema, table.name)} ADD COLUMN IF NOT EXISTS"
     statements = [f"{alter} {column_definition(column, 'snowflake')}" for column in added]
-    return [*statements, *current_view(table, schema)] if added else []
+    # DDL commits one by one: a load that died after CREATE TABLE has left the table without its view.
+    return [*statements, *current_view(table, schema, replaced=bool(added))]
 
 
 def stored_columns(session: Session, table: Table, schema: str) -> Mapping[str, StoredColumn]:
@@ -68,18 +69,20 @@ def stored_columns(session: Session, table: Table, schema: str) -> Mapping[str, 
     return stored
 
 
-def current_view(table: Table, schema: str) -> list[str]:
+def current_view(table: Table, schema: str, *, replaced: bool = True) -> list[str]:
     """`<TABLE>_CURRENT`: of each key the row of the latest business date, for tables whose rows have a key."""
     if table.shared or not table.key:
         return []
     columns = ", ".join(name(column.name) for column in table.columns)
     key, keys = ", ".join(name(column) for column in table.key), ", ".join(table.key)
-    return [
-        f"CREATE OR REPLACE VIEW {qualified(schema, f'{table.name}_current')} "
-        f"COMMENT = {text_literal(f'Latest delivery of each ({keys}) of {table.name}.', 'snowflake')} "
-        f"AS SELECT {columns} FROM {qualified(schema, table.name)} "
+    view = qualified(schema, f"{table.name}_current")
+    comment = text_literal(f"Latest delivery of each ({keys}) of {table.name}.", "snowflake")
+    query = (
+        f"SELECT {columns} FROM {qualified(schema, table.name)} "  # noqa: S608 - checked names
         f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {name(BUSINESS_DATE)} DESC) = 1"
-    ]
+    )
+    create = f"CREATE OR REPLACE VIEW {view}" if replaced else f"CREATE VIEW IF NOT EXISTS {view}"
+    return [f"{create} COMMENT = {comment} AS {query}"]
 
 
 def _differences(table: Table, schema: str, stored: Mapping[str, StoredColumn]) -> list[tuple[str, str]]:

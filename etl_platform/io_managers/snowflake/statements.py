@@ -4,6 +4,7 @@ Kept to what both the service and the emulator of the tests understand: no MERGE
 (a temporary stage ends with its session), no SELECT from a stage.
 """
 
+# ruff: noqa: S608 - names are checked where they are quoted, values are bound
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def name(text: str) -> str:
 
 
 def qualified(schema: str, table: str) -> str:
+    """`"SCHEMA"."TABLE"`."""
     return qualify(schema, table, "snowflake")
 
 
@@ -57,8 +59,9 @@ def lock(schema: str, partitions: int) -> str:
 def record_load(schema: str) -> str:
     """Values: token, table, number of partitions, number of rows."""
     return (
-        f'INSERT INTO {qualified(schema, LOADS)} '
-        '("LOAD_TOKEN", "TABLE_NAME", "PARTITION_COUNT", "ROW_COUNT", "LOADED_AT") SELECT ?, ?, ?, ?, CURRENT_TIMESTAMP()'
+        f"INSERT INTO {qualified(schema, LOADS)} "
+        '("LOAD_TOKEN", "TABLE_NAME", "PARTITION_COUNT", "ROW_COUNT", "LOADED_AT") '
+        "SELECT ?, ?, ?, ?, CURRENT_TIMESTAMP()"
     )
 
 
@@ -68,6 +71,7 @@ def find_load(schema: str) -> str:
 
 
 def create_stage(schema: str, stage: str) -> str:
+    """A stage that ends with the session, with its files."""
     return f"CREATE TEMPORARY STAGE {qualified(schema, stage)}"
 
 
@@ -78,6 +82,7 @@ def put(file: Path, schema: str, stage: str) -> str:
 
 
 def copy(schema: str, table: str, stage: str) -> str:
+    """Load all files of the stage; any row that does not fit fails the whole statement."""
     # NULL_IF: Snowflake's default for Parquet reads the text \N as NULL.
     # USE_LOGICAL_TYPE: without it a timestamp is an integer whose unit is guessed from its size.
     return (
@@ -98,9 +103,11 @@ def where_partitions(table: Table, partitions: Sequence[PartitionKey]) -> tuple[
 
 
 def select(table: Table, schema: str, columns: Sequence[str], condition: str) -> str:
+    """The columns of the rows that meet `condition` (see `where_partitions`)."""
     names = ", ".join(name(column) for column in columns)
     return f"SELECT {names} FROM {qualified(schema, table.name)} WHERE {condition}"
 
 
 def delete(table: Table, schema: str, condition: str) -> str:
+    """Delete the rows that meet `condition` (see `where_partitions`)."""
     return f"DELETE FROM {qualified(schema, table.name)} WHERE {condition}"
