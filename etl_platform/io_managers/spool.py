@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from etl_platform.resources.object_store_transfer import file_errors
+
 IN_MEMORY_BYTES = 8 * 2**20
 """Small partitions never touch the disk; one backfill of a year of partitions still stays below 3 GB."""
 
@@ -22,6 +24,7 @@ class Spool:
     def __init__(self, schema: pa.Schema, scratch: Path | None = None) -> None:
         self.rows = 0
         self._schema = schema
+        self._scratch = scratch
         # Closed by `close`, not by a block: it lives from the first batch to the last reader.
         self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
             max_size=IN_MEMORY_BYTES, dir=str(scratch) if scratch else None
@@ -34,7 +37,9 @@ class Spool:
         """Keep `batch`, which has the columns of the schema."""
         self.rows += batch.num_rows
         # Batches differ in their nullability labels, which the stream would refuse.
-        self._writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
+        labelled = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
+        with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
+            self._writer.write_batch(labelled)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """What was appended, in order; nothing can be appended after."""
