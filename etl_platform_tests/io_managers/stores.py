@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from etl_platform.io_managers.duckdb import DuckDBStore
 from etl_platform.io_managers.lake import LakeStore
+from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform.io_managers.store import TableStore
 from etl_platform.resources.object_store import open_object_store
 from etl_platform.resources.object_store_types import S3Options
@@ -49,8 +52,28 @@ def make_duckdb(request: pytest.FixtureRequest) -> TableStore:
     return DuckDBStore(folder / "warehouse.duckdb", SCHEMAS)
 
 
+def make_postgres(request: pytest.FixtureRequest) -> TableStore:
+    store = PostgresStore(SecretStr(request.getfixturevalue("postgres_database").url), SCHEMAS)
+    store.initialise()
+    return store
+
+
+def make_snowflake(request: pytest.FixtureRequest) -> TableStore:
+    return SnowflakeStore(request.getfixturevalue("snowflake_emulator"), SCHEMAS)
+
+
+def make_snowflake_account(request: pytest.FixtureRequest) -> TableStore:
+    return SnowflakeStore(request.getfixturevalue("snowflake_real_account"), SCHEMAS)
+
+
 STORES: dict[str, StoreFactory] = {
     "folder_lake": make_folder_lake,
     "s3_lake": make_s3_lake,
     "duckdb": make_duckdb,
+    "postgres": make_postgres,
+    "snowflake": make_snowflake,
+    "snowflake_account": make_snowflake_account,
 }
+
+MARKS: dict[str, pytest.MarkDecorator] = {"snowflake_account": pytest.mark.snowflake_account}
+"""Stores that not every machine has; the marker says which."""
