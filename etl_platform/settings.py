@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ETL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default=Path("var"), description="Folder of everything local: landing, lake, DuckDB, ledger.")
+    dagster_home: Path | None = Field(
+        default=None, validation_alias="DAGSTER_HOME", description="Dagster instance (DAGSTER_HOME). Default {home}/dagster."
+    )
     landing: str | None = Field(default=None, description="Landing root: folder or s3://bucket/prefix. Default {home}/landing.")
     lake: str | None = Field(default=None, description="Lake root: folder or s3://bucket/prefix. Default {home}/lake.")
     ledger_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default SQLite in {home}.")

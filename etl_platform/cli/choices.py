@@ -1,0 +1,48 @@
+"""What people type for dates, institutions and datasets, checked against what exists, with the near matches."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Iterable
+
+from etl_platform.errors import UnknownNameError
+
+
+def parse_dates(text: str, first: dt.date, last: dt.date) -> list[dt.date]:
+    """`2025-01-15`, `2025-01-13..2025-01-17` or a comma-separated list of these, inside first..last.
+
+    Raises UnknownNameError in one line.
+    """
+    days: set[dt.date] = set()
+    for part in text.split(","):
+        start_text, separator, end_text = part.strip().partition("..")
+        start = _date(start_text)
+        end = _date(end_text) if separator else start
+        if end < start:
+            raise UnknownNameError(f"date {part!r}", found="an end before its start", expected=f"{end}..{start}")
+        for day in (start, end):
+            if not first <= day <= last:
+                raise UnknownNameError(f"date {day}", found="outside the partitions", expected=f"{first} to {last}")
+        days.update(start + dt.timedelta(days=n) for n in range((end - start).days + 1))
+    return sorted(days)
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text.strip())
+    except ValueError:
+        raise UnknownNameError(f"date {text!r}", found="no date", expected="e.g. 2025-01-15") from None
+
+
+def parse_names(text: str | None, known: Iterable[str], what: str) -> list[str]:
+    """A comma-separated list of names that exist; all of them for None. Raises UnknownNameError."""
+    names = sorted(known)
+    if text is None:
+        return names
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
+            raise UnknownNameError(f"{what} {name!r}", found=f"no such {what}", expected=" or ".join(near))
+    return wanted

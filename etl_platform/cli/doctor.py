@@ -1,0 +1,76 @@
+"""`etl-platform doctor`: settings and connections, each with what was found and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from etl_platform.cli.session import Session, open_session
+from etl_platform.errors import EtlError
+from etl_platform.resources.memory import plan_memory
+
+
+@click.command()
+def doctor() -> None:
+    """Check the settings and every connection: landing roots, lake, ledger, warehouse.
+
+    Exit status 1 when something is not well. Secrets are never shown.
+    """
+    session = open_session()
+    console = Console()
+    console.print(_settings_table(session))
+    table = RichTable(title="connections")
+    for name in ("part", "state", "found"):
+        table.add_column(name, overflow="fold")
+    failures = 0
+    for name, probe in _probes(session).items():
+        try:
+            table.add_row(name, "[green]well[/]", probe())
+        except EtlError as error:
+            failures += 1
+            table.add_row(name, "[red]not well[/]", str(error))
+    console.print(table)
+    if failures:
+        raise click.exceptions.Exit(1)
+
+
+def _probes(session: Session) -> dict[str, Callable[[], str]]:
+    probes: dict[str, Callable[[], str]] = {
+        "institutions": lambda: ", ".join(session.graph.institutions),
+    }
+    for root in session.landing.roots:
+        probes[f"landing {root.store.url}"] = lambda store=root.store: _listing(store)
+    lake = session.resources["bronze"].lake
+    probes[f"lake {lake.url}"] = lambda: _listing(lake)
+    probes["ledger"] = session.ledger.check
+    probes[f"warehouse {session.settings.warehouse}"] = lambda: str(session.resources["warehouse"].store.check())
+    probes["memory"] = lambda: _memory(session)
+    return probes
+
+
+def _listing(store: object) -> str:
+    first = next(iter(store.list()), None)  # type: ignore[attr-defined]
+    return f"can be listed; first key {first.key}" if first else "can be listed; empty"
+
+
+def _memory(session: Session) -> str:
+    plan = plan_memory(session.settings.memory_limit_mb)
+    return f"{plan.limit / 2**20:,.0f} MiB a partition: {plan.source}"
+
+
+def _settings_table(session: Session) -> RichTable:
+    table = RichTable(title="settings (ETL_*)")
+    table.add_column("setting")
+    table.add_column("value", overflow="fold")
+    table.add_column("meaning", overflow="fold")
+    for name, field in type(session.settings).model_fields.items():
+        value = getattr(session.settings, name)
+        if value is None and field.default is None and not field.description:
+            continue
+        shown = "(set, not shown)" if isinstance(value, SecretStr) else "" if value is None else str(value)
+        table.add_row(name, shown, field.description or "")
+    return table

@@ -1,0 +1,128 @@
+"""Runs partitions in few processes: each worker loads the definitions once and executes run after run in itself."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+
+import dagster as dg
+
+from etl_platform.cli.session import Session, open_session
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.assemble import build_defs
+from etl_platform.defs.jobs import INGEST, OVERVIEW
+from etl_platform.defs.launching import dataset_assets
+from etl_platform.ledger.records import AttemptTotals
+from etl_platform.partitions import format_key
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Results go to the closing table; the events are in the instance, where the UI shows them."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run: a partition and the datasets to take through it. `datasets` is empty for the overview of a date."""
+
+    partition: PartitionKey
+    datasets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run did for one dataset (`dataset` is `market_overview` for the tables across institutions)."""
+
+    partition: PartitionKey
+    dataset: str
+    succeeded: bool
+    totals: AttemptTotals
+    seconds: float
+    error: str | None = None
+
+    @property
+    def unexplained(self) -> int:
+        t = self.totals
+        return t.rows_read - t.rows_silver - t.rows_quarantined - t.rows_duplicate
+
+
+def execute_all(tasks: Sequence[Task], workers: int) -> Iterator[list[Result]]:
+    """Results per task, as they come. One task, or one worker, runs in this process."""
+    if workers == 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield execute(task)
+        return
+    # Fork would copy locks that Polars' and gRPC's threads hold: a fresh interpreter per worker.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+        futures = [pool.submit(execute, task) for task in tasks]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def execute(task: Task) -> list[Result]:
+    """Run one task in this process, on the instance of DAGSTER_HOME."""
+    session, definitions = _loaded()
+    job = definitions.resolve_job_def(INGEST if task.datasets else OVERVIEW)
+    with dg.DagsterInstance.get() as instance:
+        outcome = job.execute_in_process(
+            partition_key=format_key(task.partition),
+            asset_selection=dataset_assets(task.datasets, session.graph) if task.datasets else None,
+            instance=instance,
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+    failures = [_message(event) for event in outcome.filter_events(lambda e: e.is_step_failure)]
+    if not task.datasets:
+        seconds = _seconds(outcome)
+        error = "; ".join(failures) or None
+        return [Result(task.partition, "market_overview", outcome.success, AttemptTotals(), seconds, error)]
+    return [_dataset_result(session, task, dataset, outcome, failures) for dataset in task.datasets]
+
+
+def _dataset_result(
+    session: Session, task: Task, dataset: str, outcome: dg.ExecuteInProcessResult, failures: list[str]
+) -> Result:
+    from etl_platform.defs.attempt import dataset_partition  # noqa: PLC0415
+
+    attempt = session.ledger.latest_attempt(dataset_partition(dataset, task.partition))
+    totals, error, seconds = AttemptTotals(), None, 0.0
+    if attempt is not None and attempt.run_id == outcome.run_id:
+        totals, error, seconds = attempt.totals or totals, attempt.error, attempt.seconds or 0.0
+    mine = [f for f in failures if _step_is_of(f, dataset, session)]
+    if error is None and mine:
+        error = "; ".join(mine)
+    return Result(task.partition, dataset, outcome.success or error is None, totals, seconds, error)
+
+
+def _step_is_of(failure: str, dataset: str, session: Session) -> bool:
+    step = failure.partition(":")[0]
+    names = {key.path[-1] for key in dataset_assets([dataset], session.graph)} | {f"silver_{dataset}"}
+    return any(step.endswith(name) or step.startswith(f"silver_{dataset}") for name in names)
+
+
+def _message(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    user = data.user_failure_data
+    if user is not None and user.description:
+        return f"{event.step_key}: {user.description}"
+    cause = data.error
+    while cause is not None and cause.cause is not None:
+        cause = cause.cause
+    return f"{event.step_key}: {cause.message.strip() if cause else 'failed'}"
+
+
+def _seconds(outcome: dg.ExecuteInProcessResult) -> float:
+    times = [e.timestamp for e in outcome.all_events] if hasattr(outcome.all_events[0], "timestamp") else []
+    return float(max(times) - min(times)) if times else 0.0
+
+
+@cache
+def _loaded() -> tuple[Session, dg.Definitions]:
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    session = open_session()
+    return session, build_defs(session.settings)

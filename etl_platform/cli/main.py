@@ -1,0 +1,57 @@
+"""The `etl-platform` command: collects the commands, turns platform errors into one line and an exit status.
+
+Exit status: 0 all well, 1 a partition failed, 2 wrong use or configuration, 3 a service does not answer.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from etl_platform import __version__
+from etl_platform.cli.contract import contract
+from etl_platform.cli.demo import demo
+from etl_platform.cli.doctor import doctor
+from etl_platform.cli.generate import generate
+from etl_platform.cli.replay import replay
+from etl_platform.cli.run import run
+from etl_platform.cli.status import status
+from etl_platform.errors import EtlError, TransientError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Files of financial institutions into validated, deduplicated tables, by date and institution.
+
+    \b
+    A first walk:
+      etl-platform generate --days 3        sample files of three institutions into the landing zone
+      etl-platform run                      every partition that has new files, landing to gold
+      etl-platform status                   what arrived, what is loaded, what is missing
+      etl-platform contract show prices     what a valid row is
+
+    Settings come from ETL_* environment variables (`etl-platform doctor` shows them and tests connections).
+    """
+
+
+for command in (contract, demo, doctor, generate, replay, run, status):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: platform errors become one line on standard error."""
+    try:
+        cli(standalone_mode=False)
+    except EtlError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(3 if isinstance(error, TransientError) else 2)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,141 @@
+"""`etl-platform run`: partitions from landing to gold, with a progress bar and a closing table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import zoneinfo
+from collections import defaultdict
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
+
+from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.execute import Result, Task, execute_all
+from etl_platform.cli.session import Session, open_session, prepare_dagster_home
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.resources.scan import scan_landing
+
+
+@click.command()
+@click.option("--date", "dates", help="2025-01-15, a range 2025-01-13..2025-01-17, or a comma-separated list.")
+@click.option("--institution", "institutions", help="Codes, comma-separated. Default: all.")
+@click.option("--dataset", "datasets", help="Datasets, comma-separated. Default: all that the institution sends.")
+@click.option("--workers", type=click.IntRange(1, 64), default=min(4, os.cpu_count() or 1), show_default=True,
+              help="Processes; each runs partition after partition.")
+def run(dates: str | None, institutions: str | None, datasets: str | None, workers: int) -> None:
+    """Run partitions from landing to gold and warehouse.
+
+    Without --date: every partition that has files which no run has loaded yet. With --date: exactly those
+    partitions, again if they were loaded before (a run replaces its partition, so running twice changes nothing).
+
+    \b
+      etl-platform run
+      etl-platform run --date 2025-01-13..2025-01-17 --institution institution_a,institution_b
+      etl-platform run --date 2025-01-15 --dataset prices
+
+    Exit status 1 when a partition failed.
+    """
+    session = open_session()
+    codes = parse_names(institutions, session.graph.institutions, "institution")
+    names = parse_names(datasets, session.graph.contracts, "dataset")
+    console = Console()
+    if dates is None:
+        tasks = pending_tasks(session, codes, names, console)
+    else:
+        days = parse_dates(dates, session.settings.first_date, last_date(session))
+        tasks = [
+            Task(PartitionKey(day, code), sent) for day in days for code in codes if (sent := _sent(session, code, names))
+        ]
+    if not tasks:
+        console.print("nothing to run: no partition has new files")
+        return
+    results = run_tasks(session, tasks, workers, console)
+    console.print(closing_table(results))
+    failed = print_failures(results, console)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def last_date(session: Session) -> dt.date:
+    """Today where the clock is furthest ahead."""
+    zones = {i.time_zone for i in session.graph.institutions.values()}
+    return max(dt.datetime.now(zoneinfo.ZoneInfo(zone)).date() for zone in zones)
+
+
+def _sent(session: Session, code: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in session.graph.institutions[code].datasets)
+
+
+def pending_tasks(session: Session, codes: Sequence[str], names: Sequence[str], console: Console) -> list[Task]:
+    """Record what is new in the landing zone; one task per partition that has something to load."""
+    with console.status("looking at the landing zone"):
+        scan = scan_landing(session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"))
+    if scan.unrouted:
+        console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
+    grouped: dict[PartitionKey, list[str]] = defaultdict(list)
+    for item in session.ledger.pending_partitions(2**31 - 1):
+        found = item.partition
+        if found.institution in codes and found.dataset in names:
+            grouped[PartitionKey(found.business_date, found.institution)].append(found.dataset)
+    return [Task(partition, tuple(sorted(sent))) for partition, sent in sorted(grouped.items())]
+
+
+def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Console) -> list[Result]:
+    """Run `tasks`, then the tables across institutions of every date that they touched."""
+    prepare_dagster_home(session.settings)
+    dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets})
+    overviews = [Task(PartitionKey(date)) for date in dates]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    results: list[Result] = []
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("partitions", total=len(tasks))
+        for done in execute_all(tasks, workers):
+            results += done
+            progress.update(bar, advance=1, description=f"{done[0].partition}")
+        bar = progress.add_task("across institutions", total=len(overviews))
+        for done in execute_all(overviews, 1):
+            results += [r for r in done if not r.succeeded]
+            progress.update(bar, advance=1)
+    return sorted(results, key=lambda r: (r.partition.business_date, r.partition.institution or "", r.dataset))
+
+
+def closing_table(results: Sequence[Result]) -> RichTable:
+    """One line per partition and dataset, and the sum."""
+    table = RichTable(title="partitions", show_footer=True)
+    ended = [r for r in results if r.dataset != "market_overview"]
+    sums = {
+        "rows read": sum(r.totals.rows_read for r in ended),
+        "silver": sum(r.totals.rows_silver for r in ended),
+        "quarantined": sum(r.totals.rows_quarantined for r in ended),
+        "duplicates": sum(r.totals.rows_duplicate for r in ended),
+        "unexplained": sum(r.unexplained for r in ended),
+        "checks passed": sum(r.totals.checks_passed for r in ended),
+        "checks failed": sum(r.totals.checks_failed for r in ended),
+    }
+    table.add_column("date", footer=f"{len(ended)} in all")
+    table.add_column("institution")
+    table.add_column("dataset")
+    for name, value in sums.items():
+        table.add_column(name, justify="right", footer=f"{value:,}")
+    table.add_column("seconds", justify="right", footer=f"{sum(r.seconds for r in ended):.1f}")
+    table.add_column("state")
+    for r in ended:
+        t = r.totals
+        counts = (t.rows_read, t.rows_silver, t.rows_quarantined, t.rows_duplicate, r.unexplained, t.checks_passed, t.checks_failed)
+        state = "[green]loaded[/]" if r.succeeded else "[red]failed[/]"
+        table.add_row(
+            str(r.partition.business_date), r.partition.institution, r.dataset, *(f"{c:,}" for c in counts), f"{r.seconds:.2f}", state
+        )
+    return table
+
+
+def print_failures(results: Sequence[Result], console: Console) -> int:
+    """Each failure with its reason. Returns how many."""
+    failed = [r for r in results if not r.succeeded]
+    for r in failed:
+        console.print(f"[red]failed[/] {r.partition} {r.dataset}: {r.error}", soft_wrap=True, markup=True)
+    return len(failed)

@@ -1,0 +1,71 @@
+"""What every command starts from: settings, the graph, the resources, and the Dagster instance of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from etl_platform.defs.assemble import build_graph
+from etl_platform.defs.graph import Graph
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.resources.build import build_resources
+from etl_platform.resources.landing import LandingZone
+from etl_platform.settings import Settings, load_settings
+
+INSTANCE_FILE = "dagster.yaml"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's view of the platform. Nothing is opened before it is used."""
+
+    settings: Settings
+
+    @cached_property
+    def graph(self) -> Graph:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return build_graph(self.settings)
+
+    @cached_property
+    def resources(self) -> dict[str, Any]:
+        return build_resources(self.settings, self.graph.institutions, self.graph.catalog)
+
+    @property
+    def ledger(self) -> Ledger:
+        ledger: Ledger = self.resources["ledger"]
+        return ledger
+
+    @property
+    def landing(self) -> LandingZone:
+        landing: LandingZone = self.resources["landing"]
+        return landing
+
+
+def open_session() -> Session:
+    """A session with the settings of the environment."""
+    return Session(load_settings())
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """The folder of the Dagster instance: DAGSTER_HOME, else {home}/dagster with the tuned `dagster.yaml`.
+
+    Sets DAGSTER_HOME for this process and its children, which is how Dagster finds it.
+    """
+    home = settings.dagster_home or settings.root / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / INSTANCE_FILE
+    if settings.dagster_home is None and not target.exists():
+        for folder in (Path(__file__).parents[1], Path(__file__).parents[2]):
+            if (folder / INSTANCE_FILE).exists():
+                shutil.copy(folder / INSTANCE_FILE, target)
+                break
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
