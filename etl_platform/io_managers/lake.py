@@ -66,6 +66,8 @@ class LakeStore:
                 yield from read_table(path, subset(table, columns), self._objects.uri(self.key(table, partition)))
 
     def _temporary_folder(self) -> _Folder:
+        if self._scratch is not None:
+            self._scratch.mkdir(parents=True, exist_ok=True)
         return _Folder(prefix="etl-lake-", dir=self._scratch)
 
 

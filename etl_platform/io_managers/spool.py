@@ -23,6 +23,8 @@ class Spool:
 
     def __init__(self, schema: pa.Schema, scratch: Path | None = None) -> None:
         self.rows = 0
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
         self._schema = schema
         self._scratch = scratch
         # Closed by `close`, not by a block: it lives from the first batch to the last reader.
