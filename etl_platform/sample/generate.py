@@ -82,10 +82,17 @@ def generate(
             found=f"{days} days, {rows_per_day} rows per day, defect share {defect_share}",
             expected="at least one day and one row, and a share from 0 to below 1",
         )
+    dates = business_days(first_date, days)
+    if dates[-1] >= dt.datetime.now(dt.UTC).date():
+        raise ConfigurationError(
+            f"sample of {days} business days from {first_date}",
+            found=f"{dates[-1]} as last day",
+            expected="a day before today: rows of the future would rightly be refused",
+        )
     store = open_object_store(str(landing)) if isinstance(landing, Path) else landing
     plan = _Plan(rows_per_day, seed, defect_share, unreadable_date)
     partitions = []
-    for day, date in enumerate(business_days(first_date, days)):
+    for day, date in enumerate(dates):
         for institution in institutions.values():
             for dataset in institution.datasets:
                 if dataset in GENERATORS:

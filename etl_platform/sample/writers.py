@@ -47,8 +47,9 @@ def unreadable_file(file: File) -> tuple[bytes, str]:
     """A file of that kind that cannot be read at all, and the rule under which it is refused."""
     if file.suffix == ".csv":
         return b"", "file_is_not_empty"
-    # The first half of a compressed or a Parquet file has no end.
-    return file.data[: len(file.data) // 2], "file_is_complete"
+    # Half a gzip file lacks its end mark; half a Parquet file lacks its footer, without which nothing can be read.
+    rule = "file_is_readable" if file.suffix == ".parquet" else "file_is_complete"
+    return file.data[: len(file.data) // 2], rule
 
 
 def _csv(rows: pl.DataFrame, sender: Sender, options: CsvOptions) -> File:

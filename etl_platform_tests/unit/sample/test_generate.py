@@ -266,6 +266,11 @@ def test_an_impossible_size_says_so_and_writes_nothing(size: dict[str, Any], tmp
     assert not (tmp_path / "landing").exists()
 
 
+def test_a_day_that_is_not_over_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a day before today"):
+        generate(tmp_path, INSTITUTIONS, first_date=dt.datetime.now(dt.UTC).date(), days=2, rows_per_day=10)
+
+
 def test_more_bars_than_one_symbol_can_have_says_so(tmp_path: Path) -> None:
     config = {"prices": {"constants": {"symbol": "AAPL"}}}
     institution = Institution.model_validate({"code": "newcomer", "name": "Newcomer", "datasets": config})
