@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import adbc_driver_postgresql.dbapi as arrow_driver
@@ -40,8 +40,8 @@ class Server:
     """
 
     url: SecretStr
-    retries: Retries = field(default_factory=Retries)
-    lock_seconds: float = 300
+    retries: Retries
+    lock_seconds: float
 
     def __post_init__(self) -> None:
         self._parameters()
@@ -72,9 +72,12 @@ class Server:
 
     def begin(self, connection: Connection, role: str | None) -> None:
         """Start a transaction with time-outs and, where given, as `role`."""
+        # A receipt is a promise: a server that acknowledges before it writes would lose the load in a crash.
         connection.execute(
             "SELECT pg_catalog.set_config('lock_timeout', %s, true), "
-            "pg_catalog.set_config('search_path', 'pg_catalog', true)",
+            "pg_catalog.set_config('search_path', 'pg_catalog', true), "
+            "pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') "
+            "WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true)",
             [f"{round(self.lock_seconds * 1000)}ms"],
         )
         become(connection, role)

@@ -1,0 +1,195 @@
+"""After any fault in the middle of a load the table is one committed version, and a rerun converges."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from etl_platform.errors import StorageUnavailableError
+from etl_platform.io_managers.postgres.locks import lock_partitions
+from etl_platform.resources.object_store_types import Retries
+from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
+from etl_platform_tests.support.postgres import (
+    PostgresDatabase,
+    postgres_database,  # noqa: F401
+    postgres_server,  # noqa: F401
+    run_postgres_server,
+)
+from etl_platform_tests.support.postgres_proxy import Cut, run_proxy
+from etl_platform_tests.support.postgres_store import new_store, open_store
+
+PATIENT = Retries(attempts=20, first_wait_seconds=0.2, longest_wait_seconds=1)
+OLD, NEW = rows(key(0)), rows(key(0), start=100, count=40_000)
+
+_LOADER = """
+import sys, time
+from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows
+from etl_platform_tests.support.postgres_store import open_store
+
+def endless():
+    for start in range(0, 10**9, 40_000):
+        yield from batches(rows(key(0), start=start, count=40_000))
+        print("sent", flush=True)
+
+open_store(sys.stdin.readline().strip()).replace(SAMPLES, [key(0)], endless())
+"""
+
+
+def test_a_loader_killed_in_the_middle_leaves_the_old_rows(
+    postgres_database: PostgresDatabase,  # noqa: F811
+) -> None:
+    store = new_store(postgres_database.url, retries=PATIENT)
+    store.replace(SAMPLES, [key(0)], batches(OLD))
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LOADER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(postgres_database.url + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() and process.stdout.readline(), "the loader is in its second batch"
+        process.send_signal(signal.SIGKILL)
+    assert stored(store, [key(0)]).equals(OLD)
+    store.replace(SAMPLES, [key(0)], batches(NEW))
+    assert stored(store, [key(0)]).equals(NEW)
+
+
+def test_a_server_that_crashes_during_copy_leaves_the_old_rows() -> None:
+    with run_postgres_server() as server:
+        database = server.new_database()
+        store = new_store(database.url, retries=PATIENT)
+        store.replace(SAMPLES, [key(0)], batches(OLD))
+
+        def crashing() -> Iterator[pa.RecordBatch]:
+            yield from batches(NEW)
+            query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'etl-platform' AND datname = %s"
+            ((process_id,),) = database.rows(query, (database.name,))
+            # A killed backend takes the whole server through crash recovery.
+            os.kill(process_id, signal.SIGKILL)
+            while True:
+                yield from batches(NEW)
+
+        with pytest.raises(StorageUnavailableError, match="run the partition again"):
+            store.replace(SAMPLES, [key(0)], crashing())
+        assert stored(store, [key(0)]).equals(OLD)
+        store.replace(SAMPLES, [key(0)], batches(NEW))
+        assert stored(store, [key(0)]).equals(NEW)
+
+
+@pytest.mark.parametrize("cut", ["before the server hears it", "after the server did it"])
+def test_a_lost_answer_to_commit_is_read_back(
+    cut: Cut,
+    postgres_database: PostgresDatabase,  # noqa: F811
+) -> None:
+    direct = new_store(postgres_database.url)
+    direct.replace(SAMPLES, [key(0)], batches(OLD))
+    with run_proxy(postgres_database.server, cut) as proxy:
+        store = open_store(proxy.url_of(postgres_database.name), retries=PATIENT)
+        if cut == "after the server did it":
+            assert store.replace(SAMPLES, [key(0)], batches(NEW)).rows == NEW.height
+            expected = NEW
+        else:
+            with pytest.raises(StorageUnavailableError, match="run the partition again"):
+                store.replace(SAMPLES, [key(0)], batches(NEW))
+            expected = OLD
+        assert proxy.cuts == 1
+        assert stored(direct, [key(0)]).equals(expected)
+        store.replace(SAMPLES, [key(0)], batches(NEW))
+    assert stored(direct, [key(0)]).equals(NEW)
+
+
+def test_an_outcome_that_cannot_be_asked_is_said_to_be_unknown(
+    postgres_database: PostgresDatabase,  # noqa: F811
+) -> None:
+    direct = new_store(postgres_database.url)
+    direct.replace(SAMPLES, [key(0)], batches(OLD))
+    with run_proxy(postgres_database.server, "after the server did it") as proxy:
+        store = open_store(proxy.url_of(postgres_database.name), lock_seconds=0.05)
+        ask = store._is_committed
+
+        def ask_a_busy_server(*arguments: object) -> bool:
+            with postgres_database.connect(autocommit=False) as other:
+                lock_partitions(other, [("institution_a", SAMPLES.name, key(0))])
+                return ask(*arguments)  # type: ignore[arg-type]
+
+        store._is_committed = ask_a_busy_server  # type: ignore[method-assign, assignment]
+        with pytest.raises(StorageUnavailableError, match=r"outcome cannot be asked.*either outcome leads to the same"):
+            store.replace(SAMPLES, [key(0)], batches(NEW))
+    direct.replace(SAMPLES, [key(0)], batches(NEW))
+    assert stored(direct, [key(0)]).equals(NEW)
+
+
+@pytest.mark.parametrize("writers", [2, 16])
+def test_concurrent_writers_of_one_partition_leave_the_version_of_one(
+    writers: int,
+    postgres_database: PostgresDatabase,  # noqa: F811
+) -> None:
+    store = new_store(postgres_database.url)
+    versions = [rows(key(0), start=1_000 * number, count=100 + number) for number in range(writers)]
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(writers)
+
+    def write(version: pl.DataFrame) -> None:
+        try:
+            barrier.wait(30)
+            store.replace(SAMPLES, [key(0)], batches(version[:50], version[50:]))
+        except BaseException as error:
+            failures.append(error)
+
+    _run_together([threading.Thread(target=write, args=(version,)) for version in versions])
+    assert not failures
+    found = stored(store, [key(0)])
+    assert any(found.equals(version) for version in versions), "a mixture of versions"
+
+
+def test_writers_of_overlapping_partitions_do_not_deadlock(
+    postgres_database: PostgresDatabase,  # noqa: F811
+) -> None:
+    store = new_store(postgres_database.url, retries=Retries(attempts=1))
+    orders = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0], [3, 1]]
+    failures: list[BaseException] = []
+
+    def write(writer: int, days: list[int]) -> None:
+        keys = [key(day) for day in days]
+        try:
+            for attempt in range(5):
+                start = 1_000 * writer + 100 * attempt
+                store.replace(SAMPLES, keys, batches(*(rows(each, start=start) for each in keys)))
+        except BaseException as error:
+            failures.append(error)
+
+    _run_together([threading.Thread(target=write, args=(n, days)) for n, days in enumerate(orders)])
+    assert not failures
+    for day in range(4):
+        first = stored(store, [key(day)])["id"].min()
+        assert isinstance(first, int) and stored(store, [key(day)]).equals(rows(key(day), start=first))
+
+
+def test_a_writer_that_waits_too_long_gives_up_cleanly(
+    postgres_database: PostgresDatabase,  # noqa: F811
+) -> None:
+    store = new_store(postgres_database.url, lock_seconds=0.05)
+    store.replace(SAMPLES, [key(0)], batches(OLD))
+    with postgres_database.connect(autocommit=False) as other:
+        lock_partitions(other, [("institution_a", SAMPLES.name, key(0))])
+        with pytest.raises(StorageUnavailableError, match=r"55P03.*another run holds the lock"):
+            store.replace(SAMPLES, [key(0)], batches(NEW))
+        store.replace(SAMPLES, [key(1)], batches(rows(key(1))))
+    assert stored(store, [key(0)]).equals(OLD)
+    store.replace(SAMPLES, [key(0)], batches(NEW))
+    assert stored(store, [key(0)]).equals(NEW)
+
+
+def _run_together(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
