@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import SSLError
+from urllib3.exceptions import SSLError as BrokenBodyTlsError
 
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.resources import object_store_s3
@@ -20,6 +23,7 @@ from etl_platform.resources.object_store import (
     download_many,
     open_object_store,
 )
+from etl_platform.resources.object_store_s3_errors import explain
 from etl_platform_tests.support.flaky_http import (
     Answer,
     CutBody,
@@ -140,8 +144,19 @@ def test_a_silent_server_is_given_up_and_asked_again(
     s3_bucket.put("a", CONTENT)
     store = open_flaky(flaky, s3_bucket, read_timeout_seconds=0.3)
     flaky.fail(Stall(), Stall())
+    begun = time.monotonic()
     assert is_complete(store, tmp_path / "target")
     assert len(flaky.requests) == 3
+    assert time.monotonic() - begun < 30  # the setting counts, not the default of 60 s
+
+
+def test_broken_tls_may_pass_but_an_untrusted_certificate_does_not() -> None:
+    untrusted = SSLError(endpoint_url="https://s3.local", error="[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+    refused = explain("object s3://b/a", untrusted)
+    assert isinstance(refused, StorageError) and "trust the endpoint's certificate authority" in str(refused)
+    broken = SSLError(endpoint_url="https://s3.local", error="EOF occurred in violation of protocol")
+    for passing in (broken, BrokenBodyTlsError("EOF occurred in violation of protocol")):
+        assert isinstance(explain("object s3://b/a", passing), StorageUnavailableError)
 
 
 def test_a_server_that_is_not_there_is_unavailable(s3_bucket: S3Bucket) -> None:  # noqa: F811
