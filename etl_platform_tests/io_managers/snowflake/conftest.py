@@ -1,4 +1,4 @@
-"""A Snowflake store on the emulator, with a fresh database for each test."""
+"""A Snowflake store with a fresh database for each test: on the emulator, and on an account when asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform_tests.io_managers.stores import SCHEMAS
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("snowflake_emulator", id="emulator"),
+        pytest.param("snowflake_real_account", id="account", marks=pytest.mark.snowflake_account),
+    ]
+)
+def snowflake_account(request: pytest.FixtureRequest) -> SnowflakeAccount:
+    account: SnowflakeAccount = request.getfixturevalue(request.param)
+    return account
+
+
 @pytest.fixture
-def snowflake_store(snowflake_emulator: SnowflakeAccount) -> SnowflakeStore:
-    return SnowflakeStore(snowflake_emulator, SCHEMAS)
+def snowflake_store(snowflake_account: SnowflakeAccount) -> SnowflakeStore:
+    return SnowflakeStore(snowflake_account, SCHEMAS)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from etl_platform.errors import StorageError, UnknownNameError
+from etl_platform.errors import StorageError, StorageUnavailableError, UnknownNameError
 from etl_platform.io_managers.snowflake import statements
 from etl_platform.io_managers.snowflake.account import SnowflakeAccount, open_session
 from etl_platform.io_managers.snowflake.errors import OutcomeUnknownError
@@ -77,13 +77,13 @@ def test_fault_at_any_statement_leaves_the_old_rows_to_readers_and_is_retried(
 
 
 def test_copy_that_loads_fewer_rows_than_sent_is_rolled_back(
-    filled: SnowflakeStore, snowflake_emulator: SnowflakeAccount, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    filled: SnowflakeStore, snowflake_account: SnowflakeAccount, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = statements.copy
     # The last of the files is left out: COPY succeeds, with fewer rows than were sent.
     first_file = "/part-00000.parquet FILE_FORMAT"
     monkeypatch.setattr(statements, "copy", lambda *names: copy(*names).replace(" FILE_FORMAT", first_file))
-    store = SnowflakeStore(snowflake_emulator, SCHEMAS, file_bytes=1, row_group_bytes=1)
+    store = SnowflakeStore(snowflake_account, SCHEMAS, file_bytes=1, row_group_bytes=1)
     with pytest.raises(StorageError, match=r"COPY loaded 5 rows of 1 files; expected 9 rows of 2 files"):
         store.replace(SAMPLES, [key(0)], batches(NEW[:5], NEW[5:]))
     assert recorder.sent("ROLLBACK")
@@ -102,7 +102,7 @@ def test_two_institutions_are_replaced_together_or_not_at_all(
 
 
 def test_two_writers_of_one_partition_both_end_and_one_version_stands(
-    filled: SnowflakeStore, snowflake_emulator: SnowflakeAccount
+    filled: SnowflakeStore, snowflake_account: SnowflakeAccount
 ) -> None:
     versions = [rows(key(0), start=1000 * n, count=5 + n) for n in (1, 2)]
     failures: list[BaseException] = []
@@ -111,7 +111,7 @@ def test_two_writers_of_one_partition_both_end_and_one_version_stands(
     def write(version: pl.DataFrame) -> None:
         try:
             together.wait()
-            SnowflakeStore(snowflake_emulator, SCHEMAS).replace(SAMPLES, [key(0)], batches(version))
+            SnowflakeStore(snowflake_account, SCHEMAS).replace(SAMPLES, [key(0)], batches(version))
         except BaseException as error:
             failures.append(error)
 
@@ -124,21 +124,33 @@ def test_two_writers_of_one_partition_both_end_and_one_version_stands(
     assert any(stored(filled, [key(0)]).equals(version) for version in versions)
 
 
+def test_load_whose_lock_stays_taken_fails_cleanly(snowflake_emulator: SnowflakeAccount) -> None:
+    store = SnowflakeStore(snowflake_emulator, SCHEMAS)
+    store.replace(SAMPLES, [key(0)], batches(OLD))
+    with open_session(snowflake_emulator, "test") as other:
+        other.execute("BEGIN TRANSACTION")
+        other.execute(statements.lock(SCHEMAS[A], 1), "other", SAMPLES.name, str(key(0)))
+        with pytest.raises(StorageUnavailableError, match="another load of the same table holds the lock"):
+            store.replace(SAMPLES, [key(0)], batches(NEW))
+        other.execute("ROLLBACK")
+    assert stored(store, [key(0)]).equals(OLD)
+
+
 def test_every_load_is_on_record_and_leaves_no_scratch_file(
-    snowflake_emulator: SnowflakeAccount, tmp_path: Path
+    snowflake_account: SnowflakeAccount, tmp_path: Path
 ) -> None:
-    store = SnowflakeStore(snowflake_emulator, SCHEMAS, scratch=tmp_path, file_bytes=1, row_group_bytes=1)
+    store = SnowflakeStore(snowflake_account, SCHEMAS, scratch=tmp_path, file_bytes=1, row_group_bytes=1)
     written = store.replace(SAMPLES, [key(0), key(1)], batches(rows(key(0)), rows(key(1))))
     assert written.details["files"] == 2 and written.bytes and not list(tmp_path.iterdir())
-    with open_session(snowflake_emulator, "test") as session:
+    with open_session(snowflake_account, "test") as session:
         recorded = session.rows('SELECT * FROM "INSTITUTION_A"."_LOADS"')
     assert [(row["LOAD_TOKEN"], row["ROW_COUNT"], row["PARTITION_COUNT"]) for row in recorded] == [
         (written.details["load_token"], 12, 2)
     ]
 
 
-def test_unknown_institution_is_named_with_near_matches(snowflake_emulator: SnowflakeAccount) -> None:
-    store = SnowflakeStore(snowflake_emulator, {"institution_x": "x"})
+def test_unknown_institution_is_named_with_near_matches(snowflake_account: SnowflakeAccount) -> None:
+    store = SnowflakeStore(snowflake_account, {"institution_x": "x"})
     with pytest.raises(UnknownNameError, match=f"{A}.*institution_x"):
         store.replace(SAMPLES, [key(0)], [])
 

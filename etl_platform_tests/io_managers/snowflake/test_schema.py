@@ -62,11 +62,11 @@ def test_other_differences_are_named_with_the_statement_that_settles_them(
 
 
 def test_current_view_shows_the_latest_delivery_of_each_key(
-    snowflake_store: SnowflakeStore, snowflake_emulator: SnowflakeAccount
+    snowflake_store: SnowflakeStore, snowflake_account: SnowflakeAccount
 ) -> None:
     partitions = [key(0), key(1)]
     snowflake_store.replace(SAMPLES, partitions, batches(rows(key(0), count=4), rows(key(1), count=2)))
-    with open_session(snowflake_emulator, "test") as session:
+    with open_session(snowflake_account, "test") as session:
         # As people write it: unquoted, lower case.
         found = session.execute("select id, business_date from institution_a.samples_current order by id").fetchall()
     days = [partition.business_date for partition in partitions]
