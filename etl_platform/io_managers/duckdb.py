@@ -75,6 +75,14 @@ class DuckDBStore:
         finally:
             spool.close()
 
+    def check(self) -> str:
+        """One line for a person: where the file is and what it holds. Raises where it cannot be used."""
+        if not self._file.path.exists():
+            return f"{self._file.path}: not written yet"
+        with self._file.connection(read_only=True) as connection:
+            found = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE NOT internal").fetchone()
+        return f"{self._file.path}: {found[0] if found else 0} tables"
+
     def _groups(self, table: Table, partitions: Sequence[PartitionKey]) -> list[tuple[DuckDBTable, list[PartitionKey]]]:
         by_schema: dict[str, list[PartitionKey]] = {}
         for key in distinct(table, partitions):

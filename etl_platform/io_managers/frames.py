@@ -81,16 +81,9 @@ def align(schema: pa.Schema, batch: pa.RecordBatch, subject: str) -> pa.RecordBa
 
 def require_columns(table: Table, found: pa.Schema, subject: str) -> None:
     """Raises SchemaMismatchError that names every missing, extra and differently typed column."""
-    expected = table.arrow_schema
-    differences = [f"missing {f.name} ({f.type})" for f in expected if f.name not in found.names]
-    differences += [f"extra {f.name} ({f.type})" for f in found if f.name not in expected.names]
-    differences += [
-        f"{f.name} is {found.field(f.name).type} instead of {f.type}"
-        for f in expected
-        if f.name in found.names and not is_exact(found.field(f.name).type, f.type)
-    ]
-    if len(set(found.names)) != len(found.names):
-        differences = ["two columns of one name: " + ", ".join(found.names)]
+    names = found.names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    differences = [f"two columns of one name: {name}" for name in twice] or _differences(table.arrow_schema, found)
     if differences:
         raise SchemaMismatchError(
             subject,
@@ -100,14 +93,28 @@ def require_columns(table: Table, found: pa.Schema, subject: str) -> None:
         )
 
 
+def _differences(expected: pa.Schema, found: pa.Schema) -> list[str]:
+    differences = [f"missing {f.name} ({f.type})" for f in expected if f.name not in found.names]
+    differences += [f"extra {f.name} ({f.type})" for f in found if f.name not in expected.names]
+    differences += [
+        f"{f.name} is {found.field(f.name).type} instead of {f.type}"
+        for f in expected
+        if f.name in found.names and not is_exact(found.field(f.name).type, f.type)
+    ]
+    return differences
+
+
 def _aligned(batches: Batches, table: Table, subject: str) -> Batches:
     return (align(table.arrow_schema, part, subject) for batch in batches for part in _cut(batch))
 
 
 def _cut(batch: pa.RecordBatch) -> Batches:
-    rows = batch.num_rows
-    step = max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(batch.nbytes, 1)))
-    return (batch.slice(start, step) for start in range(0, rows, step))
+    step = _rows_at_once(batch.num_rows, batch.nbytes)
+    return (batch.slice(start, step) for start in range(0, batch.num_rows, step))
+
+
+def _rows_at_once(rows: int, size: int) -> int:
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(size, 1)))
 
 
 def _given_arrow(reader: pa.RecordBatchReader, table: Table, subject: str) -> Batches:
@@ -122,7 +129,8 @@ def _given_arrow_table(data: pa.Table, table: Table, subject: str) -> Batches:
 def _given_polars(frame: pl.DataFrame, table: Table, subject: str) -> Batches:
     require_columns(table, _to_arrow(frame.head(0)).schema, subject)
     # Sliced before it is converted: the Arrow copy of a whole frame would double its memory.
-    batches = (batch for part in frame.iter_slices(BATCH_ROWS) for batch in _to_arrow(part).to_batches())
+    step = _rows_at_once(frame.height, int(frame.estimated_size()))
+    batches = (batch for part in frame.iter_slices(step) for batch in _to_arrow(part).to_batches())
     return _aligned(batches, table, subject)
 
 
@@ -141,16 +149,21 @@ def _given_lazy(frame: pl.LazyFrame, table: Table, subject: str) -> Batches:
 
 
 def _given_pandas(frame: pd.DataFrame, table: Table, subject: str) -> Batches:
-    arrays = {str(name): _from_series(frame[name]) for name in frame.columns}
-    return _given_arrow_table(pa.table(arrays), table, subject)
+    # By position: pandas allows two columns of one name, and gives both for it.
+    names = [str(name) for name in frame.columns]
+    arrays = [_from_series(frame.iloc[:, n], subject) for n in range(len(names))]
+    return _given_arrow_table(pa.table(arrays, names=names), table, subject)
 
 
-def _from_series(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+def _from_series(series: pd.Series[Any], subject: str) -> pa.Array | pa.ChunkedArray:
     try:
         values = pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SchemaMismatchError(
-            f"pandas column {series.name}", found=f"values of mixed types ({error})", expected="one type per column"
+            f"{subject} column {series.name}",
+            found=f"values of mixed types ({error})",
+            expected="one type per column",
+            next_step="convert the values in the asset",
         ) from None
     if pa.types.is_date32(values.type) and series.dtype == object:
         # Arrow takes datetimes among dates and drops their time of day.

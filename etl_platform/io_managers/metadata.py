@@ -94,9 +94,8 @@ def _table_column(table: Table, column: Column) -> dg.TableColumn:
         name=column.name,
         type=_spell(column.dtype),
         description=column.description,
-        constraints=dg.TableColumnConstraints(
-            nullable=column.nullable, unique=table.key == (column.name,), other=other
-        ),
+        # Never `unique`: keys are unique inside a partition only.
+        constraints=dg.TableColumnConstraints(nullable=column.nullable, other=other),
     )
 
 
