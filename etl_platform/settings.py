@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     snowflake_database: str | None = None
     snowflake_warehouse: str | None = None
     snowflake_role: str | None = None
+    snowflake_roles: bool = Field(default=False, description="Work under each institution's own role (warehouse init).")
     snowflake_host: str | None = Field(default=None, description="Host of an emulator or private link.")
     snowflake_port: int | None = None
     snowflake_protocol: Literal["https", "http"] = "https"

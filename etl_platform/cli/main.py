@@ -17,6 +17,7 @@ from etl_platform.cli.generate import generate
 from etl_platform.cli.replay import replay
 from etl_platform.cli.run import run
 from etl_platform.cli.status import status
+from etl_platform.cli.warehouse import warehouse
 from etl_platform.errors import EtlError, TransientError
 
 
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (contract, demo, doctor, generate, replay, run, status):
+for command in (contract, demo, doctor, generate, replay, run, status, warehouse):
     cli.add_command(command)
 
 

@@ -104,7 +104,7 @@ class Contract:
     ) -> Contract:
         """Compile a Pandera model; its docstring is the description, first line the title."""
         lines = (model.__doc__ or "").strip().splitlines() or [dataset]
-        description = " ".join(line.strip() for line in lines).strip()
+        description = " ".join(line.strip() for line in lines if line.strip())
 
         def compile_schema(parameters: Mapping[str, Any]) -> pa.DataFrameSchema:
             bound = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -30,7 +32,20 @@ def build_graph(settings: Settings) -> Graph:
 
 def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """All definitions. `resource_overrides` replaces resources by key."""
-    graph = build_graph(settings)
+    with _previews_accepted():
+        return _assembled(build_graph(settings), resource_overrides or {})
+
+
+@contextmanager
+def _previews_accepted() -> Iterator[None]:
+    """Partitioned checks and the mapping to one dimension are previews of Dagster, chosen on purpose and pinned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield
+
+
+def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Definitions:
     contracts = graph.contracts.values()
     assets = [
         *(build_bronze_asset(c, graph) for c in contracts),
@@ -38,7 +53,7 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None 
         *(build_gold_asset(a, graph) for a in AGGREGATES),
         *(build_warehouse_asset(t, graph) for t in graph.catalog.warehouse_tables()),
     ]
-    resources = {**build_resources(settings, graph.institutions, graph.catalog), **(resource_overrides or {})}
+    resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
     return dg.Definitions(
         assets=assets,
         asset_checks=[build_silver_checks(c, graph) for c in contracts],

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl_platform.contracts.catalog import Catalog
-from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.lake import LakeStore
-from etl_platform.io_managers.store import TableStore
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import build_landing_zone
 from etl_platform.resources.object_store import S3Options, open_object_store
+from etl_platform.resources.warehouse import build_warehouse
 from etl_platform.settings import Settings
 
 
@@ -45,13 +44,3 @@ def s3_options(settings: Settings) -> S3Options:
         session_token=settings.s3_session_token,
         allow_http=settings.s3_allow_http,
     )
-
-
-def build_warehouse(settings: Settings, institutions: Mapping[str, Institution]) -> TableStore:
-    """The warehouse that `ETL_WAREHOUSE` names. Its driver is imported here, when it is chosen."""
-    schemas = {code: institution.schema_name for code, institution in institutions.items()}
-    if settings.warehouse == "duckdb":
-        from etl_platform.io_managers.duckdb import DuckDBStore  # noqa: PLC0415
-
-        return DuckDBStore(settings.duckdb_file, schemas, scratch=settings.scratch)
-    raise ConfigurationError("ETL_WAREHOUSE", found=settings.warehouse, expected="duckdb")
