@@ -151,10 +151,10 @@ def test_a_silent_server_is_given_up_and_asked_again(
 
 
 def test_broken_tls_may_pass_but_an_untrusted_certificate_does_not() -> None:
-    untrusted = SSLError(endpoint_url="https://s3.local", error="[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+    untrusted = SSLError(endpoint_url="https://s3.local", error=OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"))
     refused = explain("object s3://b/a", untrusted)
     assert isinstance(refused, StorageError) and "trust the endpoint's certificate authority" in str(refused)
-    broken = SSLError(endpoint_url="https://s3.local", error="EOF occurred in violation of protocol")
+    broken = SSLError(endpoint_url="https://s3.local", error=OSError("EOF occurred in violation of protocol"))
     for passing in (broken, BrokenBodyTlsError("EOF occurred in violation of protocol")):
         assert isinstance(explain("object s3://b/a", passing), StorageUnavailableError)
 
