@@ -13,9 +13,7 @@ import polars as pl
 
 SOURCE_ROW = "_source_row"
 
-REJECT_SCHEMA = pl.Schema(
-    {SOURCE_ROW: pl.Int64(), "rule": pl.String(), "found": pl.String(), "raw": pl.String()}
-)
+REJECT_SCHEMA = pl.Schema({SOURCE_ROW: pl.Int64(), "rule": pl.String(), "found": pl.String(), "raw": pl.String()})
 """`rule`: name of what was broken (`row_has_all_fields`, `line_is_json`); `found`: e.g. "5 fields, expected 7"."""
 
 RAW_LIMIT = 16_384
@@ -23,6 +21,7 @@ RAW_LIMIT = 16_384
 
 
 def no_rejects() -> pl.DataFrame:
+    """An empty frame of REJECT_SCHEMA."""
     return pl.DataFrame(schema=REJECT_SCHEMA)
 
 

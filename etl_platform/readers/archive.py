@@ -1,0 +1,126 @@
+"""The bytes of a file without its compression (plain, gzip, zstd, zip), in chunks and within limits.
+
+Belongs here: containers and decompression bombs. Not here: what the bytes mean.
+Memory is one chunk, whatever the ratio: the decompressors are asked for at most `CHUNK` bytes at a time.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import IO, Literal
+
+import pyarrow as pa
+
+from etl_platform.readers.source import Source
+
+Compression = Literal["none", "gzip", "zstd", "zip"]
+
+CHUNK = 2**20
+# Below this size no ratio is held against a file: a small, very regular file compresses 1000:1 honestly.
+RATIO_FLOOR = 32 * 2**20
+# One member needs about 100 bytes of directory; a large directory alone can cost seconds and gigabytes.
+_DIRECTORY_LIMIT = 2**20
+_MAGIC: tuple[tuple[bytes, Compression], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+)
+
+
+def compression_of(head: bytes) -> Compression:
+    """The compression that the first bytes of a file announce."""
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), "none")
+
+
+def open_chunks(source: Source, compression: Compression) -> Iterator[bytes]:
+    """Yield the decompressed bytes. Raises FileRefusedError for damage, bombs, and archives of several files."""
+    with source.path.open("rb") as handle:
+        if compression == "none":
+            chunks = iter(lambda: handle.read(CHUNK), b"")
+        elif compression == "zip":
+            chunks = _unzip(source, handle)
+        else:
+            chunks = _decompress(source, handle, compression)
+        total = 0
+        for chunk in chunks:
+            total += len(chunk)
+            if total > source.limits.decompressed_bytes:
+                raise source.beyond(
+                    f"more than {total} bytes of content", f"{source.limits.decompressed_bytes} at most"
+                )
+            yield chunk
+
+
+def _decompress(source: Source, handle: IO[bytes], compression: Compression) -> Iterator[bytes]:
+    stream = pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), compression)
+    total = 0
+    while True:
+        try:
+            chunk: bytes = stream.read(CHUNK)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            if "Truncated" in str(error):
+                raise source.refusal("file_is_complete", f"{compression} data cut off", "its end marker") from error
+            raise source.refusal("file_is_readable", f"damaged {compression}: {error}", "intact data") from error
+        if not chunk:
+            return
+        total += len(chunk)
+        _hold_ratio(source, total, handle.tell())
+        yield chunk
+
+
+def _hold_ratio(source: Source, unpacked: int, packed: int) -> None:
+    limit = source.limits.decompressed_ratio
+    if unpacked > RATIO_FLOOR and unpacked > limit * max(packed, 1):
+        raise source.beyond(f"{packed} bytes expand to {unpacked} or more", f"a ratio of {limit} at most")
+
+
+def _unzip(source: Source, handle: IO[bytes]) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(handle) as archive:
+            member = _only_member(source, archive.infolist())
+            _hold_ratio(source, member.file_size, member.compress_size)
+            with archive.open(member) as content:
+                first = content.read(CHUNK)
+                if compression_of(first) != "none":
+                    raise source.refusal("archive_holds_one_file", "an archive inside the archive", "one plain file")
+                while first:
+                    yield first
+                    first = content.read(CHUNK)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        # RuntimeError is zipfile's word for an encrypted member.
+        raise source.refusal("file_is_readable", f"damaged or encrypted zip: {error}", "an intact zip") from error
+
+
+def _only_member(source: Source, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    files = [member for member in members if not member.is_dir()]
+    if len(files) != 1:
+        names = ", ".join(member.filename for member in files[:5])
+        raise source.refusal("archive_holds_one_file", f"{len(files)} files in the zip ({names})", "one file")
+    member = files[0]
+    name = member.filename.replace("\\", "/")
+    if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:2] == ":":
+        raise source.refusal("archive_holds_one_file", f"a path that leaves the zip: {name[:200]}", "a plain name")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise source.refusal("file_is_readable", f"zip compression method {member.compress_type}", "deflate or stored")
+    return member
+
+
+def hold_directory_size(source: Source) -> None:
+    """Refuse a zip whose directory is absurd, before zipfile reads all of it into memory."""
+    with source.path.open("rb") as handle:
+        size = handle.seek(0, 2)
+        handle.seek(max(0, size - 65_557))
+        tail = handle.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        return
+    _, _, _, entries, directory = struct.unpack_from("<HHHHI", tail, at + 4)
+    if directory > _DIRECTORY_LIMIT:
+        raise source.refusal("archive_holds_one_file", f"{entries} or more files in the zip", "one file")

@@ -1,0 +1,208 @@
+"""Blocks of JSON, one record per line, from the two layouts: JSON lines, and an array inside a document.
+
+Belongs here: cutting at record boundaries with bounded memory. Not here: records' content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from etl_platform.readers.json_text import loads_or_none
+from etl_platform.readers.json_tokens import CLOSE_ARRAY, COMMA, LINE_END, in_strings, tokenise
+from etl_platform.readers.records import Positions, Records, positions_of
+from etl_platform.readers.source import Source
+
+BLOCK = 2 * 2**20
+# A raw line end inside a string is no JSON: it becomes another character that is none either.
+_FORBIDDEN = 1
+_PIECE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<closing>"?)|[{}\[\],:]', re.DOTALL)
+_BLANKS = b" \t\r\n\xef\xbb\xbf"
+
+
+def _records(text: bytes, first: int) -> Records:
+    stops = positions_of(text, LINE_END) + 1
+    return Records(text, np.concatenate(([0], stops[:-1])), stops, np.arange(first, first + len(stops)))
+
+
+def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
+    """JSON lines; `rows` are line numbers."""
+    carry: list[bytes] = []
+    size, line = 0, 1
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
+        carry.append(chunk)
+        size += len(chunk)
+        if not end or size < BLOCK:
+            _hold_size(source, size if not end else 0, f"line {line}")
+            continue
+        text = b"".join(carry)
+        keep = len(chunk) - end
+        records = _records(text[: len(text) - keep], line)
+        yield records
+        line += len(records)
+        carry, size = [chunk[end:]], keep
+    text = b"".join(carry)
+    if text:
+        yield _records(text if text.endswith(b"\n") else text + b"\n", line)
+
+
+def _hold_size(source: Source, size: int, what: str) -> None:
+    if size > source.limits.field_bytes + BLOCK:
+        limit = source.limits.field_bytes
+        raise source.beyond(f"{what}: a record of more than {limit} bytes", f"{limit} bytes at most")
+
+
+@dataclass
+class _Path:
+    """Walks the document around the records, bracket by bracket, until the array at `wanted` opens."""
+
+    source: Source
+    wanted: tuple[str, ...]
+    depth: int = 0
+    matched: int = 0
+    key: str | None = None
+    string: bytes = b""
+
+    def walk(self, data: bytes, *, to_end: bool) -> tuple[int, bool]:
+        """Walk to the array's opening bracket, or with `to_end` to the end of the document.
+
+        Returns how much of `data` is settled, and whether the goal is reached.
+        """
+        used = 0
+        for piece in _PIECE.finditer(data):
+            token = piece.group()
+            if token[:1] == b'"' and not piece["closing"]:
+                return piece.start(), False
+            used = piece.end()
+            if not to_end and token == b"[" and self._is_here():
+                return used, True
+            self._step(token)
+            if to_end and self.depth <= 0:
+                return used, True
+        return used, False
+
+    def _step(self, token: bytes) -> None:
+        if token in (b"{", b"["):
+            if token == b"{" and self._is_on_path():
+                self.matched += 1
+            self.depth, self.key = self.depth + 1, None
+            if self.depth > self.source.limits.json_depth:
+                raise too_deep(self.source)
+        elif token in (b"}", b"]"):
+            self.depth, self.key = self.depth - 1, None
+            self.matched = min(self.matched, self.depth)
+        elif token == b":":
+            self.key = loads_or_none(self.string.decode()) if self.depth == self.matched else None
+        elif token == b",":
+            self.key = None
+        else:
+            self.string = token
+
+    def _is_on_path(self) -> bool:
+        if self.depth != self.matched or self.depth >= max(len(self.wanted), 1):
+            return False
+        return self.depth == 0 or self.key == self.wanted[self.depth - 1]
+
+    def _is_here(self) -> bool:
+        levels = len(self.wanted)
+        return self.depth == self.matched == levels and (not levels or self.key == self.wanted[-1])
+
+
+def too_deep(source: Source) -> Exception:
+    """The refusal of a document nested beyond the limit."""
+    limit = source.limits.json_depth
+    return source.beyond(f"values nested more than {limit} deep", f"{limit} at most")
+
+
+def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) -> Iterator[Records]:
+    """The elements of the array at `path`, each on one line; `rows` are record numbers."""
+    around = _Path(source, path)
+    data = _find_array(source, chunks, around)
+    number, closed = 1, -1
+    while closed < 0:
+        text, used, closed = _elements(source, data, first=number == 1)
+        if text:
+            records = _records(text, number)
+            yield records
+            number += len(records)
+        data = data[used:]
+        if closed < 0:
+            _hold_size(source, len(data), f"record {number}")
+            more = _more(chunks)
+            if not more:
+                raise source.refusal(
+                    "file_is_complete", f"the array is cut off in record {number}", "its closing bracket"
+                )
+            data += more
+    _hold_end(source, data, chunks, around)
+
+
+def _more(chunks: Iterator[bytes]) -> bytes:
+    parts: list[bytes] = []
+    while sum(map(len, parts)) < BLOCK and (chunk := next(chunks, b"")):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _find_array(source: Source, chunks: Iterator[bytes], around: _Path) -> bytes:
+    """What follows the array's opening bracket."""
+    data = b""
+    while more := _more(chunks):
+        data += more
+        used, found = around.walk(data, to_end=False)
+        data = data[used:]
+        if found:
+            return data
+        _hold_size(source, len(data), "the text before the records")
+    if around.depth:
+        raise source.refusal("file_is_complete", "the document is cut off before its records", "a closed document")
+    where = ".".join(around.wanted) or "the top level"
+    raise source.refusal("file_is_in_declared_format", f"no array at {where}", f"an array of records at {where}")
+
+
+def _elements(source: Source, data: bytes, *, first: bool) -> tuple[bytes, int, int]:
+    """Whole elements of `data` as lines, how much of it they take, and where the array closes (-1: not here)."""
+    tokens, _ = tokenise(data, reset_at_line_end=False)
+    depths = tokens.depths()
+    closing = np.flatnonzero((depths < 0) & (tokens.kinds == CLOSE_ARRAY))[:1]
+    limit = source.limits.json_depth
+    inner = depths[: closing[0]] if len(closing) else depths
+    if len(inner) and int(inner.max()) > limit:
+        raise too_deep(source)
+    commas = tokens.starts[: len(inner)][(tokens.kinds[: len(inner)] == COMMA) & (inner == 0)]
+    end = int(tokens.starts[closing[0]]) if len(closing) else (int(commas[-1]) if len(commas) else -1)
+    if end < 0:
+        return b"", 0, -1
+    text = bytearray(data[: end + 1])
+    view = np.frombuffer(text, dtype=np.uint8)
+    line_ends: Positions = positions_of(data[: end + 1], LINE_END)
+    if len(line_ends):
+        view[line_ends] = np.where(in_strings(tokens, line_ends), _FORBIDDEN, ord(" "))
+    view[commas] = LINE_END
+    view[end] = LINE_END
+    del view
+    if len(closing) and first and not len(commas) and not text.strip(_BLANKS):
+        return b"", end + 1, end
+    return bytes(text), end + 1, end if len(closing) else -1
+
+
+def _hold_end(source: Source, data: bytes, chunks: Iterator[bytes], around: _Path) -> None:
+    """Refuse a document that goes on after its end or stops before it."""
+    closed = around.depth == 0
+    while True:
+        if not closed:
+            used, closed = around.walk(data, to_end=True)
+            data = data[used:]
+            _hold_size(source, len(data), "the text after the records")
+        if closed and data.strip(_BLANKS):
+            raise source.refusal("file_is_readable", "text after the end of the document", "one JSON document")
+        more = _more(chunks)
+        if not more:
+            break
+        data = more if closed else data + more
+    if not closed:
+        raise source.refusal("file_is_complete", "the document is cut off after its records", "its closing brackets")

@@ -1,0 +1,129 @@
+"""JSON: every value as text, exactly as sent. Numbers keep their digits, nested values their JSON text.
+
+Belongs here: layouts, columns over the whole file, rejects. Not here: cutting (`json_lines`), grammar (`json_pairs`).
+
+A key that first appears in a later block is a further column from that batch on: nothing is lost, and whoever joins
+the batches sees it. A blank line is no record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import polars as pl
+
+from etl_platform.errors import ConfigurationError
+from etl_platform.readers.archive import Compression
+from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
+from etl_platform.readers.encoding import to_utf8
+from etl_platform.readers.json_lines import elements_of, lines_of, too_deep
+from etl_platform.readers.json_pairs import find_pairs
+from etl_platform.readers.json_text import explain
+from etl_platform.readers.json_values import read_values
+from etl_platform.readers.options import JsonOptions
+from etl_platform.readers.records import Mask, Records, positions_of
+from etl_platform.readers.source import Source
+
+
+def read_json(
+    source: Source, compression: Compression, options: JsonOptions, batch_rows: int, expected: tuple[str, ...]
+) -> Iterator[Batch]:
+    """Yield the file's records. Raises FileRefusedError where the file as a whole cannot be trusted."""
+    path = tuple(options.records.split(".")) if options.records else ()
+    if path and options.layout == "lines":
+        raise ConfigurationError(
+            f"{source.subject} option records", found="a path together with layout `lines`", expected="layout `array`"
+        )
+    chunks, first = _peek(source, to_utf8(source, compression, options.encoding))
+    is_array = options.layout == "array" or (options.layout == "auto" and (bool(path) or first == b"["))
+    if is_array and not path and first != b"[":
+        raise source.refusal("file_is_in_declared_format", f"JSON that begins with {first.decode()!r}", "an array")
+    names = dict.fromkeys(expected)
+    any_batch = False
+    for records in elements_of(source, chunks, path) if is_array else lines_of(source, chunks):
+        for batch in _batches(source, records, names, batch_rows, blank_is_record=is_array):
+            any_batch = True
+            yield batch
+    if not any_batch:
+        nothing = Records.none()
+        yield Batch(pl.DataFrame(schema=dict.fromkeys(names, pl.String)), _rows(nothing), nothing.raw)
+
+
+def _peek(source: Source, chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
+    """The chunks from the first that is not blank, and its first character."""
+    blank: list[bytes] = []
+    for chunk in chunks:
+        text = chunk.lstrip(b" \t\r\n")
+        if text:
+            return chain(blank, (chunk,), chunks), text[:1]
+        blank.append(chunk)
+        if len(blank) > source.limits.field_bytes // 2**20:
+            break
+    raise source.empty("nothing but blanks")
+
+
+def _rows(records: Records) -> pl.Series:
+    return pl.Series(SOURCE_ROW, records.rows, dtype=pl.Int64)
+
+
+def _batches(
+    source: Source, records: Records, names: dict[str, None], batch_rows: int, *, blank_is_record: bool
+) -> Iterator[Batch]:
+    rejects = no_rejects()
+    if b"\0" in records.text:
+        holding = records.holding(positions_of(records.text, 0))
+        rejects.extend(records.rejects(holding, "text_has_no_nul", "a NUL byte"))
+        records = _compact(records.take(np.setdiff1d(np.arange(len(records)), holding)))
+    pairs = find_pairs(records.text)
+    if pairs.depth > source.limits.json_depth:
+        raise too_deep(source)
+    values = read_values(records.text, pairs, source.limits.columns)
+    if values is None or len(values.columns.keys() | names.keys()) > source.limits.columns:
+        raise source.beyond(f"more than {source.limits.columns} different keys", f"{source.limits.columns} at most")
+    good = ~pairs.broken
+    for rule, lines, found in values.refused:
+        fresh = np.unique(lines[good[lines]])
+        rejects.extend(records.rejects(fresh, rule, found))
+        good[fresh] = False
+    rejects.extend(_broken(records, pairs.broken))
+    if blank_is_record:
+        rejects.extend(_broken(records, _blank(records) & good))
+    good &= ~_blank(records)
+    names.update(dict.fromkeys(values.columns))
+    missing = pl.repeat(None, len(records), dtype=pl.String, eager=True)
+    columns = {name: values.columns.get(name, missing) for name in names}
+    frame = pl.DataFrame(columns) if columns else pl.DataFrame(height=len(records))
+    if not good.all():
+        frame, records = frame.filter(pl.Series(good)), records.take(good)
+    rejects = rejects.sort(SOURCE_ROW)
+    for start in range(0, max(len(records), 1), batch_rows):
+        part = records.take(np.arange(start, min(start + batch_rows, len(records))))
+        if len(part) or rejects.height:
+            yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects)
+        rejects = no_rejects()
+
+
+def _compact(records: Records) -> Records:
+    stops = np.cumsum(records.stops - records.starts)
+    return Records(records.joined(), stops - (records.stops - records.starts), stops, records.rows)
+
+
+def _blank(records: Records) -> Mask:
+    """True for lines of nothing but blanks."""
+    data = np.frombuffer(records.text, dtype=np.uint8)
+    suspects = np.flatnonzero(data[records.starts] <= ord(" "))
+    blank = np.zeros(len(records), dtype=np.bool_)
+    blank[[at for at in suspects if not records.text[records.starts[at] : records.stops[at]].strip()]] = True
+    return blank
+
+
+def _broken(records: Records, broken: Mask) -> pl.DataFrame:
+    at = np.flatnonzero(broken)
+    rejects = no_rejects()
+    verdicts = [explain(records.text[records.starts[i] : records.stops[i]].decode().rstrip("\r\n")) for i in at]
+    for rule in sorted({rule for rule, _ in verdicts}):
+        chosen = [index for index, verdict in enumerate(verdicts) if verdict[0] == rule]
+        rejects.extend(records.rejects(at[chosen], rule, [verdicts[index][1] for index in chosen]))
+    return rejects
