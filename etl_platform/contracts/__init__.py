@@ -1,11 +1,31 @@
-"""What a valid row is: one contract per dataset, and everything derived from it."""
+"""What a valid row is: one contract per dataset, and everything derived from it.
+
+Tables and SQL names (`table.py`, `ddl.py`, `identifiers.py`) are imported by stores that validate nothing: Pandera and
+pandas, 54 MB and half a second, come with the first use of `BUILT_IN` or `Contract`.
+"""
 
 from __future__ import annotations
 
-from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.prices import PRICES
-from etl_platform.contracts.transactions import TRANSACTIONS
+from typing import TYPE_CHECKING, Any
 
-BUILT_IN: dict[str, Contract] = {c.dataset: c for c in (PRICES, TRANSACTIONS)}
+if TYPE_CHECKING:
+    from etl_platform.contracts.contract import Contract
+
+    BUILT_IN: dict[str, Contract]
 
 __all__ = ["BUILT_IN", "Contract"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Contract":
+        from etl_platform.contracts.contract import Contract
+
+        return Contract
+    if name == "BUILT_IN":
+        from etl_platform.contracts.prices import PRICES
+        from etl_platform.contracts.transactions import TRANSACTIONS
+
+        # Kept, so that everybody gets the one dictionary.
+        built_in = globals()[name] = {contract.dataset: contract for contract in (PRICES, TRANSACTIONS)}
+        return built_in
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import adbc_driver_postgresql.dbapi as arrow_driver
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
@@ -19,6 +18,9 @@ from etl_platform.contracts.identifiers import quote
 from etl_platform.errors import ConfigurationError
 from etl_platform.io_managers.postgres.errors import DRIVER_ERRORS, explain
 from etl_platform.resources.object_store_types import Retries
+
+if TYPE_CHECKING:
+    import adbc_driver_postgresql.dbapi as arrow_driver
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _T = TypeVar("_T")
@@ -85,6 +87,9 @@ class Server:
     @contextmanager
     def connect_for_arrow(self) -> Iterator[arrow_driver.Connection]:
         """A connection of the Arrow driver, in a transaction that sees one moment and cannot write."""
+        # Only readers need the driver, and it brings pandas: 55 MB that a loader does without.
+        import adbc_driver_postgresql.dbapi as arrow_driver
+
         with self.explained():
             connection = arrow_driver.connect(self._conninfo(client_encoding="utf8"))
             try:

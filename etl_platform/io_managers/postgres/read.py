@@ -7,13 +7,16 @@ integers they are scaled from (measured twice as fast as text), wider ones as te
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import adbc_driver_postgresql.dbapi as arrow_driver
 import pyarrow as pa
 
 from etl_platform.contracts.ddl import sql_type
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
+
+if TYPE_CHECKING:
+    import adbc_driver_postgresql.dbapi as arrow_driver
 
 BATCH_BYTES = 4 * 2**20
 _INTEGER_DIGITS = 18

@@ -20,7 +20,6 @@ from pydantic import SecretStr
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.io_managers.frames import subset
 from etl_platform.io_managers.guard import checked, distinct, spooled
 from etl_platform.io_managers.postgres.connection import Connection, Server, become
 from etl_platform.io_managers.postgres.copy import copy_rows
@@ -107,6 +106,9 @@ class PostgresStore:
         self, table: Table, partitions: Sequence[PartitionKey], columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """See `TableStore.read`; all partitions as of one moment, streamed."""
+        # Brings pandas: 55 MB that a loader does without.
+        from etl_platform.io_managers.frames import subset
+
         groups = self._schemas.group(distinct(table, partitions))
         stored = self._server.call(lambda: self._stored(table, groups)) if groups else {}
         if not any(stored.values()):
