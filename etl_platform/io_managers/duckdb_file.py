@@ -8,6 +8,7 @@ use is a short connection under a lock file, and everybody waits for everybody, 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import platform
@@ -62,12 +63,14 @@ class DuckDBFile:
                 self.subject, found=f"no lock file beside it ({error})", next_step="make its folder writable"
             ) from error
         try:
-            self._holder.write_text(
-                f"process {os.getpid()} on {platform.node()} since {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
-            )
+            # Only for the message to those who wait: a full disk must not stop a reader.
+            with contextlib.suppress(OSError):
+                now = dt.datetime.now(dt.UTC)
+                self._holder.write_text(f"process {os.getpid()} on {platform.node()} since {now:%Y-%m-%d %H:%M:%S} UTC")
             yield
         finally:
-            self._holder.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._holder.unlink()
             lock.release()
 
     def _open(self, deadline: float, read_only: bool) -> duckdb.DuckDBPyConnection:

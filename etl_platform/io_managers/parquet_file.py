@@ -37,7 +37,8 @@ def write_table(table: Table, batches: Iterable[pa.RecordBatch], path: Path) -> 
             with file_errors(f"scratch folder {path.parent}"):
                 writer.write_table(group, row_group_size=group.num_rows)
             rows += group.num_rows
-    seal(path)
+    with file_errors(f"scratch folder {path.parent}"):
+        seal(path)
     return rows
 
 
