@@ -24,12 +24,14 @@ _POSTGRES_SPELLINGS = {"postgres", "postgresql", "postgresql+psycopg", "postgres
 _SQLITE_SPELLINGS = {"sqlite", "sqlite+pysqlite"}
 _WRITES = "etl_ledger_writes"
 
-_LOCK_SECONDS = 30
+LOCK_SECONDS = 30
+"""How long a writer waits for its turn before StorageUnavailableError."""
+
 # One fixed number for all ledgers of a database. A writer that lost its network is ended by the server after a minute,
 # so that it cannot hold the lock for ever. Sent as plain text: a pooler between may run each statement elsewhere
 # unless they are one, and refuses start-up options.
-_POSTGRES_WRITE_LOCK = f"""
-SET LOCAL lock_timeout = '{_LOCK_SECONDS}s';
+_POSTGRES_WRITE_LOCK = """
+SET LOCAL lock_timeout = '{seconds}s';
 SET LOCAL idle_in_transaction_session_timeout = '60s';
 SELECT pg_advisory_xact_lock(7241930855140163)
 """
@@ -102,7 +104,7 @@ def _label(url: URL) -> str:
 def _begin_write(engine: sa.Engine) -> Iterator[sa.Connection]:
     with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK)
+            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK.format(seconds=LOCK_SECONDS))
         yield connection
 
 
@@ -121,7 +123,7 @@ def _create_engine(url: URL) -> sa.Engine:
             },
         )
     Path(url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": _LOCK_SECONDS})
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -130,7 +132,7 @@ def _create_engine(url: URL) -> sa.Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Python's own transactions begin late and deferred: two of them that read, then write, fail instead of waiting.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {_LOCK_SECONDS * 1000}")
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
 
 

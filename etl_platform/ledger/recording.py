@@ -132,21 +132,19 @@ def _supersede(connection: sa.Connection, uris: Sequence[str], now: dt.datetime)
     give both the same time."""
     older, newer = landing_objects.alias("older"), landing_objects.alias("newer")
     is_newer = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(older.c.last_modified, older.c.id)
+    replaced: list[int] = []
     for chunk in in_chunks(uris):
         given = given_rows(connection.dialect, [_t.uri], [(uri,) for uri in chunk])
-        replaced = (
+        query = (
             sa.select(older.c.id)
+            .distinct()
             .join_from(given, older, older.c.uri == given.c.uri)
             .join(newer, sa.and_(newer.c.uri == older.c.uri, is_newer))
             .where(older.c.state != State.SUPERSEDED, newer.c.state != State.UNROUTED)
         )
-        connection.execute(
-            sa.update(landing_objects)
-            .where(_t.id.in_(replaced))
-            .values(
-                state=State.SUPERSEDED,
-                reason=sa.func.coalesce(_t.reason, SUPERSEDED_REASON),
-                claimed_by=None,
-                updated_at=now,
-            )
-        )
+        replaced += connection.scalars(query)
+    # In two statements: as a subquery of the update Postgres may run it once for every row of the table.
+    reason = sa.func.coalesce(_t.reason, SUPERSEDED_REASON)
+    for ids in in_chunks(replaced):
+        update = sa.update(landing_objects).where(_t.id.in_(ids))
+        connection.execute(update.values(state=State.SUPERSEDED, reason=reason, claimed_by=None, updated_at=now))

@@ -1,0 +1,45 @@
+"""Landing objects for tests, as a listing gives them, and what a run found in them.
+
+Imports no test tool: programs that tests start use it too, and start faster without.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from etl_platform.ledger.records import DatasetPartition, LandingObject, ObjectResult
+
+NOW = dt.datetime(2025, 1, 15, 6, 0, tzinfo=dt.UTC)
+DATE = dt.date(2025, 1, 15)
+PARTITION = DatasetPartition("prices", DATE, "institution_a")
+
+
+def after(seconds: float) -> dt.datetime:
+    return NOW + dt.timedelta(seconds=seconds)
+
+
+def landing_object(
+    name: str = "bars.csv",
+    *,
+    etag: str | None = "one",
+    modified: dt.datetime = NOW,
+    partition: DatasetPartition | None = PARTITION,
+    version: str | None = None,
+) -> LandingObject:
+    """An object of `partition`, or one that nobody claims."""
+    key = f"landing/{name}"
+    return LandingObject(
+        institution=partition.institution if partition else None,
+        dataset=partition.dataset if partition else None,
+        business_date=partition.business_date if partition else None,
+        uri=f"s3://bucket/{key}",
+        key=key,
+        etag=etag,
+        version=version,
+        size=1_000,
+        last_modified=modified,
+    )
+
+
+def result_of(found: LandingObject, **facts: int | str) -> ObjectResult:
+    return ObjectResult(found.uri, found.identity, **facts)  # type: ignore[arg-type]

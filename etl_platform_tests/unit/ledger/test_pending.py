@@ -1,0 +1,102 @@
+"""A partition waits until a run takes it, and its fingerprint changes exactly when it must be launched again."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import AttemptTotals, DatasetPartition
+from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
+
+A, B = landing_object("a.csv"), landing_object("b.csv")
+
+
+def fingerprint(ledger: Ledger) -> str:
+    (only,) = ledger.pending_partitions(10)
+    return only.fingerprint
+
+
+def finish(ledger: Ledger, *objects: object, run_id: str = "run") -> None:
+    ledger.mark_loaded(run_id, [result_of(found) for found in objects], now=NOW)  # type: ignore[arg-type]
+    ledger.end_attempt(run_id, PARTITION, totals=AttemptTotals(), now=NOW)
+
+
+def test_a_recorded_partition_is_pending_until_a_run_starts(ledger: Ledger) -> None:
+    ledger.record_seen([A], now=NOW)
+    ledger.record_seen([B], now=after(5))
+    (waiting,) = ledger.pending_partitions(10)
+    assert (waiting.partition, waiting.waiting_since, waiting.newest_first_seen) == (PARTITION, NOW, after(5))
+    ledger.start_attempt("run", PARTITION, now=after(6))
+    assert ledger.pending_partitions(10) == []
+    finish(ledger, A, B)
+    assert ledger.pending_partitions(10) == []
+
+
+def test_a_sensor_that_stopped_before_the_launch_finds_the_same_partition_with_the_same_fingerprint(
+    ledger: Ledger, ledger_url: str
+) -> None:
+    ledger.record_seen([A], now=NOW)
+    before = ledger.pending_partitions(10)
+    ledger.close()
+    restarted = Ledger(ledger_url)
+    assert restarted.unknown([A]) == []
+    assert restarted.pending_partitions(10) == before
+    restarted.close()
+
+
+def test_a_file_that_arrives_during_a_run_makes_one_more_launch_not_two(ledger: Ledger) -> None:
+    ledger.record_seen([A], now=NOW)
+    first = fingerprint(ledger)
+    ledger.start_attempt("run", PARTITION, now=NOW)
+    ledger.record_seen([B], now=after(1))
+    during = fingerprint(ledger)
+    finish(ledger, A)
+    assert fingerprint(ledger) == during != first
+
+
+def test_a_new_version_a_replay_and_a_restored_content_each_change_the_fingerprint(ledger: Ledger) -> None:
+    steps: tuple[Callable[[], int], ...] = (
+        lambda: ledger.record_seen([A], now=NOW),
+        lambda: ledger.record_seen([landing_object("a.csv", etag="two", modified=after(1))], now=after(1)),
+        lambda: ledger.request_replay(institution="institution_a", now=after(2)),
+        lambda: ledger.record_seen([landing_object("a.csv", modified=after(3))], now=after(3)),
+    )
+    found = []
+    for step in steps:
+        step()
+        found.append(fingerprint(ledger))
+    assert len(set(found)) == 4
+
+
+def test_the_fingerprint_does_not_depend_on_other_partitions(ledger: Ledger) -> None:
+    ledger.record_seen([A], now=NOW)
+    before = fingerprint(ledger)
+    others = [DatasetPartition("prices", DATE, "institution_b"), DatasetPartition("accounts", DATE, "institution_a")]
+    ledger.record_seen([landing_object(f"{p}.csv", partition=p) for p in others], now=after(1))
+    assert [p.fingerprint for p in ledger.pending_partitions(10) if p.partition == PARTITION] == [before]
+
+
+def test_failed_refused_and_unrouted_objects_launch_nothing(ledger: Ledger) -> None:
+    ledger.record_seen([A, B], now=NOW)
+    ledger.record_unrouted([(landing_object("stray.csv", partition=None), "?")], now=NOW)
+    ledger.start_attempt("run", PARTITION, now=NOW)
+    ledger.mark_refused("run", [result_of(A, reason="empty")], now=NOW)
+    ledger.mark_failed("run", PARTITION, "broken", now=NOW)
+    assert ledger.pending_partitions(10) == []
+    ledger.request_replay(dataset="prices", now=after(1))
+    assert [p.partition for p in ledger.pending_partitions(10)] == [PARTITION]
+
+
+def test_partitions_come_longest_waiting_first_and_page_by_page(ledger: Ledger) -> None:
+    # Two moments only, so that a page ends between partitions that have waited equally long.
+    partitions = [
+        DatasetPartition("prices", DATE + dt.timedelta(days=day), f"i_{i}") for day in (0, 1) for i in range(3)
+    ]
+    ledger.record_seen([landing_object(f"{p}", partition=p) for p in partitions[3:]], now=NOW)
+    ledger.record_seen([landing_object(f"{p}", partition=p) for p in partitions[:3]], now=after(0.000001))
+    first = ledger.pending_partitions(4)
+    second = ledger.pending_partitions(4, after=first[-1])
+    assert [p.partition for p in first + second] == partitions[3:] + partitions[:3]
+    assert ledger.pending_partitions(4, after=second[-1]) == []

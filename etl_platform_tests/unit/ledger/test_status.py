@@ -1,0 +1,75 @@
+"""What people can ask the ledger."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import AttemptTotals, DatasetPartition, Outcome, State
+from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
+
+OTHER = DatasetPartition("accounts", DATE + dt.timedelta(days=1), "institution_b")
+A, B, C = landing_object("a.csv"), landing_object("b.csv"), landing_object("c.csv", partition=OTHER)
+
+
+def fill(ledger: Ledger) -> None:
+    ledger.record_seen([A, B, C], now=NOW)
+    ledger.start_attempt("first", PARTITION, now=NOW)
+    ledger.end_attempt("first", PARTITION, totals=AttemptTotals(), error="slow", now=after(1))
+    ledger.start_attempt("second", PARTITION, now=after(2))
+    ledger.mark_loaded(
+        "second", [result_of(A, rows_read=5, rows_silver=3, rows_quarantined=1, rows_duplicate=1)], now=NOW
+    )
+    ledger.mark_refused("second", [result_of(B, rows_read=100, reason="empty")], now=NOW)
+    ledger.end_attempt("second", PARTITION, totals=AttemptTotals(checks_passed=2), now=after(3))
+
+
+def test_the_matrix_counts_objects_by_state_and_rows_of_the_loaded_ones(ledger: Ledger) -> None:
+    fill(ledger)
+    cells = ledger.status_matrix(
+        [DATE, OTHER.business_date], ["institution_a", "institution_b"], ["prices", "accounts"]
+    )
+    assert set(cells) == {PARTITION, OTHER}
+    cell = cells[PARTITION]
+    assert cell.objects == {State.LOADED: 1, State.REFUSED: 1}
+    assert (cell.rows_read, cell.rows_silver, cell.rows_quarantined, cell.rows_duplicate) == (5, 3, 1, 1)
+    assert cell.last_recorded_at == NOW
+    assert cells[OTHER].objects == {State.SEEN: 1}
+    assert cells[OTHER].latest_attempt is None
+
+
+def test_the_matrix_shows_the_latest_attempt(ledger: Ledger) -> None:
+    fill(ledger)
+    attempt = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION].latest_attempt
+    assert attempt is not None
+    assert (attempt.run_id, attempt.outcome, attempt.error) == ("second", Outcome.SUCCEEDED, None)
+
+
+def test_an_attempt_without_objects_has_a_cell(ledger: Ledger) -> None:
+    ledger.start_attempt("by hand", PARTITION, now=NOW)
+    cell = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION]
+    assert cell.objects == {}
+    assert cell.latest_attempt is not None
+
+
+def test_the_matrix_holds_only_what_was_asked(ledger: Ledger) -> None:
+    fill(ledger)
+    assert ledger.status_matrix([DATE], ["institution_b"], ["prices", "accounts"]) == {}
+    assert ledger.status_matrix([], [], []) == {}
+
+
+def test_objects_are_found_by_partition_uri_and_state(ledger: Ledger) -> None:
+    fill(ledger)
+    assert [row.key for row in ledger.objects()] == [A.key, B.key, C.key]
+    assert [row.key for row in ledger.objects(partition=PARTITION)] == [A.key, B.key]
+    assert [row.key for row in ledger.objects(partition=PARTITION, states=[State.REFUSED])] == [B.key]
+    assert [row.key for row in ledger.objects(uri=C.uri)] == [C.key]
+    assert [row.key for row in ledger.objects(limit=2)] == [A.key, B.key]
+
+
+def test_the_check_says_where_the_ledger_is_and_what_it_holds(ledger: Ledger) -> None:
+    assert ledger.check().endswith(": 0 objects")
+    fill(ledger)
+    assert ledger.check().endswith(": 3 objects (1 seen, 1 loaded, 1 refused)")
+    assert ledger.check().startswith("ledger ")
