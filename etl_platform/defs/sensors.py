@@ -31,7 +31,7 @@ def build_landing_sensor(graph: Graph) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext,
         landing: dg.ResourceParam[LandingZone],
         ledger: dg.ResourceParam[Ledger],
-    ) -> dg.SensorResult | dg.SkipReason:
+    ) -> dg.SensorResult:
         scan = scan_landing(
             landing, ledger, context.cursor, max_new=settings.sensor_max_objects, max_seconds=settings.sensor_max_seconds
         )
@@ -39,12 +39,10 @@ def build_landing_sensor(graph: Graph) -> dg.SensorDefinition:
             context.log.warning(f"unrouted: {sample}")
         close_abandoned(context.instance, ledger)
         requests = run_requests(ledger.pending_partitions(settings.sensor_max_objects), graph)
-        context.update_cursor(scan.cursor)
-        if not requests:
-            return dg.SkipReason(
-                f"{scan.listed} objects listed, none new" + (f", {scan.unrouted} newly unrouted" if scan.unrouted else "")
-            )
-        return dg.SensorResult(run_requests=requests, cursor=scan.cursor)
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=scan.cursor)
+        strays = f", {scan.unrouted} newly unrouted" if scan.unrouted else ""
+        return dg.SensorResult(skip_reason=f"{scan.listed} objects listed, none to load{strays}", cursor=scan.cursor)
 
     return new_landing_objects
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -41,9 +41,10 @@ def scan_landing(
     max_seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Scan:
-    """List from `cursor` on, page by page, until `max_new` new objects or `max_seconds`.
+    """List from `cursor` on, page by page, until `max_new` new objects (routed or not) or `max_seconds`.
 
-    What a page holds is in the ledger before the next page is asked for, so a stop loses nothing.
+    What a page holds is in the ledger before the next page is asked for, so a stop loses nothing. A page with more
+    news than there is room for is cut behind the last one taken; the next scan goes on there.
     """
     positions = _positions(cursor)
     deadline = clock() + max_seconds
@@ -51,16 +52,16 @@ def scan_landing(
     samples: list[str] = []
     for root in landing.roots:
         for page in _pages(landing.list(root, start_after=positions.get(root.store.url))):
-            routed = [o for o in page if isinstance(o, Routed)]
-            strays = [o for o in page if isinstance(o, Unrouted)]
+            news = _news(page, ledger, max_new - new - unrouted)
+            taken = page if len(news) < max_new - new - unrouted else page[: page.index(news[-1]) + 1]
             now = dt.datetime.now(dt.UTC)
-            news = set(ledger.unknown([o.landing_object() for o in routed]))
-            new += ledger.record_seen(list(news), now=now)
+            new += ledger.record_seen([o.landing_object() for o in news if isinstance(o, Routed)], now=now)
+            strays = [o for o in news if isinstance(o, Unrouted)]
             unrouted += ledger.record_unrouted([(o.landing_object(), o.reason) for o in strays], now=now)
             samples += [f"{o.info.uri}: {o.reason}" for o in strays]
-            listed += len(page)
-            positions[root.store.url] = page[-1].info.key
-            if new >= max_new or clock() > deadline:
+            listed += len(taken)
+            positions[root.store.url] = taken[-1].info.key
+            if new + unrouted >= max_new or clock() > deadline:
                 return Scan(listed, new, unrouted, False, json.dumps(positions), tuple(samples[:5]))
         positions.pop(root.store.url, None)
     return Scan(listed, new, unrouted, True, json.dumps(positions), tuple(samples[:5]))
@@ -70,6 +71,12 @@ def _pages(objects: Iterable[Routed | Unrouted]) -> Iterator[list[Routed | Unrou
     iterator = iter(objects)
     while page := list(islice(iterator, PAGE)):
         yield page
+
+
+def _news(page: Sequence[Routed | Unrouted], ledger: Ledger, room: int) -> list[Routed | Unrouted]:
+    """The first `room` objects of `page` that the ledger does not know as they are now."""
+    unknown = set(ledger.unknown([o.landing_object() for o in page]))
+    return [o for o in page if o.landing_object() in unknown][:room]
 
 
 def _positions(cursor: str | None) -> dict[str, str]:
