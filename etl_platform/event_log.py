@@ -7,28 +7,48 @@ Dagster's default opens a file per run, and a new engine and connection per even
 run of seven steps and thirty check results: 1.24 s with the default, 0.75 s in one file, 0.27 s with kept connections.
 Four processes writing at once: 3.5 s and 1.1 s a run.
 
-This leans on two names of Dagster 1.13 that are not public, `_connect` and the polling watcher (the one that Dagster's
-Postgres storage uses); `test_event_log.py` holds both. To go back to Dagster's default, remove `event_log_storage`
-from `dagster.yaml` (earlier runs then no longer show).
+This leans on names of Dagster 1.13 that are not public: the class it extends, its `_connect` and the polling watcher of
+Dagster's own Postgres storage; `test_event_log.py` holds them. To go back to Dagster's default, remove
+`event_log_storage` from `dagster.yaml` (the events of earlier runs then no longer show).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import sqlalchemy
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
 from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
+from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import QueuePool
 
 _BUSY_SECONDS = 30  # how long one writer waits for another; Dagster's own figure
 
 
 class PooledSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
-    """Dagster's consolidated SQLite event log, with an engine that lives as long as the process."""
+    """Dagster's consolidated SQLite event log, with an engine that lives as long as the process.
+
+    The file lies in the instance's own folder. That folder is known once the instance registers: a path in
+    `dagster.yaml` would be wrong for the temporary instance of `dagster dev` and `dg` without DAGSTER_HOME.
+    """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
+
+    @classmethod
+    def config_type(cls) -> Mapping[str, Any]:
+        """No configuration."""
+        return {}
+
+    def register_instance(self, instance: dg.DagsterInstance) -> None:
+        """Open the log in the instance's folder."""
+        super().__init__(str(Path(instance.root_directory) / "history"), self._inst_data)
+        super().register_instance(instance)
 
     @cached_property
     def _engine(self) -> sqlalchemy.Engine:

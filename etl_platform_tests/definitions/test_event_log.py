@@ -69,6 +69,15 @@ def test_materializations_checks_and_run_events_are_on_record(instance: dg.Dagst
         assert types.count(dg.DagsterEventType[event_type]) == 1
 
 
+def test_the_log_lies_in_the_folder_of_its_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME")
+    (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run_id = dg.materialize([checked], instance=instance).run_id
+        assert instance.all_logs(run_id)
+    assert (tmp_path / "history" / "event_log.db").stat().st_size > 0
+
+
 def test_processes_that_write_at_once_lose_no_event(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     runs_each, writers = 3, 3
     processes = [start_runs(tmp_path, str(runs_each)) for _ in range(writers)]
