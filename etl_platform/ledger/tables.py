@@ -116,7 +116,7 @@ landing_objects = sa.Table(
         name="partition_is_known",
     ),
     sa.CheckConstraint("claimed_by IS NULL OR state NOT IN ('unrouted', 'superseded')", name="only_current_is_claimed"),
-    sa.Index("landing_objects_partition", "business_date", "dataset", "institution"),
+    sa.Index("landing_objects_partition", "institution", "dataset", "business_date"),
     sa.Index("landing_objects_state", "state", "first_seen_at"),
 )
 
@@ -135,6 +135,6 @@ attempts = sa.Table(
     sa.Column("error", Message),
     _one_of("outcome", Outcome),
     sa.CheckConstraint("(outcome = 'running') = (ended_at IS NULL)", name="end_is_on_record"),
-    sa.Index("attempts_partition", "business_date", "dataset", "institution", "started_at"),
+    sa.Index("attempts_partition", "institution", "dataset", "business_date", "started_at"),
     sa.Index("attempts_outcome", "outcome", "started_at"),
 )

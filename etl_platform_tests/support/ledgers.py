@@ -6,12 +6,13 @@ Use the fixtures by importing them: `from etl_platform_tests.support.ledgers imp
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform_tests.support.postgres import PostgresServer, postgres_server
+from etl_platform_tests.support.postgres import PostgresDatabase, PostgresServer, postgres_server
 
 __all__ = ["ledger", "ledger_url", "postgres_server"]
 
@@ -22,7 +23,16 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/new folder/ledger.db"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database().url
+    database = _database_of(server)
+    # A new database for each test would copy the template every time.
+    with database.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS landing_objects, attempts")
+    return database.url
+
+
+@cache
+def _database_of(server: PostgresServer) -> PostgresDatabase:
+    return server.new_database()
 
 
 @pytest.fixture

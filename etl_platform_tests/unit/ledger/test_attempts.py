@@ -245,3 +245,11 @@ def test_an_error_of_any_length_and_content_is_kept_readable(ledger: Ledger) -> 
 
 def test_marking_nothing_is_allowed(ledger: Ledger) -> None:
     assert ledger.mark_loaded("run", [], now=NOW) == 0
+
+
+def test_an_object_that_a_successful_run_says_nothing_about_waits_again(ledger: Ledger) -> None:
+    begin(ledger, A, B)
+    ledger.mark_loaded("run", [result_of(A)], now=after(1))
+    ledger.end_attempt("run", PARTITION, totals=TOTALS, now=after(1))
+    assert (row(ledger, "b.csv").state, row(ledger, "b.csv").claimed_by) == (State.SEEN, None)
+    assert [p.partition for p in ledger.pending_partitions(10)] == [PARTITION]

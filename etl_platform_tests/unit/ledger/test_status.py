@@ -73,3 +73,25 @@ def test_the_check_says_where_the_ledger_is_and_what_it_holds(ledger: Ledger) ->
     fill(ledger)
     assert ledger.check().endswith(": 3 objects (1 seen, 1 loaded, 1 refused)")
     assert ledger.check().startswith("ledger ")
+
+
+def test_the_latest_attempt_is_the_one_that_started_last(ledger: Ledger) -> None:
+    assert ledger.latest_attempt(PARTITION) is None
+    fill(ledger)
+    latest = ledger.latest_attempt(PARTITION)
+    assert latest is not None
+    assert (latest.run_id, latest.totals) == ("second", AttemptTotals(checks_passed=2))
+    assert ledger.latest_attempt(OTHER) is None
+
+
+def test_rows_of_earlier_dates_count_loaded_objects_newest_date_first(ledger: Ledger) -> None:
+    days = [DatasetPartition("prices", DATE - dt.timedelta(days=back), "institution_a") for back in range(5)]
+    for back, day in enumerate(days):
+        pair = [landing_object(f"{day}{i}.csv", partition=day) for i in range(2)]
+        ledger.record_seen(pair, now=NOW)
+        ledger.start_attempt("run", day, now=NOW)
+        if back != 2:
+            ledger.mark_loaded("run", [result_of(found, rows_silver=back) for found in pair], now=NOW)
+    assert ledger.rows_of_earlier_dates(days[0], 2) == [2, 6]
+    assert ledger.rows_of_earlier_dates(days[0], 10) == [2, 6, 8]
+    assert ledger.rows_of_earlier_dates(days[4], 10) == []
