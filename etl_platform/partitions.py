@@ -60,4 +60,6 @@ def parse_key(key: str) -> PartitionKey:
     try:
         return PartitionKey(dt.date.fromisoformat(day), institution or None)
     except ValueError:
-        raise UnknownNameError(f"partition {key!r}", found="no date", expected="e.g. 2025-01-15|institution_a") from None
+        raise UnknownNameError(
+            f"partition {key!r}", found="no date", expected="e.g. 2025-01-15|institution_a"
+        ) from None

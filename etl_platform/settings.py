@@ -27,14 +27,20 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path("var"), description="Folder of everything local: landing, lake, DuckDB, ledger.")
     dagster_home: Path | None = Field(
-        default=None, validation_alias="DAGSTER_HOME", description="Dagster instance (DAGSTER_HOME). Default {home}/dagster."
+        default=None,
+        validation_alias="DAGSTER_HOME",
+        description="Dagster instance (DAGSTER_HOME). Default {home}/dagster.",
     )
-    landing: str | None = Field(default=None, description="Landing root: folder or s3://bucket/prefix. Default {home}/landing.")
+    landing: str | None = Field(
+        default=None, description="Landing root: folder or s3://bucket/prefix. Default {home}/landing."
+    )
     lake: str | None = Field(default=None, description="Lake root: folder or s3://bucket/prefix. Default {home}/lake.")
     ledger_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default SQLite in {home}.")
     warehouse: Warehouse = Field(default="duckdb", description="Where people query.")
     duckdb_path: Path | None = Field(default=None, description="DuckDB file. Default {home}/warehouse.duckdb.")
-    postgres_url: SecretStr | None = Field(default=None, description="postgresql://... of the warehouse, any libpq parameter.")
+    postgres_url: SecretStr | None = Field(
+        default=None, description="postgresql://... of the warehouse, any libpq parameter."
+    )
     postgres_roles: bool = Field(default=True, description="Write under each institution's own role (warehouse init).")
     snowflake_account: str | None = None
     snowflake_user: str | None = None
@@ -49,13 +55,17 @@ class Settings(BaseSettings):
     snowflake_host: str | None = Field(default=None, description="Host of an emulator or private link.")
     snowflake_port: int | None = None
     snowflake_protocol: Literal["https", "http"] = "https"
-    institutions_path: Path | None = Field(default=None, description="Folder of institution files. Default: the built-in three.")
+    institutions_path: Path | None = Field(
+        default=None, description="Folder of institution files. Default: the built-in three."
+    )
     first_date: dt.date = Field(default=dt.date(2025, 1, 1), description="First business date that the platform knows.")
     download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
     sensor_max_objects: int = Field(default=1_000, ge=1, description="New objects that one sensor tick takes.")
     sensor_max_seconds: float = Field(default=20.0, gt=0, description="Seconds that one sensor tick may list.")
     sensor_interval_seconds: int = Field(default=30, ge=1, description="Seconds between two sensor ticks.")
-    memory_limit_mb: int | None = Field(default=None, ge=64, description="Memory a partition may take. Default: half of what is free.")
+    memory_limit_mb: int | None = Field(
+        default=None, ge=64, description="Memory a partition may take. Default: half of what is free."
+    )
     s3_endpoint_url: str | None = None
     s3_region: str | None = None
     s3_access_key_id: str | None = None
@@ -106,7 +116,9 @@ class Settings(BaseSettings):
         values = [os.environ.get(name) for name in names]
         missing = [name for name, value in zip(names, values, strict=True) if not value]
         if missing:
-            raise ConfigurationError(f"credentials {reference}", found=f"{', '.join(missing)} not set", expected="both set")
+            raise ConfigurationError(
+                f"credentials {reference}", found=f"{', '.join(missing)} not set", expected="both set"
+            )
         return values[0] or "", SecretStr(values[1] or "")
 
 
@@ -119,5 +131,7 @@ def load_settings() -> Settings:
         name = "ETL_" + "_".join(str(part) for part in first["loc"]).upper()
         secret = any(word in name for word in ("PASSWORD", "SECRET", "TOKEN", "URL", "KEY"))
         raise ConfigurationError(
-            f"environment variable {name}", found="(not shown)" if secret else repr(first["input"]), expected=first["msg"]
+            f"environment variable {name}",
+            found="(not shown)" if secret else repr(first["input"]),
+            expected=first["msg"],
         ) from None

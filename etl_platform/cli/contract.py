@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from etl_platform.cli.choices import parse_names
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.ddl import create_statements
 from etl_platform.contracts.identifiers import Dialect
 from etl_platform.contracts.page import contract_page
-from etl_platform.cli.choices import parse_names
 
 
 @click.group()
@@ -25,7 +25,9 @@ def list_contracts() -> None:
 
 @contract.command()
 @click.argument("dataset")
-@click.option("--sql", type=click.Choice(["duckdb", "postgres", "snowflake"]), help="The table as DDL instead of the page.")
+@click.option(
+    "--sql", type=click.Choice(["duckdb", "postgres", "snowflake"]), help="The table as DDL instead of the page."
+)
 @click.option("--schema", default="institution_a", show_default=True, help="Warehouse schema in the DDL.")
 def show(dataset: str, sql: Dialect | None, schema: str) -> None:
     """The page of DATASET in Markdown: columns, key, rules, parameters; or its DDL.

@@ -25,7 +25,9 @@ def demo(workers: int) -> None:
     """
     session = open_session()
     console = Console()
-    console.print(f"1. sample files of {len(session.graph.institutions)} institutions -> {session.settings.landing_root}")
+    console.print(
+        f"1. sample files of {len(session.graph.institutions)} institutions -> {session.settings.landing_root}"
+    )
     expected = write_sample(session, FIRST_DATE, DAYS, ROWS, SEED, DEFECTS, None)
     console.print("2. every partition that has new files: bronze, silver + quarantine, checks, warehouse, gold")
     tasks = pending_tasks(session, sorted(session.graph.institutions), sorted(session.graph.contracts), console)
@@ -56,5 +58,7 @@ def compare(results: list[Result], expected: Expected) -> list[str]:
         found = (t.rows_read, t.rows_silver, t.rows_quarantined, t.rows_duplicate)
         seeded = (want.rows_read, want.silver, want.quarantined, want.duplicates)
         if found != seeded:
-            differences.append(f"{r.partition} {r.dataset}: read, silver, quarantined, duplicates {found}, seeded {seeded}")
+            differences.append(
+                f"{r.partition} {r.dataset}: read, silver, quarantined, duplicates {found}, seeded {seeded}"
+            )
     return differences

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 from pydantic import SecretStr
@@ -12,6 +13,7 @@ from rich.table import Table as RichTable
 from etl_platform.cli.session import Session, open_session
 from etl_platform.errors import EtlError
 from etl_platform.resources.memory import plan_memory
+from etl_platform.resources.object_store import ObjectStore
 
 
 @click.command()
@@ -43,7 +45,7 @@ def _probes(session: Session) -> dict[str, Callable[[], str]]:
         "institutions": lambda: ", ".join(session.graph.institutions),
     }
     for root in session.landing.roots:
-        probes[f"landing {root.store.url}"] = lambda store=root.store: _listing(store)
+        probes[f"landing {root.store.url}"] = partial(_listing, root.store)
     lake = session.resources["bronze"].lake
     probes[f"lake {lake.url}"] = lambda: _listing(lake)
     probes["ledger"] = session.ledger.check
@@ -52,8 +54,8 @@ def _probes(session: Session) -> dict[str, Callable[[], str]]:
     return probes
 
 
-def _listing(store: object) -> str:
-    first = next(iter(store.list()), None)  # type: ignore[attr-defined]
+def _listing(store: ObjectStore) -> str:
+    first = next(iter(store.list()), None)
     return f"can be listed; first key {first.key}" if first else "can be listed; empty"
 
 

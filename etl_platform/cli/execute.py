@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -67,6 +68,7 @@ def execute(task: Task) -> list[Result]:
     """Run one task in this process, on the instance of DAGSTER_HOME."""
     session, definitions = _loaded()
     job = definitions.resolve_job_def(INGEST if task.datasets else OVERVIEW)
+    start = time.monotonic()
     outcome = job.execute_in_process(
         partition_key=format_key(task.partition),
         asset_selection=dataset_assets(task.datasets, session.graph) if task.datasets else None,
@@ -76,7 +78,7 @@ def execute(task: Task) -> list[Result]:
     )
     failures = [_message(event) for event in outcome.filter_events(lambda e: e.is_step_failure)]
     if not task.datasets:
-        seconds = _seconds(outcome)
+        seconds = time.monotonic() - start
         error = "; ".join(failures) or None
         return [Result(task.partition, "market_overview", outcome.success, AttemptTotals(), seconds, error)]
     return [_dataset_result(session, task, dataset, outcome, failures) for dataset in task.datasets]
@@ -85,7 +87,7 @@ def execute(task: Task) -> list[Result]:
 def _dataset_result(
     session: Session, task: Task, dataset: str, outcome: dg.ExecuteInProcessResult, failures: list[str]
 ) -> Result:
-    from etl_platform.defs.attempt import dataset_partition  # noqa: PLC0415
+    from etl_platform.defs.attempt import dataset_partition
 
     attempt = session.ledger.latest_attempt(dataset_partition(dataset, task.partition))
     totals, error, seconds = AttemptTotals(), None, 0.0
@@ -112,11 +114,6 @@ def _message(event: dg.DagsterEvent) -> str:
     while cause is not None and cause.cause is not None:
         cause = cause.cause
     return f"{event.step_key}: {cause.message.strip() if cause else 'failed'}"
-
-
-def _seconds(outcome: dg.ExecuteInProcessResult) -> float:
-    times = [e.timestamp for e in outcome.all_events] if hasattr(outcome.all_events[0], "timestamp") else []
-    return float(max(times) - min(times)) if times else 0.0
 
 
 @cache

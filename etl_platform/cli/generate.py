@@ -18,14 +18,27 @@ EXPECTED_FILE = "expected.json"
 
 @click.command()
 @click.option("--days", type=click.IntRange(1, 5_000), default=5, show_default=True, help="Business days.")
-@click.option("--rows", type=click.IntRange(1, 100_000_000), default=2_000, show_default=True,
-              help="Rows per day, institution and dataset.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1, 100_000_000),
+    default=2_000,
+    show_default=True,
+    help="Rows per day, institution and dataset.",
+)
 @click.option("--first-date", type=click.DateTime(["%Y-%m-%d"]), default="2025-01-13", show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--defects", type=click.FloatRange(0, 0.5), default=0.01, show_default=True,
-              help="Share of rows that break a rule; 0: none.")
-@click.option("--unreadable-date", type=click.DateTime(["%Y-%m-%d"]),
-              help="On this date every partition also gets a file that cannot be read.")
+@click.option(
+    "--defects",
+    type=click.FloatRange(0, 0.5),
+    default=0.01,
+    show_default=True,
+    help="Share of rows that break a rule; 0: none.",
+)
+@click.option(
+    "--unreadable-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="On this date every partition also gets a file that cannot be read.",
+)
 def generate(
     days: int, rows: int, first_date: dt.datetime, seed: int, defects: float, unreadable_date: dt.datetime | None
 ) -> None:

@@ -17,6 +17,7 @@ from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, execute_all
 from etl_platform.cli.session import Session, open_session, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.ledger.records import DatasetPartition, State
 from etl_platform.resources.scan import scan_landing
 
 
@@ -24,13 +25,18 @@ from etl_platform.resources.scan import scan_landing
 @click.option("--date", "dates", help="2025-01-15, a range 2025-01-13..2025-01-17, or a comma-separated list.")
 @click.option("--institution", "institutions", help="Codes, comma-separated. Default: all.")
 @click.option("--dataset", "datasets", help="Datasets, comma-separated. Default: all that the institution sends.")
-@click.option("--workers", type=click.IntRange(1, 64), default=min(4, os.cpu_count() or 1), show_default=True,
-              help="Processes; each runs partition after partition.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=min(4, os.cpu_count() or 1),
+    show_default=True,
+    help="Processes; each runs partition after partition.",
+)
 def run(dates: str | None, institutions: str | None, datasets: str | None, workers: int) -> None:
     """Run partitions from landing to gold and warehouse.
 
-    Without --date: every partition that has files which no run has loaded yet. With --date: exactly those
-    partitions, again if they were loaded before (a run replaces its partition, so running twice changes nothing).
+    Without --date: every partition that has files which no run has loaded yet, failed ones
+    again. With --date: exactly those partitions, again if they were loaded before (a run replaces its partition, so running twice changes nothing).
 
     \b
       etl-platform run
@@ -48,7 +54,10 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     else:
         days = parse_dates(dates, session.settings.first_date, last_date(session))
         tasks = [
-            Task(PartitionKey(day, code), sent) for day in days for code in codes if (sent := _sent(session, code, names))
+            Task(PartitionKey(day, code), sent)
+            for day in days
+            for code in codes
+            if (sent := _sent(session, code, names))
         ]
     if not tasks:
         console.print("nothing to run: no partition has new files")
@@ -77,11 +86,24 @@ def pending_tasks(session: Session, codes: Sequence[str], names: Sequence[str], 
     if scan.unrouted:
         console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
     grouped: dict[PartitionKey, list[str]] = defaultdict(list)
-    for item in session.ledger.pending_partitions(2**31 - 1):
-        found = item.partition
+    for found in _waiting(session) | _failed(session):
         if found.institution in codes and found.dataset in names:
             grouped[PartitionKey(found.business_date, found.institution)].append(found.dataset)
     return [Task(partition, tuple(sorted(sent))) for partition, sent in sorted(grouped.items())]
+
+
+def _waiting(session: Session) -> set[DatasetPartition]:
+    return {item.partition for item in session.ledger.pending_partitions(2**31 - 1)}
+
+
+def _failed(session: Session) -> set[DatasetPartition]:
+    """Partitions of which a file is not loaded because its run failed: whoever asks for a run wants them again."""
+    failed = session.ledger.objects(states=[State.FAILED])
+    return {
+        DatasetPartition(o.dataset, o.business_date, o.institution)
+        for o in failed
+        if o.dataset and o.business_date and o.institution
+    }
 
 
 def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Console) -> list[Result]:
@@ -89,7 +111,13 @@ def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Co
     prepare_dagster_home(session.settings)
     dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets})
     overviews = [Task(PartitionKey(date)) for date in dates]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     results: list[Result] = []
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("partitions", total=len(tasks))
@@ -125,10 +153,23 @@ def closing_table(results: Sequence[Result]) -> RichTable:
     table.add_column("state")
     for r in ended:
         t = r.totals
-        counts = (t.rows_read, t.rows_silver, t.rows_quarantined, t.rows_duplicate, r.unexplained, t.checks_passed, t.checks_failed)
+        counts = (
+            t.rows_read,
+            t.rows_silver,
+            t.rows_quarantined,
+            t.rows_duplicate,
+            r.unexplained,
+            t.checks_passed,
+            t.checks_failed,
+        )
         state = "[green]loaded[/]" if r.succeeded else "[red]failed[/]"
         table.add_row(
-            str(r.partition.business_date), r.partition.institution, r.dataset, *(f"{c:,}" for c in counts), f"{r.seconds:.2f}", state
+            str(r.partition.business_date),
+            r.partition.institution,
+            r.dataset,
+            *(f"{c:,}" for c in counts),
+            f"{r.seconds:.2f}",
+            state,
         )
     return table
 

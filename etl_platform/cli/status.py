@@ -32,7 +32,9 @@ def status(dates: str | None, institutions: str | None, datasets: str | None, un
     console = Console()
     if unrouted:
         for found in session.ledger.unrouted(1_000):
-            console.print(f"{found.first_seen_at:%Y-%m-%d %H:%M} {found.uri}: {found.reason}", soft_wrap=True, markup=False)
+            console.print(
+                f"{found.first_seen_at:%Y-%m-%d %H:%M} {found.uri}: {found.reason}", soft_wrap=True, markup=False
+            )
         return
     codes = parse_names(institutions, session.graph.institutions, "institution")
     names = parse_names(datasets, session.graph.contracts, "dataset")

@@ -28,7 +28,9 @@ def init(login: str | None, show: bool) -> None:
     session = open_session()
     store = build_warehouse(session.settings, session.graph.institutions)
     if isinstance(store, DuckDBStore):
-        raise ConfigurationError("warehouse duckdb", found="nothing to prepare", expected="ETL_WAREHOUSE=postgres or snowflake")
+        raise ConfigurationError(
+            "warehouse duckdb", found="nothing to prepare", expected="ETL_WAREHOUSE=postgres or snowflake"
+        )
     if isinstance(store, SnowflakeStore):
         for statement in store.initialise_statements() if show else store.initialise():
             click.echo(f"{statement};")

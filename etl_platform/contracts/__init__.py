@@ -22,10 +22,15 @@ def __getattr__(name: str) -> Any:
 
         return Contract
     if name == "BUILT_IN":
+        from etl_platform.contracts.accounts import ACCOUNTS
+        from etl_platform.contracts.anomalies import ANOMALIES
         from etl_platform.contracts.prices import PRICES
+        from etl_platform.contracts.products import PRODUCTS
+        from etl_platform.contracts.technical_indicators import TECHNICAL_INDICATORS
         from etl_platform.contracts.transactions import TRANSACTIONS
 
+        all_contracts = (PRICES, TECHNICAL_INDICATORS, ANOMALIES, TRANSACTIONS, ACCOUNTS, PRODUCTS)
         # Kept, so that everybody gets the one dictionary.
-        built_in = globals()[name] = {contract.dataset: contract for contract in (PRICES, TRANSACTIONS)}
+        built_in = globals()[name] = {contract.dataset: contract for contract in all_contracts}
         return built_in
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -107,7 +107,7 @@ class Contract:
         description = " ".join(line.strip() for line in lines if line.strip())
 
         def compile_schema(parameters: Mapping[str, Any]) -> pa.DataFrameSchema:
-            bound = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})
+            bound: Any = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})
             schema: pa.DataFrameSchema = bound.to_schema()
             return schema
 
@@ -177,7 +177,9 @@ class Contract:
             if candidate.name == name:
                 return candidate
         near = difflib.get_close_matches(name, [r.name for r in self.rules], n=3)
-        raise UnknownNameError(f"dataset {self.dataset} rule {name!r}", found="no such rule", expected=" or ".join(near))
+        raise UnknownNameError(
+            f"dataset {self.dataset} rule {name!r}", found="no such rule", expected=" or ".join(near)
+        )
 
     @cached_property
     def silver(self) -> Table:

@@ -23,9 +23,8 @@ def contract_page(contract: Contract) -> str:
     ]
     for column in contract.silver.columns:
         required = "no" if column.nullable else "yes"
-        lines.append(
-            f"| `{column.name}` | {column.dtype} | {sql_type(column.dtype, 'postgres')} | {required} | {column.description} |"
-        )
+        sql = sql_type(column.dtype, "postgres")
+        lines.append(f"| `{column.name}` | {column.dtype} | {sql} | {required} | {column.description} |")
     lines += ["", "## Rules", "", "A row that breaks a rule goes to quarantine under the rule's name.", ""]
     lines += ["| rule | meaning |", "|---|---|"]
     lines += [f"| `{rule.name}` | {_cell(rule.sentence)} |" for rule in contract.rules]

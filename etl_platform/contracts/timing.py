@@ -16,13 +16,16 @@ def within_business_date(column: str, parameters: Mapping[str, Any]) -> pl.Expr:
     """
     tolerance = pl.duration(hours=parameters["business_date_tolerance_hours"])
     # A zone whose clocks change at midnight has no 00:00 on that date: take the first instant that exists.
-    midnight = pl.col(BUSINESS_DATE).cast(pl.Datetime("us")).dt.replace_time_zone(
-        parameters["time_zone"], ambiguous="earliest", non_existent="null"
+    midnight = (
+        pl.col(BUSINESS_DATE)
+        .cast(pl.Datetime("us"))
+        .dt.replace_time_zone(parameters["time_zone"], ambiguous="earliest", non_existent="null")
     )
     start = midnight.fill_null(
-        pl.col(BUSINESS_DATE).cast(pl.Datetime("us")).dt.offset_by("1h").dt.replace_time_zone(
-            parameters["time_zone"], ambiguous="earliest", non_existent="null"
-        )
+        pl.col(BUSINESS_DATE)
+        .cast(pl.Datetime("us"))
+        .dt.offset_by("1h")
+        .dt.replace_time_zone(parameters["time_zone"], ambiguous="earliest", non_existent="null")
     ).dt.convert_time_zone("UTC")
     # 25 hours cover the longest civil day (clocks set back); the tolerance makes the exact length irrelevant.
     return pl.col(column).is_between(start - tolerance, start + pl.duration(hours=25) + tolerance)

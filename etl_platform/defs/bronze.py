@@ -5,8 +5,8 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.manifest import manifest_table
-from etl_platform.defs.attempt import dataset_partition, now, started
-from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
+from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
@@ -19,9 +19,6 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
     """The bronze asset of one dataset."""
     table = manifest_table(contract.dataset)
 
-    @dg.asset(
-        **table_attributes(table, {"parquet", "s3"}), io_manager_key="lake", partitions_def=graph.partitions.both
-    )
     def bronze(
         context: dg.AssetExecutionContext,
         landing: dg.ResourceParam[LandingZone],
@@ -33,7 +30,7 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         attempt = dataset_partition(contract.dataset, partition)
         objects = landing.objects(contract.dataset, partition)
         ledger.record_seen([found.landing_object() for found in objects], now=now())
-        with started(ledger, context.run_id, attempt):
+        with started(ledger, context.run.run_id, attempt):
             previous = read_frame(lake.store, table, [partition])
             store = landing.store_of(partition.institution or "")
             copied = bronze.copy(store, objects, previous, contract.dataset, partition)
@@ -52,4 +49,10 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
             },
         )
 
-    return bronze
+    return as_asset(
+        bronze,
+        **table_attributes(table, {"parquet", "s3"}),
+        io_manager_key="lake",
+        partitions_def=graph.partitions.both,
+        hooks={failures_reported(contract.dataset, is_first=True)},
+    )

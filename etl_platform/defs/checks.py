@@ -4,7 +4,7 @@ One step reads once and gives every result: what costs is events and steps, not 
 block: warehouse and gold of that partition are not built on silver that fails one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Verdict:
     """One check's result before Dagster sees it."""
 
     passed: bool
-    numbers: dict[str, int | float]
+    numbers: Mapping[str, int | float]
     text: str
     sample: pl.DataFrame | None = None
 
@@ -118,8 +118,14 @@ def _judges(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdi
     key = ", ".join(contract.key) or "all columns"
     judges |= {
         "keys_are_unique": (f"No two stored rows have the same key ({key}).", _keys),
-        "rows_are_conserved": ("Rows read = silver + quarantined + duplicates, per file and in the tables.", _conserved),
-        "quarantined_share_is_within_limit": ("The share of quarantined rows is within the institution's limit.", _share),
+        "rows_are_conserved": (
+            "Rows read = silver + quarantined + duplicates, per file and in the tables.",
+            _conserved,
+        ),
+        "quarantined_share_is_within_limit": (
+            "The share of quarantined rows is within the institution's limit.",
+            _share,
+        ),
         "every_file_is_readable": ("Every file of the partition could be read to its end.", _files),
         "volume_is_usual": (f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days (warning).", _volume),
     }
@@ -147,7 +153,10 @@ def _keys(stored: Stored) -> Verdict:
 
 def _conserved(stored: Stored) -> Verdict:
     """The account of the files must balance, and agree with what the two tables really hold."""
-    totals = {name: int(stored.files[name].sum()) for name in ("rows_read", "rows_silver", "rows_quarantined", "rows_duplicate")}
+    totals = {
+        name: int(stored.files[name].sum())
+        for name in ("rows_read", "rows_silver", "rows_quarantined", "rows_duplicate")
+    }
     unexplained = totals["rows_read"] - totals["rows_silver"] - totals["rows_quarantined"] - totals["rows_duplicate"]
     held = int((stored.quarantined["kind"] != FILE).sum())
     numbers = {
@@ -157,7 +166,11 @@ def _conserved(stored: Stored) -> Verdict:
         "quarantine_difference": held - totals["rows_quarantined"],
     }
     passed = not (numbers["unexplained"] or numbers["silver_difference"] or numbers["quarantine_difference"])
-    text = "{rows_read} read = {rows_silver} silver + {rows_quarantined} quarantined + {rows_duplicate} duplicates".format(**totals)
+    text = (
+        "{rows_read} read = {rows_silver} silver + {rows_quarantined} quarantined + {rows_duplicate} duplicates".format(
+            **totals
+        )
+    )
     return Verdict(passed, numbers, text if passed else f"does not balance: {numbers}")
 
 
@@ -182,7 +195,11 @@ def _volume(stored: Stored) -> Verdict:
     median = float(pl.Series(trailing).median() or 0)  # type: ignore[arg-type]
     ratio = rows / median if median else 0.0
     usual = USUAL[0] <= ratio <= USUAL[1]
-    return Verdict(usual, {"rows": rows, "trailing_median": median, "ratio": ratio}, f"{ratio:.2f}x the median of {len(trailing)} days")
+    return Verdict(
+        usual,
+        {"rows": rows, "trailing_median": median, "ratio": ratio},
+        f"{ratio:.2f}x the median of {len(trailing)} days",
+    )
 
 
 def _result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
@@ -191,7 +208,12 @@ def _result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckRes
         metadata["sample"] = dg.MetadataValue.md(markdown(verdict.sample))
     severity = dg.AssetCheckSeverity.WARN if name == "volume_is_usual" else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
-        check_name=name, asset_key=asset, passed=verdict.passed, severity=severity, metadata=metadata, description=verdict.text
+        check_name=name,
+        asset_key=asset,
+        passed=verdict.passed,
+        severity=severity,
+        metadata=metadata,
+        description=verdict.text,
     )
 
 

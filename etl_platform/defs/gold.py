@@ -9,8 +9,9 @@ import polars as pl
 
 from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.table import Table
+from etl_platform.defs.attempt import failures_reported
 from etl_platform.defs.gate import require_checked
-from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import DATE, parse_key
 from etl_platform.transforms.candlestick import candlestick_svg, markdown_image
@@ -99,13 +100,6 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
     attributes["metadata"] |= {"dagster/column_lineage": column_lineage(aggregate.lineage, source_key)}
     mapping = dg.MultiToSingleDimensionPartitionMapping(DATE) if table.shared else None
 
-    @dg.asset(
-        **attributes,
-        ins={"rows": dg.AssetIn(key=source_key, input_manager_key="lake", partition_mapping=mapping)},
-        io_manager_key="lake",
-        partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
-        automation_condition=follow_dates() if table.shared else None,
-    )
     def gold(
         context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
     ) -> dg.Output[pl.DataFrame]:
@@ -114,7 +108,24 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
         result = aggregate.compute(rows).collect(engine="streaming")
         return dg.Output(result, metadata=aggregate.plot(result) if aggregate.plot else {})
 
-    return gold
+    return as_asset(
+        gold,
+        **attributes,
+        ins={"rows": dg.AssetIn(key=source_key, input_manager_key="lake", partition_mapping=mapping)},
+        io_manager_key="lake",
+        partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
+        automation_condition=follow_dates() if table.shared else None,
+        hooks={failures_reported(source)} if layer == "silver" else None,
+    )
+
+
+def dataset_of(table: Table) -> str | None:
+    """The dataset whose partitions the rows of a silver or gold table come from; None for tables across them."""
+    if table.layer == "silver":
+        return table.name
+    sources = {a.table.name: a.source for a in AGGREGATES}
+    layer, source = sources[table.name]
+    return source if layer == "silver" else None
 
 
 def column_lineage(lineage: Mapping[str, tuple[str, ...]], source: dg.AssetKey) -> dg.TableColumnLineage:

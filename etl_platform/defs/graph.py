@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -41,6 +41,13 @@ class Graph:
         if tenant is None or dataset not in tenant.datasets:
             return contract
         return bind_contract(contract, tenant)
+
+
+def as_asset(function: Callable[..., Any], **attributes: Any) -> dg.AssetsDefinition:
+    """`function` as an asset with `attributes` (of `dg.asset`)."""
+    decorated = dg.asset(**attributes)(function)
+    assert isinstance(decorated, dg.AssetsDefinition)
+    return decorated
 
 
 def table_attributes(table: Table, kinds: set[str], *, layer: str | None = None) -> dict[str, Any]:

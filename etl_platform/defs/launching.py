@@ -31,7 +31,9 @@ def run_requests(pending: Sequence[PendingPartition], graph: Graph) -> list[dg.R
 def _request(partition: PartitionKey, items: Sequence[PendingPartition], graph: Graph) -> dg.RunRequest:
     key = format_key(partition)
     datasets = sorted({item.partition.dataset for item in items})
-    content = "|".join(f"{item.partition.dataset}={item.fingerprint}" for item in sorted(items, key=lambda i: i.partition))
+    content = "|".join(
+        f"{item.partition.dataset}={item.fingerprint}" for item in sorted(items, key=lambda i: i.partition)
+    )
     return dg.RunRequest(
         run_key=f"{key}|{hashlib.sha256(content.encode()).hexdigest()[:32]}",
         job_name=INGEST,
@@ -42,7 +44,7 @@ def _request(partition: PartitionKey, items: Sequence[PendingPartition], graph: 
 
 def dataset_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:
     """All assets of one partition's run for `datasets`, from bronze to warehouse."""
-    from etl_platform.defs.gold import AGGREGATES  # noqa: PLC0415 (assets import this module's neighbours)
+    from etl_platform.defs.gold import AGGREGATES
 
     wanted = set(datasets)
     keys = [

@@ -33,7 +33,11 @@ def build_landing_sensor(graph: Graph) -> dg.SensorDefinition:
         ledger: dg.ResourceParam[Ledger],
     ) -> dg.SensorResult:
         scan = scan_landing(
-            landing, ledger, context.cursor, max_new=settings.sensor_max_objects, max_seconds=settings.sensor_max_seconds
+            landing,
+            ledger,
+            context.cursor,
+            max_new=settings.sensor_max_objects,
+            max_seconds=settings.sensor_max_seconds,
         )
         for sample in scan.unrouted_samples:
             context.log.warning(f"unrouted: {sample}")

@@ -12,13 +12,14 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now, started
+from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
 from etl_platform.defs.graph import Graph, table_attributes
 from etl_platform.institutions.sender import sender_format
 from etl_platform.io_managers.metadata import markdown
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LandingObject, ObjectResult
 from etl_platform.partitions import parse_key
+from etl_platform.readers.options import CsvOptions
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.memory import plan_memory
 from etl_platform.transforms.silver import FileCounts, Silver, SilverPlan, SourceFile, build_silver
@@ -40,10 +41,13 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         name=f"silver_{dataset}",
         ins={"manifest": dg.AssetIn(key=dg.AssetKey(["bronze", dataset]), input_manager_key="lake")},
         outs={
-            name: dg.AssetOut(**table_attributes(table, {"parquet", "polars"}), io_manager_key="lake", is_required=False)
+            name: dg.AssetOut(
+                **table_attributes(table, {"parquet", "polars"}), io_manager_key="lake", is_required=False
+            )
             for name, table in tables.items()
         },
         partitions_def=graph.partitions.both,
+        hooks={failures_reported(dataset)},
     )
     def silver(
         context: dg.AssetExecutionContext,
@@ -56,7 +60,7 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         scratch = graph.settings.scratch
         scratch.mkdir(parents=True, exist_ok=True)
         with (
-            started(ledger, context.run_id, attempt),
+            started(ledger, context.run.run_id, attempt),
             tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder,
         ):
             files, rows = _source_files(manifest, bronze, graph, dataset, partition, Path(folder))
@@ -65,10 +69,14 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
             _stop_above_limit(result, graph, dataset, partition)
             facts = _facts(result, plan)
             # Silver last: whoever sees new silver finds its quarantine and its account already there.
-            yield dg.Output(result.quarantine, "quarantine", metadata={"rules": dg.MetadataValue.md(markdown(result.rules))})
-            yield dg.Output(_reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained})
+            yield dg.Output(
+                result.quarantine, "quarantine", metadata={"rules": dg.MetadataValue.md(markdown(result.rules))}
+            )
+            yield dg.Output(
+                _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
+            )
             yield dg.Output(result.silver, "silver", metadata=facts)
-            _record(ledger, context.run_id, result, rows)
+            _record(ledger, context.run.run_id, result, rows)
 
     return silver
 
@@ -94,11 +102,9 @@ def _plan(graph: Graph, dataset: str, partition: PartitionKey, scratch: Path) ->
     contract = graph.contract_of(dataset, partition.institution)
     budget = plan_memory(graph.settings.memory_limit_mb).rows_budget
     if dataset not in institution.datasets:
-        return SilverPlan(contract, partition, None, now(), scratch, budget=budget)
+        return SilverPlan(contract, partition, CsvOptions(), now(), scratch, budget=budget)
     config = institution.datasets[dataset]
-    return SilverPlan(
-        contract, partition, config.format, now(), scratch, config.limits, institution.batch_rows, budget
-    )
+    return SilverPlan(contract, partition, config.format, now(), scratch, config.limits, institution.batch_rows, budget)
 
 
 def _stop_above_limit(result: Silver, graph: Graph, dataset: str, partition: PartitionKey) -> None:

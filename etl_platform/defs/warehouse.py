@@ -4,9 +4,10 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.table import Table
+from etl_platform.defs.attempt import failures_reported
 from etl_platform.defs.gate import require_checked
-from etl_platform.defs.gold import column_lineage, follow_dates
-from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.defs.gold import column_lineage, dataset_of, follow_dates
+from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
 
@@ -15,16 +16,10 @@ def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
     """The warehouse asset of one silver or gold table."""
     source = dg.AssetKey([table.layer, table.name])
     attributes = table_attributes(table, {graph.settings.warehouse}, layer="warehouse")
+    dataset = dataset_of(table)
     same = {column.name: (column.name,) for column in table.columns}
     attributes["metadata"] |= {"dagster/column_lineage": column_lineage(same, source)}
 
-    @dg.asset(
-        **attributes,
-        ins={"rows": dg.AssetIn(key=source, input_manager_key="lake")},
-        io_manager_key="warehouse",
-        partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
-        automation_condition=follow_dates() if table.shared else None,
-    )
     def warehouse(
         context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
     ) -> pl.LazyFrame:
@@ -32,4 +27,12 @@ def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
             require_checked(ledger, table.name, parse_key(context.partition_key))
         return rows
 
-    return warehouse
+    return as_asset(
+        warehouse,
+        **attributes,
+        ins={"rows": dg.AssetIn(key=source, input_manager_key="lake")},
+        io_manager_key="warehouse",
+        partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
+        automation_condition=follow_dates() if table.shared else None,
+        hooks={failures_reported(dataset)} if dataset else None,
+    )

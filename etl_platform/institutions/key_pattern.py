@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 _PIECE = re.compile(r"\{(?P<name>[a-z][a-z0-9_]*)(?::(?P<format>[^{}]+))?\}|(?P<tail>\.\.\.)|(?P<text>[^{}.]+|\.|[{}])")
-_DATE_CODES = {"%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%j": r"\d{3}", "%H": r"\d{2}", "%M": r"\d{2}", "%S": r"\d{2}"}
+_DATE_CODES = {
+    "%Y": r"\d{4}",
+    "%m": r"\d{2}",
+    "%d": r"\d{2}",
+    "%j": r"\d{3}",
+    "%H": r"\d{2}",
+    "%M": r"\d{2}",
+    "%S": r"\d{2}",
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class KeyPattern:
         captured = found.groupdict()
         named = captured.pop("dataset", None) or dataset
         try:
-            date = dt.datetime.strptime(captured.pop("date"), self._date_format).date()  # noqa: DTZ007 (a civil date)
+            date = dt.datetime.strptime(captured.pop("date"), self._date_format).date()  # noqa: DTZ007 - a civil date
         except ValueError:
             return None
         return KeyMatch(named, date, captured) if named else None
@@ -132,7 +140,12 @@ class KeyPattern:
             if piece["tail"]:
                 out.append(file)
             elif piece["name"]:
-                values = {"institution": institution, "dataset": dataset, "date": date.strftime(piece["format"] or ""), "file": file}
+                values = {
+                    "institution": institution,
+                    "dataset": dataset,
+                    "date": date.strftime(piece["format"] or ""),
+                    "file": file,
+                }
                 out.append({**values, **captured}[piece["name"]])
             else:
                 out.append(piece["text"] or "")

@@ -1,4 +1,7 @@
-"""Reads institution files (`*.yaml`, `*.yml`, `*.toml`) of one folder. Every mistake names file, field, found, expected."""
+"""Reads institution files (`*.yaml`, `*.yml`, `*.toml`) of one folder.
+
+Every mistake names file, field, found and expected.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def read_document(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
             return tomllib.loads(text)
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML") from None
 
@@ -48,20 +51,25 @@ def load_institutions(folder: Path, contracts: Mapping[str, Contract]) -> dict[s
     Raises ConfigurationError (file, field, found, expected); a folder without any institution is one too.
     """
     if not folder.is_dir():
-        raise ConfigurationError(f"institutions folder {folder}", found="no such folder", next_step="set ETL_INSTITUTIONS_PATH")
+        raise ConfigurationError(
+            f"institutions folder {folder}", found="no such folder", next_step="set ETL_INSTITUTIONS_PATH"
+        )
     institutions: dict[str, Institution] = {}
     origin: dict[str, Path] = {}
     for path in sorted(p for p in folder.iterdir() if p.suffix in {".yaml", ".yml", ".toml"}):
         institution = _parse(path)
         if institution.code in institutions:
             raise ConfigurationError(
-                f"{path} field code", found=f"{institution.code!r}, also in {origin[institution.code].name}",
+                f"{path} field code",
+                found=f"{institution.code!r}, also in {origin[institution.code].name}",
                 expected="a code of its own",
             )
         _check_against_contracts(path, institution, contracts)
         institutions[institution.code], origin[institution.code] = institution, path
     if not institutions:
-        raise ConfigurationError(f"institutions folder {folder}", found="no institution file", expected="*.yaml or *.toml")
+        raise ConfigurationError(
+            f"institutions folder {folder}", found="no institution file", expected="*.yaml or *.toml"
+        )
     _schemas_are_unique(institutions, origin)
     return dict(sorted(institutions.items()))
 
@@ -81,10 +89,13 @@ def _parse(path: Path) -> Institution:
 
 
 def _near_fields(name: str) -> str:
-    from etl_platform.institutions import model  # noqa: PLC0415 (only to list field names in an error)
+    from etl_platform.institutions import model
 
-    known = {f for cls in (model.Institution, model.DatasetConfig, model.QualityLimits, model.TimeFormat, model.NumberFormat)
-             for f in cls.model_fields}
+    known = {
+        f
+        for cls in (model.Institution, model.DatasetConfig, model.QualityLimits, model.TimeFormat, model.NumberFormat)
+        for f in cls.model_fields
+    }
     return " or ".join(difflib.get_close_matches(name, known, n=3)) or f"one of {', '.join(sorted(known))}"
 
 

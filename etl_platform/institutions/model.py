@@ -100,7 +100,9 @@ class DatasetConfig(_Strict):
             try:
                 codecs.lookup(self.format.encoding)
             except LookupError:
-                raise ValueError(f"found encoding {self.format.encoding!r}; expected one Python knows, e.g. utf-8") from None
+                raise ValueError(
+                    f"found encoding {self.format.encoding!r}; expected one Python knows, e.g. utf-8"
+                ) from None
         return self
 
 
@@ -133,7 +135,9 @@ class Institution(_Strict):
                     f"expected names that the key pattern {pattern.text!r} captures"
                 )
             if not pattern.has_dataset and config.key_pattern is None and len(self.datasets) > 1:
-                raise ValueError(f"key_pattern: found {pattern.text!r}; expected {{dataset}} in it, or one pattern per dataset")
+                raise ValueError(
+                    f"key_pattern: found {pattern.text!r}; expected {{dataset}} in it, or one pattern per dataset"
+                )
         return self
 
     @property

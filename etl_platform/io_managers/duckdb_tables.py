@@ -128,7 +128,7 @@ def _current_view(target: DuckDBTable) -> list[str]:
     key = ", ".join(quote(name, "duckdb") for name in table.key)
     description = text_literal(f"Latest delivery of each ({', '.join(table.key)}) of {table.name}.")
     query = (
-        f"SELECT {columns} FROM {target.name} "  # noqa: S608 - checked names
+        f"SELECT {columns} FROM {target.name} "  # noqa: S608 - checked names, bound values
         f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {quote(BUSINESS_DATE, 'duckdb')} DESC) = 1"
     )
     return [f"CREATE OR REPLACE VIEW {view} AS {query}", f"COMMENT ON VIEW {view} IS {description}"]

@@ -28,7 +28,7 @@ class Spool:
         self._schema = schema
         self._scratch = scratch
         # Closed by `close`, not by a block: it lives from the first batch to the last reader.
-        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by close()
             max_size=IN_MEMORY_BYTES, dir=str(scratch) if scratch else None
         )
         self._writer = pa.ipc.new_stream(

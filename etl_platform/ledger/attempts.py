@@ -123,6 +123,20 @@ def end(
     return True
 
 
+def unpublish(
+    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime
+) -> bool:
+    """Turn the run's success into a failure, with what it loaded; false when it has no success on record."""
+    succeeded = sa.and_(_is_attempt(run_id, partition), _a.outcome == Outcome.SUCCEEDED)
+    ending = {"outcome": Outcome.FAILED, "ended_at": now, "error": error}
+    if not connection.execute(sa.update(attempts).where(succeeded).values(ending)).rowcount:
+        return False
+    mine = sa.and_(is_of(partition), _t.run_id == run_id, _t.claimed_by == run_id, _t.state == State.LOADED)
+    failed = {"state": State.FAILED, "reason": error, "updated_at": now}
+    connection.execute(sa.update(landing_objects).where(mine).values(failed))
+    return True
+
+
 def put_back(
     connection: sa.Connection,
     run_id: str,

@@ -147,6 +147,12 @@ class Ledger:
                 attempts.fail(connection, run_id, partition, error, now)
             return attempts.end(connection, run_id, partition, outcome, totals=totals, error=error, now=now)
 
+    def mark_unpublished(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
+        """Gold or warehouse could not be written after the attempt had succeeded: it failed after all, and so did
+        what it had loaded, which waits for a replay. False: the run has no success on record."""
+        with self._database.write() as connection:
+            return attempts.unpublish(connection, run_id, partition, error, now)
+
     def close_crashed(
         self, run_id: str, partition: DatasetPartition, *, error: str, attempts_limit: int = 3, now: dt.datetime
     ) -> bool:

@@ -6,6 +6,7 @@ Memory is one chunk, whatever the ratio: the decompressors are asked for at most
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -95,7 +96,16 @@ def _unzip(source: Source, handle: IO[bytes]) -> Iterator[bytes]:
                     first = content.read(CHUNK)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         # RuntimeError is zipfile's word for an encrypted member.
-        raise source.refusal("file_is_readable", f"damaged or encrypted zip: {error}", "an intact zip") from error
+        raise _bad_zip(source, error) from error
+    except OSError as error:
+        # A damaged directory makes zipfile seek to impossible places.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _bad_zip(source, error) from error
+
+
+def _bad_zip(source: Source, error: Exception) -> Exception:
+    return source.refusal("file_is_readable", f"damaged or encrypted zip: {error}", "an intact zip")
 
 
 def _only_member(source: Source, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:

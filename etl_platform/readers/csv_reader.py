@@ -78,7 +78,7 @@ def _header(source: Source, block: Block, kept: Mask, dialect: Dialect) -> tuple
     if not len(rows):
         return None
     record = block.records.take(rows[:1])
-    text = record.text[record.starts[0] : record.stops[0]]
+    text = record.text[record.starts[0] : record.stops[0]].rstrip(b"\r\n") + b"\n"
     limit = source.limits.columns
     if text.count(ord(dialect.options.delimiter)) >= limit:
         raise source.beyond(f"more than {limit} columns in the header", f"{limit} at most")
@@ -167,7 +167,8 @@ def _parse(
         fields.append(row.actual_columns)
         return "skip"
 
-    text = rows.joined()
+    # The parser takes a block without any line end for an empty one.
+    text = rows.joined() + b"\n" * (rows.text[rows.stops[-1] - 1] not in b"\r\n")
     read = pc.ReadOptions(use_threads=False, column_names=list(names), block_size=len(text) + 1)
     parse = dialect.parse_options(has_quotes=has_quotes, invalid_row_handler=note)
     frame = pl.from_arrow(pc.read_csv(pa.BufferReader(text), read, parse, _text(names)))

@@ -94,6 +94,8 @@ class _Path:
                 raise too_deep(self.source)
         elif token in (b"}", b"]"):
             self.depth, self.key = self.depth - 1, None
+            if self.depth < 0:
+                raise self.source.refusal("file_is_readable", "a closing bracket too many", "one JSON document")
             self.matched = min(self.matched, self.depth)
         elif token == b":":
             self.key = loads_or_none(self.string.decode()) if self.depth == self.matched else None

@@ -139,7 +139,7 @@ def _flat(tokens: Tokens, lines: Positions, depths: Positions) -> tuple[Tokens, 
 def _with_scalars(data: np.ndarray, tokens: Tokens, lines: Positions) -> tuple[Tokens, Positions]:
     """The tokens and, between them, everything else that is not blank: numbers, true, false, null, or nonsense."""
     after = np.empty_like(tokens.ends)
-    after[0] = 0
+    after[:1] = 0
     np.add(tokens.ends[:-1], 1, out=after[1:])
     gaps = np.flatnonzero(tokens.starts > after)
     starts, stops = _stripped(data, after[gaps], tokens.starts[gaps])

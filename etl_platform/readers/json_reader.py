@@ -26,6 +26,8 @@ from etl_platform.readers.options import JsonOptions
 from etl_platform.readers.records import Mask, Records, positions_of
 from etl_platform.readers.source import Source
 
+_KEYS_PER_COLUMN = 16
+
 
 def read_json(
     source: Source, compression: Compression, options: JsonOptions, batch_rows: int, expected: tuple[str, ...]
@@ -76,6 +78,7 @@ def _batches(
         holding = records.holding(positions_of(records.text, 0))
         rejects.extend(records.rejects(holding, "text_has_no_nul", "a NUL byte"))
         records = _compact(records.take(np.setdiff1d(np.arange(len(records)), holding)))
+    _hold_keys(source, records)
     pairs = find_pairs(records.text)
     if pairs.depth > source.limits.json_depth:
         raise too_deep(source)
@@ -103,6 +106,17 @@ def _batches(
         if len(part) or rejects.height:
             yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects)
         rejects = no_rejects()
+
+
+def _hold_keys(source: Source, records: Records) -> None:
+    """Refuse a record of absurdly many keys before each of them costs a hundred bytes of positions."""
+    most = _KEYS_PER_COLUMN * source.limits.columns
+    lengths = records.stops - records.starts
+    for at in np.flatnonzero(lengths > 4 * most):
+        # Keys of nested values count here, which is why the bound is so much wider than that of columns.
+        if records.text.count(b":", records.starts[at], records.stops[at]) > most:
+            found = f"record {records.rows[at]}: more than {most} keys, nested ones included"
+            raise source.beyond(found, f"{source.limits.columns} columns at most")
 
 
 def _compact(records: Records) -> Records:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from etl_platform.errors import StorageError
 from etl_platform.readers.archive import hold_directory_size
@@ -67,8 +68,8 @@ def _hold_declared(source: Source, found: Sniffed, options: FormatOptions) -> No
 def _guarded(source: Source, read: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
     try:
         yield from read()
-    except pl.exceptions.PanicException as error:
-        # A Rust panic is a BaseException: without this line it would pass every `except Exception` above us.
+    except (pl.exceptions.PanicException, pl.exceptions.ComputeError, pa.ArrowInvalid) as error:
+        # A Rust panic is a BaseException: without this clause it would pass every `except Exception` above us.
         raise source.refusal("file_is_readable", f"a parser gave up: {error}", "a file that parses") from error
     except OSError as error:
         raise StorageError(

@@ -73,7 +73,8 @@ def sniff(path: Path) -> Sniffed:
 def head_text(head: bytes) -> str:
     """The first bytes as text, good enough to recognise a format."""
     encoding = next((name for bom, name in _BOMS if head.startswith(bom)), "utf-8-sig")
-    return head.decode(encoding, errors="replace")
+    # UTF-16 without a mark reads as ASCII with NULs between.
+    return head.decode(encoding, errors="replace").replace("\0", "")
 
 
 def declares(path: Path, found: Sniffed, options: FormatOptions) -> bool:
@@ -117,4 +118,4 @@ def _kind(head: bytes) -> Kind:
         return "json"
     # Text of any encoding has few control bytes; UTF-16 without a mark has one NUL in two bytes, never more.
     control = sum(head.count(byte) for byte in range(1, 9)) + sum(head.count(byte) for byte in range(14, 27))
-    return "binary" if control > len(head) // 10 or head.count(0) > len(head) * 3 // 4 else "csv"
+    return "binary" if control > len(head) // 20 or head.count(0) > len(head) * 3 // 4 else "csv"

@@ -43,13 +43,22 @@ class BronzeStore:
         self._concurrency = concurrency
 
     def copy(
-        self, landing: ObjectStore, objects: Sequence[Routed], previous: pl.DataFrame, dataset: str, partition: PartitionKey
+        self,
+        landing: ObjectStore,
+        objects: Sequence[Routed],
+        previous: pl.DataFrame,
+        dataset: str,
+        partition: PartitionKey,
     ) -> Copied:
         """Copy what is new among `objects`; the manifest is `previous` (the partition's last) brought up to date."""
         known = {(row["uri"], _identity(row)): row for row in previous.iter_rows(named=True)}
         listed = [_described(found, partition) for found in objects]
         kept = [known[key] for row in listed if (key := (row["uri"], _identity(row))) in known]
-        fresh = [(found, row) for found, row in zip(objects, listed, strict=True) if (row["uri"], _identity(row)) not in known]
+        fresh = [
+            (found, row)
+            for found, row in zip(objects, listed, strict=True)
+            if (row["uri"], _identity(row)) not in known
+        ]
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="bronze-") as folder:
             copied, gone = self._fetch(landing, fresh, dataset, partition, Path(folder))

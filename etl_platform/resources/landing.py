@@ -106,7 +106,7 @@ class LandingZone:
             == (institution.code, dataset, partition.business_date)
         ]
 
-    def list(self, root: Root, *, start_after: str | None = None) -> Iterator[Routed | Unrouted]:
+    def listing(self, root: Root, *, start_after: str | None = None) -> Iterator[Routed | Unrouted]:
         """Every object under `root`, sorted by key, routed."""
         for info in root.store.list(start_after=start_after):
             yield self.route(root, info)
@@ -145,7 +145,9 @@ def build_landing_zone(settings: Settings, institutions: Mapping[str, Institutio
     for code, institution in institutions.items():
         if institution.credentials and not institution.landing:
             raise ConfigurationError(
-                f"institution {code} field credentials", found="credentials without a landing root", expected="`landing:` too"
+                f"institution {code} field credentials",
+                found="credentials without a landing root",
+                expected="`landing:` too",
             )
         grouped.setdefault((institution.landing or settings.landing_root, institution.credentials), []).append(code)
     roots = []
@@ -153,6 +155,8 @@ def build_landing_zone(settings: Settings, institutions: Mapping[str, Institutio
         options = s3
         if reference:
             key_id, secret = settings.aws_credentials(reference)
-            options = s3.model_copy(update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None})
+            options = s3.model_copy(
+                update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None}
+            )
         roots.append(Root(open_object_store(url, options), tuple(codes)))
     return LandingZone(tuple(roots), institutions, settings.first_date)

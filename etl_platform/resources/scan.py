@@ -51,7 +51,7 @@ def scan_landing(
     listed = new = unrouted = 0
     samples: list[str] = []
     for root in landing.roots:
-        for page in _pages(landing.list(root, start_after=positions.get(root.store.url))):
+        for page in _pages(landing.listing(root, start_after=positions.get(root.store.url))):
             news = _news(page, ledger, max_new - new - unrouted)
             taken = page if len(news) < max_new - new - unrouted else page[: page.index(news[-1]) + 1]
             now = dt.datetime.now(dt.UTC)
@@ -86,4 +86,3 @@ def _positions(cursor: str | None) -> dict[str, str]:
     except ValueError:
         return {}
     return {str(url): str(key) for url, key in found.items()} if isinstance(found, Mapping) else {}
-

@@ -223,9 +223,7 @@ def _localise(naive: pl.Series, time_zone: str) -> pl.Series:
     return zoned.dt.convert_time_zone("UTC")
 
 
-def _first_format(
-    text: pl.Series, formats: tuple[str, ...], parse: Callable[[pl.Series, str], pl.Series]
-) -> pl.Series:
+def _first_format(text: pl.Series, formats: tuple[str, ...], parse: Callable[[pl.Series, str], pl.Series]) -> pl.Series:
     """Each value by the first format that reads it; a further format is tried only while values are left."""
     result = parse(text, formats[0])
     for fmt in formats[1:]:

@@ -12,6 +12,7 @@ FOUND_LIMIT = 200
 
 
 def no_failures() -> pl.DataFrame:
+    """No line, all columns."""
     return pl.DataFrame(schema=FAILURE_SCHEMA)
 
 
@@ -36,7 +37,9 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """
     unread = failures.filter(pl.col("rule").str.ends_with(type_rule(""))).select("index", "column")
     again = unread.with_columns(rule=pl.col("column") + presence_rule(""))
-    lines = failures.join(again, on=["index", "rule"], how="anti").join(_sentences(contract.rules), on="rule", how="left")
+    lines = failures.join(again, on=["index", "rule"], how="anti").join(
+        _sentences(contract.rules), on="rule", how="left"
+    )
     found = pl.when(pl.col("found").is_not_null()).then(pl.format(" (found '{}')", "found")).otherwise(pl.lit(""))
     sentence = pl.coalesce(pl.col("sentence"), pl.col("rule"))
     return (

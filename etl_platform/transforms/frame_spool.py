@@ -30,7 +30,7 @@ class FrameSpool:
         if frame.is_empty():
             return
         self._frames.append(frame.select(self._schema.names()).cast(self._schema))
-        self._held += frame.estimated_size()
+        self._held += int(frame.estimated_size())
         self.rows += frame.height
         if self._held > self._budget:
             self._spill()

@@ -20,8 +20,9 @@ from etl_platform.io_managers.postgres.encode import Encoder
 ENCODE_ROWS = 16_384
 """Rows encoded at once: larger pieces gain nothing and their bytes are held once per piece."""
 
-QUEUED_PIECES = 64
-"""Of at most 128 KiB each: 8 MiB between encoder and sender. psycopg's own bound is 128 MiB."""
+QUEUED_PIECES = 32
+"""Of at most 128 KiB each: 4 MiB between encoder and sender, more than the server takes while the next rows are read
+and encoded. psycopg's own bound is 128 MiB."""
 
 
 class _BoundedWriter(QueuedLibpqWriter):

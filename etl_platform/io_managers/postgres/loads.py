@@ -34,12 +34,12 @@ def record_load(
     name = qualify(schema, LOADS, "postgres")
     # Rows that another writer is forgetting right now are left to it: nobody waits here.
     connection.execute(
-        f"DELETE FROM {name} WHERE token IN (SELECT token FROM {name} "  # noqa: S608 - checked name
+        f"DELETE FROM {name} WHERE token IN (SELECT token FROM {name} "  # noqa: S608 - checked names, bound values
         "WHERE loaded_at < now() - %s::interval LIMIT 1000 FOR UPDATE SKIP LOCKED)".encode(),
         [KEPT],
     )
     connection.execute(
-        f"INSERT INTO {name} (token, table_name, partitions, row_count) VALUES (%s, %s, %s, %s)".encode(),  # noqa: S608 - checked name
+        f"INSERT INTO {name} (token, table_name, partitions, row_count) VALUES (%s, %s, %s, %s)".encode(),  # noqa: S608 - checked names, bound values
         [token, table.name, [str(key) for key in keys], rows],
     )
 
@@ -47,5 +47,5 @@ def record_load(
 def has_load(connection: Connection, schema: str, token: uuid.UUID) -> bool:
     """Whether that load was committed."""
     name = qualify(schema, LOADS, "postgres")
-    query = f"SELECT 1 FROM {name} WHERE token = %s"  # noqa: S608 - checked name
+    query = f"SELECT 1 FROM {name} WHERE token = %s"  # noqa: S608 - checked names, bound values
     return connection.execute(query.encode(), [token]).fetchone() is not None

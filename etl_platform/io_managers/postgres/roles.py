@@ -34,6 +34,7 @@ def create_schemas(server: Server, schemas: Sequence[str], *, roles: bool, login
                 _create_role(connection, schema, login)
                 _create_owned_schema(connection, schema)
                 become(connection, role_of(schema))
+                connection.execute(f"REVOKE ALL ON SCHEMA {quote(schema, 'postgres')} FROM PUBLIC".encode())
             else:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema, 'postgres')}".encode())
             create_loads(connection, schema)
@@ -71,4 +72,3 @@ def _create_owned_schema(connection: Connection, schema: str) -> None:
     name, role = quote(schema, "postgres"), quote(role_of(schema), "postgres")
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name} AUTHORIZATION {role}".encode())
     connection.execute(f"ALTER SCHEMA {name} OWNER TO {role}".encode())
-    connection.execute(f"REVOKE ALL ON SCHEMA {name} FROM PUBLIC".encode())

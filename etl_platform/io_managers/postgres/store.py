@@ -202,5 +202,5 @@ def _delete(connection: Connection, table: Table, schema: str, keys: Sequence[Pa
     if not table.shared:
         condition += f" AND {quote(INSTITUTION, 'postgres')} = %s"
         values.append(keys[0].institution)
-    statement = f"DELETE FROM {qualify(schema, table.name, 'postgres')} WHERE {condition}"  # noqa: S608 - checked names
+    statement = f"DELETE FROM {qualify(schema, table.name, 'postgres')} WHERE {condition}"  # noqa: S608 - checked names, bound values
     connection.execute(statement.encode(), values)

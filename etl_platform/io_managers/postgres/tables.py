@@ -117,7 +117,7 @@ def _current_view(table: Table, schema: str, columns: list[str]) -> list[str]:
     key = ", ".join(quote(name, "postgres") for name in table.key)
     description = text_literal(f"Latest delivery of each ({', '.join(table.key)}) of {table.name}.")
     return [
-        f"CREATE OR REPLACE VIEW {view} AS SELECT DISTINCT ON ({key}) {selected} "  # noqa: S608 - checked names
+        f"CREATE OR REPLACE VIEW {view} AS SELECT DISTINCT ON ({key}) {selected} "  # noqa: S608 - checked names, bound values
         f"FROM {qualify(schema, table.name, 'postgres')} ORDER BY {key}, {quote(BUSINESS_DATE, 'postgres')} DESC",
         f"COMMENT ON VIEW {view} IS {description}",
     ]

@@ -78,7 +78,7 @@ def current_view(table: Table, schema: str, *, replaced: bool = True) -> list[st
     view = qualified(schema, f"{table.name}_current")
     comment = text_literal(f"Latest delivery of each ({keys}) of {table.name}.", "snowflake")
     query = (
-        f"SELECT {columns} FROM {qualified(schema, table.name)} "  # noqa: S608 - checked names
+        f"SELECT {columns} FROM {qualified(schema, table.name)} "  # noqa: S608 - checked names, bound values
         f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {name(BUSINESS_DATE)} DESC) = 1"
     )
     create = f"CREATE OR REPLACE VIEW {view}" if replaced else f"CREATE VIEW IF NOT EXISTS {view}"
