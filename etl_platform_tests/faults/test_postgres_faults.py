@@ -44,7 +44,7 @@ open_store(sys.stdin.readline().strip()).replace(SAMPLES, [key(0)], endless())
 
 
 def test_a_loader_killed_in_the_middle_leaves_the_old_rows(
-    postgres_database: PostgresDatabase,  # noqa: F811
+    postgres_database: PostgresDatabase,
 ) -> None:
     store = new_store(postgres_database.url, retries=PATIENT)
     store.replace(SAMPLES, [key(0)], batches(OLD))
@@ -87,7 +87,7 @@ def test_a_server_that_crashes_during_copy_leaves_the_old_rows() -> None:
 @pytest.mark.parametrize("cut", ["before the server hears it", "after the server did it"])
 def test_a_lost_answer_to_commit_is_read_back(
     cut: Cut,
-    postgres_database: PostgresDatabase,  # noqa: F811
+    postgres_database: PostgresDatabase,
 ) -> None:
     direct = new_store(postgres_database.url)
     direct.replace(SAMPLES, [key(0)], batches(OLD))
@@ -107,7 +107,7 @@ def test_a_lost_answer_to_commit_is_read_back(
 
 
 def test_an_outcome_that_cannot_be_asked_is_said_to_be_unknown(
-    postgres_database: PostgresDatabase,  # noqa: F811
+    postgres_database: PostgresDatabase,
 ) -> None:
     direct = new_store(postgres_database.url)
     direct.replace(SAMPLES, [key(0)], batches(OLD))
@@ -130,7 +130,7 @@ def test_an_outcome_that_cannot_be_asked_is_said_to_be_unknown(
 @pytest.mark.parametrize("writers", [2, 16])
 def test_concurrent_writers_of_one_partition_leave_the_version_of_one(
     writers: int,
-    postgres_database: PostgresDatabase,  # noqa: F811
+    postgres_database: PostgresDatabase,
 ) -> None:
     store = new_store(postgres_database.url)
     versions = [rows(key(0), start=1_000 * number, count=100 + number) for number in range(writers)]
@@ -151,7 +151,7 @@ def test_concurrent_writers_of_one_partition_leave_the_version_of_one(
 
 
 def test_writers_of_overlapping_partitions_do_not_deadlock(
-    postgres_database: PostgresDatabase,  # noqa: F811
+    postgres_database: PostgresDatabase,
 ) -> None:
     store = new_store(postgres_database.url, retries=Retries(attempts=1))
     orders = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0], [3, 1]]
@@ -174,7 +174,7 @@ def test_writers_of_overlapping_partitions_do_not_deadlock(
 
 
 def test_a_writer_that_waits_too_long_gives_up_cleanly(
-    postgres_database: PostgresDatabase,  # noqa: F811
+    postgres_database: PostgresDatabase,
 ) -> None:
     store = new_store(postgres_database.url, lock_seconds=0.05)
     store.replace(SAMPLES, [key(0)], batches(OLD))

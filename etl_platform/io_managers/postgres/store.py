@@ -118,9 +118,9 @@ class PostgresStore:
             connection = self._server.call(lambda: stack.enter_context(self._server.connect_for_arrow()))
             for schema, keys in groups.items():
                 if stored[schema]:
-                    with connection.cursor() as cursor:
-                        if self._roles:
-                            cursor.execute(f"SET LOCAL ROLE {quote(role_of(schema), 'postgres')}")
+                    if role := self._role(schema):
+                        with connection.cursor() as cursor:
+                            cursor.execute(f"SET LOCAL ROLE {quote(role, 'postgres')}")
                     yield from select_rows(connection, table, schema, keys, wanted=wanted, stored=stored[schema])
 
     def _stored(self, table: Table, groups: Groups) -> dict[str, Mapping[str, object]]:

@@ -132,9 +132,9 @@ def test_trying_again_has_a_limit(filled: PostgresStore, postgres_database: Post
     [
         ("40001", StorageUnavailableError, "run the partition again"),
         ("53100", StorageError, "free space on the database server's disk"),
-        ("53200", StorageError, "see the message of Postgres"),
+        ("58030", StorageError, "see the message of Postgres"),
     ],
-    ids=["serialization failure", "disk full", "other"],
+    ids=["serialization failure", "disk full", "disk broken"],
 )
 def test_a_failure_while_rows_are_sent_leaves_the_old_ones_and_is_not_repeated(
     code: str, kind: type[EtlError], step: str, filled: PostgresStore, postgres_database: PostgresDatabase

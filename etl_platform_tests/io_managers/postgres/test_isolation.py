@@ -73,13 +73,15 @@ def test_the_login_itself_reaches_no_table(filled: str) -> None:
                 connection.execute(f"SELECT FROM {schema}.{name}".encode())
 
 
-@pytest.mark.parametrize(("own", "other"), list(itertools.permutations(CODES, 2)))
-def test_faulty_code_that_takes_a_wrong_schema_is_refused_by_the_database(filled: str, own: str, other: str) -> None:
-    confused = open_store(filled, CODES)
-    confused._role = lambda schema: role_of(own)  # type: ignore[method-assign]
-    with pytest.raises(StorageError, match=r"42501.*warehouse init"):
-        confused.replace(SAMPLES, [key(0, other)], [])
-    assert stored(open_store(filled, CODES), [key(0, other)]).equals(rows(key(0, other)))
+def test_faulty_code_that_takes_a_wrong_schema_is_refused_by_the_database(filled: str) -> None:
+    confused, sound = open_store(filled, CODES), open_store(filled, CODES)
+    for (own, other), table in itertools.product(itertools.permutations(CODES, 2), TABLES):
+        confused._role = lambda schema, own=own: role_of(own)  # type: ignore[method-assign, misc]
+        with pytest.raises(StorageError, match=r"42501.*warehouse init"):
+            confused.replace(table, [key(0, other)], [])
+        with pytest.raises(StorageError, match="42501"):
+            list(confused.read(table, [key(0, other)]))
+        assert stored(sound, [key(0, other)], table=table).equals(rows(key(0, other)))
 
 
 def test_rows_of_several_institutions_go_to_their_own_schemas(login: str, postgres_database: PostgresDatabase) -> None:
@@ -102,6 +104,26 @@ def test_initialise_twice_changes_nothing_and_check_says_what_is_missing(postgre
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(stranger)))
     with pytest.raises(StorageError, match="no right to write it"):
         open_store(postgres_database.url_as(stranger, "secret")).check()
+
+
+def test_an_administrator_need_not_be_superuser(postgres_database: PostgresDatabase) -> None:
+    admin, code = f"admin_{postgres_database.name}", f"own_{postgres_database.name}"
+    with postgres_database.connect() as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'secret'").format(sql.Identifier(admin)))
+        connection.execute(
+            sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+                sql.Identifier(postgres_database.name), sql.Identifier(admin)
+            )
+        )
+        # Roles belong to the server, and other tests may have made this one as superuser.
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'etl_shared'").fetchone() is None:
+            connection.execute("CREATE ROLE etl_shared")
+        connection.execute(sql.SQL("GRANT etl_shared TO {} WITH ADMIN OPTION").format(sql.Identifier(admin)))
+    store = open_store(postgres_database.url_as(admin, "secret"), (code,))
+    store.initialise()
+    store.initialise()
+    store.replace(SAMPLES, [key(0, code)], batches(rows(key(0, code))))
+    assert stored(store, [key(0, code)]).equals(rows(key(0, code)))
 
 
 def test_without_roles_the_url_s_user_owns_everything(postgres_database: PostgresDatabase) -> None:
@@ -130,13 +152,16 @@ def test_hostile_schema_names_are_refused_before_anything_is_sent(schemas: dict[
         open_store("postgresql://localhost:1/none", schemas)
 
 
-@pytest.mark.parametrize("name", ['x"y', "x y", "x;", "X", "x" * 64, "ü"])
-def test_hostile_table_and_column_names_are_refused(name: str, postgres_database: PostgresDatabase) -> None:
+def test_hostile_table_and_column_names_are_refused(postgres_database: PostgresDatabase) -> None:
     store = new_store(postgres_database.url)
     first, *others = SAMPLES.columns
-    for table in (replace(SAMPLES, name=name), replace(SAMPLES, columns=(*others, replace(first, name=name)), key=())):
-        with pytest.raises(ConfigurationError, match="SQL name"):
-            store.replace(table, [key(0)], [])
+    for name in ('x"y', "x y", "x;", "X", "x" * 64, "ü"):
+        for table in (
+            replace(SAMPLES, name=name),
+            replace(SAMPLES, columns=(*others, replace(first, name=name)), key=()),
+        ):
+            with pytest.raises(ConfigurationError, match="SQL name"):
+                store.replace(table, [key(0)], [])
 
 
 def test_hostile_institution_codes_are_only_values(postgres_database: PostgresDatabase) -> None:

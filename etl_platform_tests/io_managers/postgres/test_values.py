@@ -19,6 +19,7 @@ from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.errors import SchemaMismatchError, StorageError
 from etl_platform.io_managers.postgres.copy import ENCODE_ROWS, QUEUED_PIECES, _BoundedWriter
+from etl_platform.io_managers.postgres.store import PostgresStore
 from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
 from etl_platform_tests.support.postgres import PostgresDatabase
 from etl_platform_tests.support.postgres_store import new_store
@@ -75,7 +76,12 @@ def test_values_are_what_sql_sees(postgres_database: PostgresDatabase) -> None:
     assert pl.DataFrame(found, schema=expected.schema, orient="row").equals(expected)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture
+def store(postgres_database: PostgresDatabase) -> PostgresStore:
+    return new_store(postgres_database.url)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     some.lists(
         some.tuples(
@@ -87,14 +93,13 @@ def test_values_are_what_sql_sees(postgres_database: PostgresDatabase) -> None:
         max_size=30,
     )
 )
-def test_any_value_comes_back_exactly(postgres_database: PostgresDatabase, values: list[tuple[Any, ...]]) -> None:
+def test_any_value_comes_back_exactly(store: PostgresStore, values: list[tuple[Any, ...]]) -> None:
     frame = rows(key(0), count=len(values)).with_columns(
         **{
             name: pl.Series([value[place] for value in values], dtype=SAMPLES.polars_schema[name])
             for place, name in enumerate(("text", "amount", "at", "day"))
         }
     )
-    store = new_store(postgres_database.url)
     store.replace(SAMPLES, [key(0)], batches(frame))
     assert stored(store, [key(0)]).equals(frame)
 
