@@ -1,0 +1,182 @@
+"""JSON record by record: values exactly as sent, broken lines rejected alone."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from etl_platform.errors import ConfigurationError
+from etl_platform.readers import JsonOptions, ReadLimits
+from etl_platform_tests.unit.readers.reading import read, refusal, small_blocks
+
+LINES = JsonOptions()
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["12.0", "1e5", "0.10", "-0", "1E-400", "12345678901234567890123.10", "0.1000000000000000055511151231257827"],
+)
+def test_no_number_is_bent(number: str) -> None:
+    out = read(f'{{"a":{number},"b":[{number}]}}\n'.encode(), LINES)
+    assert out.rows == [(number, f"[{number}]")]
+
+
+def test_every_value_comes_out_as_text() -> None:
+    content = (
+        b'{"s":"x","t":true,"f":false,"n":null,"e":"","o":{ "k" : [1, "}"] },"u":"\\u00e9\\n\\"\\ud83d\\ude00\\/"}\n'
+    )
+    out = read(content, LINES)
+    assert out.rows == [("x", "true", "false", None, "", '{ "k" : [1, "}"] }', 'é\n"😀/')]
+    assert set(out.columns.dtypes) == {pl.String}
+
+
+def test_strings_that_look_like_json_stay_strings() -> None:
+    out = read(b'{"a":"null","b":"1.0","c":"{\\"x\\":1,\\"y\\":2}","d":"a\\\\"}\n', LINES)
+    assert out.rows == [("null", "1.0", '{"x":1,"y":2}', "a\\")]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('{"a":oops}', "line_is_json"),
+        ('{"a":1', "line_is_json"),
+        ('{"a":"cut', "line_is_json"),
+        ('{"a":1}}', "line_is_json"),
+        ("}{", "line_is_json"),
+        ('{"a":1}{"a":2}', "line_is_json"),
+        ('{"a":1,}', "line_is_json"),
+        ('{"a" 1}', "line_is_json"),
+        ('{"a":1 "b":2}', "line_is_json"),
+        ('{"a":1 2}', "line_is_json"),
+        ('{"a":01}', "line_is_json"),
+        ('{"a":NaN}', "line_is_json"),
+        ('{"a":-Infinity}', "line_is_json"),
+        ('{"a":1.}', "line_is_json"),
+        ("{'a':1}", "line_is_json"),
+        ("{a:1}", "line_is_json"),
+        ('{"a":"tab\there"}', "line_is_json"),
+        ('{"a":"\\x"}', "line_is_json"),
+        ('{"a":"\\ud800"}', "line_is_json"),
+        ('{"\\ud800":1}', "line_is_json"),
+        ('{"a":[1,]}', "line_is_json"),
+        ('{"a":[1}}', "line_is_json"),
+        ('{"a":{"b":tru}}', "line_is_json"),
+        ('{"a":1]', "line_is_json"),
+        ("[1]", "line_is_object"),
+        ("[]", "line_is_object"),
+        ('"text"', "line_is_object"),
+        ("42", "line_is_object"),
+        ("null", "line_is_object"),
+        ('{"a":1,"a":2}', "line_has_unique_keys"),
+        ('{"a":1,"\\u0061":2}', "line_has_unique_keys"),
+        ('{"a":"x\0"}', "text_has_no_nul"),
+        ('{"a":"\\u0000"}', "text_has_no_nul"),
+    ],
+)
+def test_bad_line_is_rejected_alone(line: str, rule: str) -> None:
+    out = read(f'{{"a":"first"}}\n{line}\n\n{{"a":"last"}}\n'.encode(), LINES)
+    assert out.verdicts == [(2, rule)]
+    assert out.rejects["raw"].to_list() == [line.replace("\0", "␀")]
+    assert out.rejects["found"].str.len_chars().min() > 0  # type: ignore[operator]
+    assert out.columns["a"].to_list() == ["first", "last"]
+    assert out.source_rows == [1, 4]
+    assert out.raw == ['{"a":"first"}', '{"a":"last"}']
+
+
+def test_cut_last_line_is_rejected_alone() -> None:
+    out = read(b'{"a":1}\r\n{"a":2}\r\n{"a', LINES)
+    assert out.rows == [("1",), ("2",)]
+    assert out.verdicts == [(3, "line_is_json")]
+
+
+def test_expected_columns_are_always_there_and_new_keys_are_never_lost() -> None:
+    content = b'{"b":1}\n{"b":2,"late":"x"}\n{}\n'
+    with small_blocks(8):
+        out = read(content, LINES, expected_columns=("a", "b"))
+    assert out.columns.to_dict(as_series=False) == {
+        "a": [None, None, None],
+        "b": ["1", "2", None],
+        "late": [None, "x", None],
+    }
+    assert read(b"[]", LINES, expected_columns=("a",)).columns.schema == {"a": pl.String()}
+
+
+def test_records_without_any_key_are_still_rows() -> None:
+    assert read(b"{}\n{}\n", LINES).source_rows == [1, 2]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 19, 64, 1_000_000])
+def test_array_is_read_like_lines_wherever_blocks_end(size: int) -> None:
+    content = b'\n[{"a":1},\n {"a":\n  "}],[{"},{"a":oops},7, {"a":{"b":[1,{}]}} ,{"a":"x\ny"},{"a":"q\\"]"}]\n '
+    with small_blocks(size):
+        out = read(content, LINES)
+    assert out.rows == [("1",), ("}],[{",), ('{"b":[1,{}]}',), ('q"]',)]
+    assert out.source_rows == [1, 2, 5, 7]
+    assert out.verdicts == [(3, "line_is_json"), (4, "line_is_object"), (6, "line_is_json")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1_000_000])
+def test_records_are_found_under_their_path(size: int) -> None:
+    content = (
+        b'{"items":[0],"m\\"{":"[{","data":[{"items":[9]}],"x":{"data":{"items":[8]}},'
+        b'"data":{"n":{"items":[7]},"items":[{"a":1},{"a":2}],"t":"]}"},"z":[1,{}]} '
+    )
+    with small_blocks(size):
+        out = read(content, JsonOptions(records="data.items"))
+    assert out.rows == [("1",), ("2",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "rule"),
+    [
+        (b"", LINES, "file_is_not_empty"),
+        (b" \n\n", LINES, "file_is_not_empty"),
+        (b'[{"a":1},{"a":2}', LINES, "file_is_complete"),
+        (b'[{"a":1},{"a":2', LINES, "file_is_complete"),
+        (b"[", LINES, "file_is_complete"),
+        (b'{"d":[{"a":1}]', JsonOptions(records="d"), "file_is_complete"),
+        (b'{"d":{"x":1', JsonOptions(records="d"), "file_is_complete"),
+        (b'{"d":{"x":1}}', JsonOptions(records="d"), "file_is_in_declared_format"),
+        (b'{"a":1}\n', JsonOptions(layout="array"), "file_is_in_declared_format"),
+        (b'[{"a":1}]\n[{"a":1}]', LINES, "file_is_readable"),
+        (b'[{"a":1}] x', LINES, "file_is_readable"),
+        (b"a,b\n1,2\n", LINES, "file_is_in_declared_format"),
+        (b'{"a":"\xe4"}\n', LINES, "file_is_in_declared_encoding"),
+        (b'{"a":' + b"[" * 65 + b"]" * 65 + b"}", LINES, "file_is_within_limits"),
+        (b"[" * 100_000 + b"]" * 100_000, LINES, "file_is_within_limits"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, LINES, "file_is_within_limits"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, JsonOptions(records="x"), "file_is_within_limits"),
+    ],
+)
+def test_refused_whole(content: bytes, options: JsonOptions, rule: str) -> None:
+    assert refusal(content, options).rule == rule
+
+
+def test_too_many_keys_and_endless_records_are_refused() -> None:
+    keys = ",".join(f'"k{number}":1' for number in range(10_001))
+    assert refusal(f"{{{keys}}}\n".encode(), LINES).rule == "file_is_within_limits"
+    spread = "".join(f'{{"k{number}":1}}\n' for number in range(101))
+    with small_blocks(100):
+        assert refusal(spread.encode(), LINES, limits=ReadLimits(columns=100)).rule == "file_is_within_limits"
+    limits = ReadLimits(field_bytes=1000)
+    with small_blocks(100):
+        assert refusal(b'{"a":"' + b"x" * 10_000, LINES, limits=limits).rule == "file_is_within_limits"
+        assert refusal(b'[{"a":"' + b"x" * 10_000, LINES, limits=limits).rule == "file_is_within_limits"
+
+
+def test_path_with_layout_lines_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError):
+        read(b"{}", JsonOptions(layout="lines", records="a"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+def test_any_encoding(encoding: str) -> None:
+    out = read('{"ä":"é"}\n{"ä":"漢"}\n'.encode(encoding), JsonOptions(encoding=encoding))
+    assert out.columns.to_dict(as_series=False) == {"ä": ["é", "漢"]}
+
+
+def test_batches_hold_at_most_the_asked_rows() -> None:
+    content = b"".join(b'{"a":%d}\n' % number for number in range(250))
+    out = read(content, LINES, batch_rows=100)
+    assert out.heights == [100, 100, 50]
+    assert out.raw[249] == '{"a":249}'
