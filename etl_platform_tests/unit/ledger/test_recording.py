@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -175,3 +176,14 @@ def test_nothing_listed_is_nothing_asked(ledger: Ledger) -> None:
     assert ledger.unknown([]) == []
     assert ledger.record_seen([], now=NOW) == 0
     assert ledger.record_unrouted([], now=NOW) == 0
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a running process cannot be changed on Windows")
+def test_times_do_not_depend_on_the_zone_of_the_machine(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        ledger.record_seen([landing_object()], now=NOW)
+        (row,) = ledger.objects()
+    time.tzset()
+    assert (row.last_modified, row.first_seen_at) == (NOW, NOW)
