@@ -12,6 +12,7 @@ import click
 from etl_platform import __version__
 from etl_platform.cli.contract import contract
 from etl_platform.cli.demo import demo
+from etl_platform.cli.docs import docs
 from etl_platform.cli.doctor import doctor
 from etl_platform.cli.generate import generate
 from etl_platform.cli.replay import replay
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (contract, demo, doctor, generate, replay, run, status, warehouse):
+for command in (contract, demo, docs, doctor, generate, replay, run, status, warehouse):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ from etl_platform.defs.checks import build_silver_checks
 from etl_platform.defs.gold import AGGREGATES, build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
+from etl_platform.defs.references import build_accounts_check
 from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
 from etl_platform.defs.silver import build_silver_assets
 from etl_platform.defs.warehouse import build_warehouse_asset
@@ -56,7 +57,7 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
     resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
     return dg.Definitions(
         assets=assets,
-        asset_checks=[build_silver_checks(c, graph) for c in contracts],
+        asset_checks=[*(build_silver_checks(c, graph) for c in contracts), build_accounts_check(graph)],
         jobs=build_jobs(graph),
         sensors=[build_landing_sensor(graph), build_automation_sensor()],
         resources=resources,

@@ -232,6 +232,11 @@ class Ledger:
         with self._database.read() as connection:
             return status.select_earlier_rows(connection, partition, days)
 
+    def latest_loaded_date(self, partition: DatasetPartition) -> dt.date | None:
+        """The last business date, up to the partition's own, on which its dataset has loaded objects; None: never."""
+        with self._database.read() as connection:
+            return status.select_latest_loaded_date(connection, partition)
+
     def latest_attempt(self, partition: DatasetPartition) -> Attempt | None:
         """The attempt at the partition that started last, or None."""
         with self._database.read() as connection:

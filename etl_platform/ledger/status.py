@@ -70,6 +70,18 @@ def select_earlier_rows(connection: sa.Connection, partition: DatasetPartition, 
     return [int(rows) for rows in connection.execute(query).scalars()]
 
 
+def select_latest_loaded_date(connection: sa.Connection, partition: DatasetPartition) -> dt.date | None:
+    """The last business date, up to the partition's own, with any loaded object of its dataset and institution."""
+    query = sa.select(sa.func.max(_t.business_date)).where(
+        _t.institution == partition.institution,
+        _t.dataset == partition.dataset,
+        _t.business_date <= partition.business_date,
+        _t.state == State.LOADED,
+    )
+    found: dt.date | None = connection.execute(query).scalar()
+    return found
+
+
 def select_latest_attempt(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
     """The attempt that started last, or None."""
     wanted = (

@@ -13,7 +13,9 @@ import numpy as np
 import polars as pl
 
 from etl_platform.sample.defects import CORRECTIONS, Kinds, kinds_for, spoil
+from etl_platform.sample.indicators import anomalies, indicators
 from etl_platform.sample.market import price_bars
+from etl_platform.sample.master import accounts, products
 from etl_platform.sample.randomness import stream
 from etl_platform.sample.sender import Sender
 from etl_platform.sample.transactions import account_transactions
@@ -23,7 +25,11 @@ FATE, RULE, DELIVERY, POSITION = "_fate", "_rule", "_delivery", "_position"
 
 GENERATORS: dict[str, Callable[[Sender, dt.date, int, int, int], pl.DataFrame]] = {
     "prices": price_bars,
+    "technical_indicators": indicators,
+    "anomalies": anomalies,
     "transactions": account_transactions,
+    "accounts": accounts,
+    "products": products,
 }
 
 FEWEST_ROWS = 50

@@ -33,10 +33,10 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """One row per failed row: `index`, `rules`, `columns`, `reason` (sentences with what was found).
 
     A value that did not read as its type is null from then on: its `_is_present` failure is the same finding
-    and is dropped.
+    and is dropped. So is a rule that looks at it where the column may be missing: it would take "not read" for "missing".
     """
     unread = failures.filter(pl.col("rule").str.ends_with(type_rule(""))).select("index", "column")
-    again = unread.with_columns(rule=pl.col("column") + presence_rule(""))
+    again = unread.join(_blind_without(contract), on="column").select("index", "rule")
     lines = failures.join(again, on=["index", "rule"], how="anti").join(
         _sentences(contract.rules), on="rule", how="left"
     )
@@ -52,6 +52,13 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
             reason=pl.col("reason").str.join("; "),
         )
     )
+
+
+def _blind_without(contract: Contract) -> pl.DataFrame:
+    """`column`, `rule`: rules that say nothing about a row whose value of that column did not read."""
+    pairs = [(c.name, presence_rule(c.name)) for c in contract.columns]
+    pairs += [(c.name, r.name) for c in contract.columns if c.nullable for r in contract.row_rules if c.name in r.columns]
+    return pl.DataFrame(pairs, schema={"column": pl.String, "rule": pl.String}, orient="row")
 
 
 def _sentences(rules: tuple[Rule, ...]) -> pl.DataFrame:

@@ -1,0 +1,67 @@
+"""Checks across datasets: does what one dataset refers to exist in another? They report and never block.
+
+A step of its own, not one of `checks.py`: it waits for the other dataset where both are in one run, and a failure
+there must not keep the dataset itself from its own checks.
+"""
+
+import dagster as dg
+import polars as pl
+
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.attempt import dataset_partition
+from etl_platform.defs.graph import Graph
+from etl_platform.io_managers.base import TableIOManager
+from etl_platform.io_managers.metadata import markdown
+from etl_platform.io_managers.reading import read_frame, read_frames
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.partitions import parse_key
+from etl_platform.transforms.references import describe_references, unknown_references
+
+TRANSACTIONS, ACCOUNTS, COLUMN = "transactions", "accounts", "account_id"
+
+
+def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
+    """`accounts_are_known` of `silver/transactions`."""
+    transactions, accounts = graph.contracts[TRANSACTIONS].silver, graph.contracts[ACCOUNTS].silver
+
+    @dg.asset_check(
+        name="accounts_are_known",
+        asset=dg.AssetKey(["silver", TRANSACTIONS]),
+        description="Every account is in the institution's latest snapshot of accounts, of that date or before (warning).",
+        blocking=False,
+        additional_deps=[dg.AssetKey(["silver", ACCOUNTS])],
+        partitions_def=graph.partitions.both,
+    )
+    def accounts_are_known(
+        context: dg.AssetCheckExecutionContext,
+        lake: dg.ResourceParam[TableIOManager],
+        ledger: dg.ResourceParam[Ledger],
+    ) -> dg.AssetCheckResult:
+        partition = parse_key(context.partition_key)
+        snapshot = ledger.latest_loaded_date(dataset_partition(ACCOUNTS, partition))
+        if snapshot is None:
+            text = f"no accounts snapshot of {partition.institution} on {partition.business_date} or before: nothing to compare"
+            return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description=text)
+        known = read_frame(lake.store, accounts, [PartitionKey(snapshot, partition.institution)], [COLUMN])
+        rows = read_frames(lake.store, transactions, [partition], [COLUMN])
+        found = unknown_references(rows, known[COLUMN], COLUMN)
+        return dg.AssetCheckResult(
+            passed=not found.values_unknown,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=describe_references(found, COLUMN, ACCOUNTS, snapshot),
+            metadata={
+                "snapshot": snapshot.isoformat(),
+                "accounts_in_snapshot": known.height,
+                "accounts": found.values,
+                "accounts_unknown": found.values_unknown,
+                "rows": found.rows,
+                "rows_unknown": found.rows_unknown,
+                **_sample(found.sample),
+            },
+        )
+
+    return accounts_are_known
+
+
+def _sample(unknown: pl.DataFrame) -> dict[str, dg.MetadataValue[object]]:
+    return {"sample": dg.MetadataValue.md(markdown(unknown))} if unknown.height else {}
