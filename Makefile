@@ -20,6 +20,7 @@ PORT ?= 3000
 TEST_WORKERS ?= 2
 TESTS ?= etl_platform_tests
 PYTEST := $(BIN)/python -m pytest
+BENCHMARKS ?= $(subst /,.,$(basename $(shell grep -l __main__ benchmarks/*.py)))
 UV := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
@@ -65,8 +66,8 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 
 .PHONY: benchmark
-benchmark: $(STAMP) ## Measure speed and memory against the reference points
-	@$(BIN)/python -m benchmarks
+benchmark: $(STAMP) ## Measure speed and memory against the reference points (BENCHMARKS=benchmarks.silver)
+	@for module in $(BENCHMARKS); do $(BIN)/python -m $$module || exit 1; done
 
 ##@ Maintain
 
