@@ -22,7 +22,6 @@ from etl_platform.defs.assemble import build_defs, build_graph
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.launching import dataset_assets
-from etl_platform.institutions.loader import load_institutions
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
@@ -129,9 +128,9 @@ class Platform:
         return generate(self.landing_folder, institutions, first_date=date, days=days, rows_per_day=rows, **options)
 
     def ingest(self, institution: str, date: dt.date = DATE, datasets: Sequence[str] = (), **options: Any) -> Run:
-        """One partition from landing to gold and warehouse, through the real job."""
-        if datasets:
-            options["asset_selection"] = dataset_assets(datasets, self.graph)
+        """One partition from landing to gold and warehouse through the real job: what the institution sends."""
+        sent = datasets or [d for d in self.graph.institutions[institution].datasets if d in self.graph.contracts]
+        options.setdefault("asset_selection", dataset_assets(sent, self.graph))
         return self.run_job("ingest", format_key(PartitionKey(date, institution)), **options)
 
     def overview(self, date: dt.date = DATE) -> Run:
@@ -164,7 +163,9 @@ class Platform:
         """Write a lake partition behind the platform's back."""
         manager: TableIOManager = self.resources["lake"]
         table = self.graph.catalog.table(layer, name)
-        manager.store.replace(table, [PartitionKey(date, institution)], rows.to_arrow().cast(table.arrow_schema).to_batches())
+        manager.store.replace(
+            table, [PartitionKey(date, institution)], rows.to_arrow().cast(table.arrow_schema).to_batches()
+        )
 
     def objects(self, dataset: str, institution: str, date: dt.date = DATE) -> list[LedgerObject]:
         return self.ledger.objects(partition=dataset_partition(dataset, PartitionKey(date, institution)))
@@ -197,11 +198,27 @@ def platform(tmp_path: Path, dagster_instance: dg.DagsterInstance) -> Platform:
     return Platform(Settings(home=tmp_path / "home"), dagster_instance)
 
 
-def copy_institutions(folder: Path) -> Path:
-    """The built-in institution files in a folder where a test may change them."""
+HEADER = "symbol,timestamp,open,high,low,close,volume\n"
+
+
+def bar(symbol: str, minute: int = 0, close: str = "10", date: dt.date = DATE) -> str:
+    """One good line of prices for a sender of plain CSV (unless `close` is not a price)."""
+    return f"{symbol},{date}T10:{minute:02}:00Z,10,20,5,{close},100\n"
+
+
+def plain_senders(folder: Path, *codes: str, settings: str = "") -> Path:
+    """Institution files of senders who deliver prices as plain CSV; `settings`: more lines of YAML for all of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = Settings().institutions_folder
-    for path in source.glob("*.yaml"):
-        shutil.copy(path, folder)
-    assert load_institutions(folder)
+    for code in codes:
+        text = (
+            f"code: {code}\nname: {code}\ntime_zone: UTC\n{settings}\ndatasets:\n  prices:\n    format: {{type: csv}}\n"
+        )
+        (folder / f"{code}.yaml").write_text(text)
     return folder
+
+
+@pytest.fixture
+def plain(tmp_path: Path, dagster_instance: dg.DagsterInstance) -> Platform:
+    """A platform whose senders `first` and `second` deliver prices as plain CSV: small files by hand."""
+    institutions = plain_senders(tmp_path / "institutions", "first", "second")
+    return Platform(Settings(home=tmp_path / "home", institutions_path=institutions), dagster_instance)
