@@ -21,13 +21,14 @@ from etl_platform.errors import FileRefusedError
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import SOURCE_ROW, Batch
 from etl_platform.readers.options import FormatOptions, ReadLimits
-from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate
+from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate, keep_all
+from etl_platform.transforms.derive import derive
 from etl_platform.transforms.failures import fold
 from etl_platform.transforms.frame_spool import FrameSpool
 from etl_platform.transforms.normalise import Mapped, SenderFormat, map_columns, normalise, require_columns
 from etl_platform.transforms.quarantine import failed_rows, refused_file, rejected_records, superseded_rows
 from etl_platform.transforms.row_hash import row_hash
-from etl_platform.transforms.validate import validate
+from etl_platform.transforms.validate import find_failures
 
 _DELIVERY_FIELD = {DELIVERY: pl.Int64()}
 
@@ -161,7 +162,7 @@ class _Collector:
         self._files[file.delivery] = (file, state)
         subject = f"{self.plan.subject} file {file.key}"
         sender_names = [name for name, target in file.sender.columns.items()]
-        own_names = [c.name for c in self.plan.contract.columns if c.name not in file.sender.columns.values()]
+        own_names = [c.name for c in self.plan.contract.sender_columns if c.name not in file.sender.columns.values()]
         try:
             batches = read_file(
                 file.path,
@@ -190,8 +191,9 @@ class _Collector:
             return
         contract = self.plan.contract
         normalised = normalise(batch.columns, contract, file.sender, mapped)
-        frame = self._in_context(normalised.frame, file).with_columns(batch.source_rows.alias(SOURCE_ROW))
-        failures = pl.concat([normalised.failures, validate(frame, contract)])
+        derived = derive(normalised.frame, contract)
+        frame = self._in_context(derived.frame, file).with_columns(batch.source_rows.alias(SOURCE_ROW))
+        failures = pl.concat([normalised.failures, derived.failures, find_failures(frame, contract)])
         if failures.height:
             folded = fold(failures, contract)
             indices = folded.get_column("index")

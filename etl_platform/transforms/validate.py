@@ -1,4 +1,10 @@
-"""Typed rows against the contract's rules, by Pandera: which row breaks which rule."""
+"""Typed rows against the contract's rules: which row breaks which rule.
+
+`find_failures` judges rows on their way in: all rules of the Pandera schema as one Polars query. Pandera's own
+validation runs one query per rule and formats every failing row in Python, which was half of the CPU of silver
+(3.1 of 6.0 s per million rows with 1 % of broken ones). `validate` is Pandera itself; the asset checks judge what is
+*stored* by it, so that two readings of the same schema must agree.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +13,52 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract, presence_rule
 from etl_platform.errors import SchemaMismatchError
-from etl_platform.transforms.failures import FAILURE_SCHEMA, no_failures
+from etl_platform.transforms.failures import FAILURE_SCHEMA, failures_of, no_failures
 
 _ROW_CHECKS = "DataFrameSchema"
 
 
-def validate(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Failures (FAILURE_SCHEMA) of `frame`, whose columns must already have the contract's types.
+def find_failures(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Failures (FAILURE_SCHEMA) of `frame`, whose columns must already have the contract's types."""
+    rules = _expressions(contract)
+    flags = frame.select(expression.alias(name) for name, _, expression in rules)
+    holds = flags.select(pl.all().all()).row(0)
+    failures = [
+        failures_of(~flags.get_column(name), name, column, frame.get_column(column) if column else None)
+        for (name, column, _), is_kept in zip(rules, holds, strict=True)
+        if not is_kept
+    ]
+    return pl.concat([no_failures(), *failures])
 
-    Raises SchemaMismatchError when they have not: that is a fault of ours, not of the data.
+
+class _Recorder:
+    """Stands for the data that Pandera gives a check, and hands out the expression that the check selects."""
+
+    @property
+    def lazyframe(self) -> _Recorder:
+        return self
+
+    def select(self, expression: pl.Expr) -> pl.Expr:
+        return expression
+
+
+def _expressions(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
+    """(rule, column to show, expression that is false for a broken row) of every rule that typed rows can break."""
+    present = [
+        (presence_rule(c.name), c.name, pl.col(c.name).is_not_null()) for c in contract.columns if not c.nullable
+    ]
+    own = [
+        (rule.name, rule.columns[0] if rule.columns else "", check._check_fn(_Recorder()))
+        for rule, check in zip(contract.row_rules, contract.schema.checks, strict=True)
+    ]
+    return [*present, *own]
+
+
+def validate(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """The same by Pandera.
+
+    Raises SchemaMismatchError when a column has another type than the contract's: that is a fault of ours, not of
+    the data.
     """
     try:
         contract.schema.validate(frame, lazy=True)
