@@ -17,14 +17,20 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run. seconds and cpu_seconds: of the work, without imports. peak_mb: of the whole process."""
+    """One run. seconds and cpu_seconds: of the work, without imports. peak_mb: of the whole process.
+
+    server_cpu_seconds: what a server spent on it, which a busy machine changes less than it does the wall.
+    """
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    server_cpu_seconds: float = 0.0
 
 
 def work(action: Callable[[], object]) -> None:
@@ -35,10 +41,12 @@ def work(action: Callable[[], object]) -> None:
     print(json.dumps({**measured, "peak_mb": _peak_mb()}))
 
 
-def run(module: str, *arguments: str) -> Measurement:
+def run(module: str, *arguments: str, server_process: int | None = None) -> Measurement:
     """In the parent: `python -m module arguments` in a fresh process."""
+    before = _cpu_of_children(server_process)
     done = subprocess.run([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True)
-    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
+    spent = _cpu_of_children(server_process) - before
+    return Measurement(**json.loads(done.stdout.splitlines()[-1]), server_cpu_seconds=spent)
 
 
 def median(runs: Sequence[Measurement], name: str) -> float:
@@ -51,12 +59,18 @@ def rows_of_figures(figures: Mapping[str, Sequence[Measurement]], reference: str
     """One line per contestant: medians, and the median of the ratios to the reference of the same round."""
     lines = []
     for name, runs in figures.items():
+        if not runs:
+            continue
         # A round's contestants meet the same machine; those that ran in fewer rounds are compared in these.
         ratios = [run.seconds / base.seconds for run, base in zip(runs, figures[reference], strict=False)]
-        seconds, cpu, peak = (median(runs, figure) for figure in ("seconds", "cpu_seconds", "peak_mb"))
+        seconds, cpu, server, peak = (
+            median(runs, figure) for figure in ("seconds", "cpu_seconds", "server_cpu_seconds", "peak_mb")
+        )
         spread = f"{min(run.seconds for run in runs):.2f} to {max(run.seconds for run in runs):.2f}"
         ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        lines.append([name, str(len(runs)), f"{seconds:.2f}", spread, ratio, f"{cpu:.2f}", f"{peak:.0f}"])
+        lines.append(
+            [name, str(len(runs)), f"{seconds:.2f}", spread, ratio, f"{cpu:.2f}", f"{server:.2f}", f"{peak:.0f}"]
+        )
     return lines
 
 
@@ -71,6 +85,14 @@ def machine(*packages: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return f"{os.cpu_count()} cores, load average {load} at the end, Python {platform.python_version()}, {versions}."
+
+
+def _cpu_of_children(process: int | None) -> float:
+    """CPU seconds of the children of `process` that have ended: a Postgres backend ends with its connection."""
+    if process is None:
+        return 0.0
+    times = psutil.Process(process).cpu_times()
+    return float(times.children_user + times.children_system)
 
 
 def _peak_mb() -> float:

@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from pydantic import SecretStr
@@ -25,9 +25,12 @@ from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.io_managers.postgres.encode import Encoder
 from etl_platform.io_managers.postgres.store import PostgresStore
 
+if TYPE_CHECKING:
+    from etl_platform_tests.support.postgres import PostgresServer
+
 MODULE = "benchmarks.postgres_load"
 REFERENCE, PLATFORM, DLT, PANDAS = "server-side COPY", "etl_platform", "dlt", "pandas + COPY"
-HEADER = ("contestant", "runs", "seconds", "from to", "times the reference", "client CPU s", "peak MB")
+HEADER = ("contestant", "runs", "seconds", "from to", "times the reference", "client CPU s", "server CPU s", "peak MB")
 CHECKSUM = "count(*), sum(volume), sum(open), sum(close), count(DISTINCT business_date)"
 
 
@@ -99,8 +102,9 @@ CONTESTANTS: dict[str, Callable[[str, Path], None]] = {
 }
 
 
-def compare(url: str, folder: Path, options: argparse.Namespace, *, index: bool) -> str:
+def compare(server: PostgresServer, folder: Path, options: argparse.Namespace, *, index: bool) -> str:
     """The table of figures of all contestants on a table with or without its index."""
+    url = server.url
     names = [REFERENCE, PLATFORM]
     if not index:
         # dlt makes no index: it is compared where nobody pays for one.
@@ -113,7 +117,8 @@ def compare(url: str, folder: Path, options: argparse.Namespace, *, index: bool)
             if name in (DLT, PANDAS) and number >= options.slow_rounds:
                 continue
             _empty_table(url, data.BARS, index=index)
-            figures[name].append(measure.run(MODULE, "--child", name, "--url", url, "--folder", str(folder)))
+            arguments = ("--child", name, "--url", url, "--folder", str(folder))
+            figures[name].append(measure.run(MODULE, *arguments, server_process=server.process_id))
             found = _checksum(url, "dlt_bars" if name == DLT else "institution_a")
             expected = expected or found
             if found != expected:
@@ -184,7 +189,7 @@ def _write_input(folder: Path, rows: int) -> None:
     (folder / "reference.bin").chmod(0o644)
 
 
-def _loading_page(url: str, folder: Path, options: argparse.Namespace) -> str:
+def _loading_page(server: PostgresServer, folder: Path, options: argparse.Namespace) -> str:
     _write_input(folder, options.rows)
     parts = [
         "# Loading Postgres",
@@ -192,9 +197,9 @@ def _loading_page(url: str, folder: Path, options: argparse.Namespace) -> str:
         "in one transaction. Medians of alternating rounds, each run in a process of its own; server and clients share "
         "the machine.",
         "Table as the platform creates it, with its index:",
-        compare(url, folder, options, index=True),
+        compare(server, folder, options, index=True),
         "The same table without index, where the server has least to do (dlt makes none):",
-        compare(url, folder, options, index=False),
+        compare(server, folder, options, index=False),
         _circumstances(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -232,6 +237,7 @@ def main() -> None:
         load = load_ticks if options.child == "ticks" else CONTESTANTS[options.child]
         measure.work(lambda: load(options.url, options.folder))
         return
+    # pytest comes with it, which a measured child should not carry.
     from etl_platform_tests.support.postgres import run_postgres_server
 
     with run_postgres_server() as server, tempfile.TemporaryDirectory(prefix="benchmark-") as name:
@@ -239,7 +245,7 @@ def main() -> None:
         Path(name).chmod(0o755)
         _store(server.url).initialise()
         if options.rows:
-            (options.out / "postgres_load.md").write_text(_loading_page(server.url, Path(name), options))
+            (options.out / "postgres_load.md").write_text(_loading_page(server, Path(name), options))
         if options.memory_rows:
             (options.out / "postgres_memory.md").write_text(_memory_page(server.url, Path(name), options))
 
