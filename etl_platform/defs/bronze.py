@@ -10,9 +10,13 @@ from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import DatasetPartition, ObjectResult, State
 from etl_platform.partitions import parse_key
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import LandingZone
+
+
+GONE = "deleted from the landing zone before it could be copied"
 
 
 def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
@@ -34,10 +38,11 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
             previous = read_frame(lake.store, table, [partition])
             store = landing.store_of(partition.institution or "")
             copied = bronze.copy(store, objects, previous, contract.dataset, partition)
+            gone = _refuse_gone(ledger, context.run.run_id, attempt, copied.manifest)
         if copied.manifest.is_empty():
             context.log.warning(f"{attempt}: no object in {store.url}; downstream tables will be empty")
-        if copied.gone:
-            context.log.warning(f"{attempt}: deleted before they could be copied: {', '.join(copied.gone)}")
+        if gone:
+            context.log.warning(f"{attempt}: {GONE}: {', '.join(gone)}")
         return dg.Output(
             copied.manifest,
             metadata={
@@ -56,3 +61,13 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         partitions_def=graph.partitions.both,
         hooks={failures_reported(contract.dataset, is_first=True)},
     )
+
+
+def _refuse_gone(ledger: Ledger, run_id: str, partition: DatasetPartition, manifest: pl.DataFrame) -> list[str]:
+    """Objects that were seen, and deleted before any run could copy them: on record as refused, or they would wait
+    for ever. Returns their keys."""
+    copied = set(manifest["uri"])
+    waiting = ledger.objects(partition=partition, states=[State.SEEN])
+    gone = [o for o in waiting if o.claimed_by == run_id and o.uri not in copied]
+    ledger.mark_refused(run_id, [ObjectResult(o.uri, o.identity, reason=GONE) for o in gone], now=now())
+    return [o.key for o in gone]

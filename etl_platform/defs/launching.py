@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,30 +16,42 @@ from etl_platform.ledger.records import PendingPartition
 from etl_platform.partitions import format_key
 
 
-def run_requests(pending: Sequence[PendingPartition], graph: Graph) -> list[dg.RunRequest]:
-    """One request per date and institution, for the datasets that are pending there.
+def grouped(pending: Sequence[PendingPartition], graph: Graph) -> dict[PartitionKey, list[PendingPartition]]:
+    """What is pending by date and institution, of those that are configured.
 
-    The run key holds the content's fingerprint: the same content is launched once, whatever happens to the cursor.
+    The others stay pending on record until their institution, dataset or date is back: Dagster refuses a tick with a
+    request for a partition that it does not know, and with it everybody else's requests.
     """
+    first, last = graph.settings.first_date, _last_date(graph)
     groups: dict[PartitionKey, list[PendingPartition]] = defaultdict(list)
     for item in pending:
-        if item.partition.institution not in graph.institutions or item.partition.dataset not in graph.contracts:
-            continue  # configured no more: it stays pending on record until its institution or dataset is back
-        groups[PartitionKey(item.partition.business_date, item.partition.institution)].append(item)
-    return [_request(partition, items, graph) for partition, items in groups.items()]
+        dataset, date, institution = item.partition.dataset, item.partition.business_date, item.partition.institution
+        if institution in graph.institutions and dataset in graph.contracts and first <= date <= last:
+            groups[PartitionKey(date, institution)].append(item)
+    return dict(groups)
 
 
-def _request(partition: PartitionKey, items: Sequence[PendingPartition], graph: Graph) -> dg.RunRequest:
-    key = format_key(partition)
-    datasets = sorted({item.partition.dataset for item in items})
+def _last_date(graph: Graph) -> dt.date:
+    return dt.date.fromisoformat(
+        graph.partitions.date.get_last_partition_key() or graph.settings.first_date.isoformat()
+    )
+
+
+def run_key(partition: PartitionKey, items: Sequence[PendingPartition]) -> str:
+    """Names the content that a run would load: the same content is launched once, whatever happens to the cursor."""
     content = "|".join(
         f"{item.partition.dataset}={item.fingerprint}" for item in sorted(items, key=lambda i: i.partition)
     )
+    return f"{format_key(partition)}|{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+
+
+def run_request(partition: PartitionKey, items: Sequence[PendingPartition], graph: Graph) -> dg.RunRequest:
+    """The run of one date and institution, for the datasets that are pending there."""
     return dg.RunRequest(
-        run_key=f"{key}|{hashlib.sha256(content.encode()).hexdigest()[:32]}",
+        run_key=run_key(partition, items),
         job_name=INGEST,
-        partition_key=key,
-        asset_selection=dataset_assets(datasets, graph),
+        partition_key=format_key(partition),
+        asset_selection=dataset_assets({item.partition.dataset for item in items}, graph),
     )
 
 
