@@ -81,7 +81,7 @@ class TechnicalIndicators(ContractModel):
     )  # fmt: skip
     def macd_histogram_is_difference(cls) -> pl.Expr:
         difference = pl.col("macd") - pl.col("macd_signal") - pl.col("macd_histogram")
-        return difference.abs() <= cls._parameters["histogram_tolerance"]
+        return difference.abs() <= pl.lit(cls._parameters["histogram_tolerance"])
 
     @rule("The average of 20 closes is positive and at most 10,000,000.", "sma_20")
     def sma_20_is_in_range(cls) -> pl.Expr:

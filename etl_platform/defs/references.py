@@ -27,7 +27,7 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name="accounts_are_known",
         asset=dg.AssetKey(["silver", TRANSACTIONS]),
-        description="Every account is in the institution's latest snapshot of accounts, of that date or before (warning).",
+        description="Every account is in the institution's latest accounts snapshot on or before the date (warning).",
         blocking=False,
         additional_deps=[dg.AssetKey(["silver", ACCOUNTS])],
         partitions_def=graph.partitions.both,
@@ -40,8 +40,10 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
         partition = parse_key(context.partition_key)
         snapshot = ledger.latest_loaded_date(dataset_partition(ACCOUNTS, partition))
         if snapshot is None:
-            text = f"no accounts snapshot of {partition.institution} on {partition.business_date} or before: nothing to compare"
-            return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description=text)
+            text = f"no accounts snapshot of {partition.institution} on {partition.business_date} or before"
+            return dg.AssetCheckResult(
+                passed=True, severity=dg.AssetCheckSeverity.WARN, description=f"{text}: nothing to compare with"
+            )
         known = read_frame(lake.store, accounts, [PartitionKey(snapshot, partition.institution)], [COLUMN])
         rows = read_frames(lake.store, transactions, [partition], [COLUMN])
         found = unknown_references(rows, known[COLUMN], COLUMN)
@@ -63,5 +65,5 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
     return accounts_are_known
 
 
-def _sample(unknown: pl.DataFrame) -> dict[str, dg.MetadataValue[object]]:
+def _sample(unknown: pl.DataFrame) -> dict[str, dg.MarkdownMetadataValue]:
     return {"sample": dg.MetadataValue.md(markdown(unknown))} if unknown.height else {}

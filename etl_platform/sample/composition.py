@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from etl_platform.sample.defects import CORRECTIONS, Kinds, kinds_for, spoil
+from etl_platform.sample.declared import declared_rows
+from etl_platform.sample.defects import Kinds, corrections, kinds_for, spoil
 from etl_platform.sample.indicators import anomalies, indicators
 from etl_platform.sample.market import price_bars
 from etl_platform.sample.master import accounts, products
@@ -59,10 +60,11 @@ class _Counts:
             return cls(0, 0, 0)
         room = int(rows * sender.institution.largest_quarantined_share(sender.dataset) * LIMIT_USED)
         enough = rows >= FEWEST_ROWS
-        correctable = enough and not set(CORRECTIONS[sender.dataset]) & sender.supplied
-        superseded = min(max(1, rows // 500), room) if correctable else 0
+        changes, contract = corrections(sender), sender.contract
+        correctable = enough and contract.key and changes and not set(changes) & sender.supplied
+        superseded = min(max(1, rows // 500), room) if correctable and contract.deduplicates else 0
         broken = min(max(round(rows * share), kinds), room - superseded)
-        return cls(broken, max(1, rows // 400) if enough else 0, superseded)
+        return cls(broken, max(1, rows // 400) if enough and contract.deduplicates else 0, superseded)
 
 
 def compose(
@@ -74,7 +76,7 @@ def compose(
     counts = _Counts.of(sender, rows, defect_share, len(kinds.made))
     size = rows - counts.duplicates - counts.superseded
     random = stream(seed, "faults", sender.code, sender.dataset, day)
-    base = GENERATORS[sender.dataset](sender, date, day, size, seed).with_columns(
+    base = GENERATORS.get(sender.dataset, declared_rows)(sender, date, day, size, seed).with_columns(
         pl.lit(GOOD).alias(FATE),
         pl.lit(None, pl.String).alias(RULE),
         pl.lit(1, pl.Int8).alias(DELIVERY),
@@ -84,7 +86,7 @@ def compose(
     broken, repeated, corrected = np.split(chosen, np.cumsum([counts.broken, counts.duplicates]))
     spoiled = _spoiled(base[broken], sender, kinds.made, day * counts.broken)
     old = base[corrected].with_columns(pl.lit(SUPERSEDED).alias(FATE))
-    new = base[corrected].with_columns(e.alias(c) for c, e in CORRECTIONS[sender.dataset].items())
+    new = base[corrected].with_columns(e.alias(c) for c, e in corrections(sender).items())
     copies = base[repeated].with_columns(pl.lit(DUPLICATE).alias(FATE))
     later = _later(pl.concat([new, copies]), size, deliveries, random)
     untouched = np.ones(size, dtype=np.bool_)

@@ -16,6 +16,7 @@ import polars as pl
 from etl_platform.contracts.contract import presence_rule, type_rule
 from etl_platform.readers.options import CsvOptions, JsonOptions
 from etl_platform.sample import market_defects, master_defects
+from etl_platform.sample.declared_defects import declared_corrections, declared_defects
 from etl_platform.sample.defect import Defect, Values
 from etl_platform.sample.sender import Sender
 
@@ -33,8 +34,17 @@ ROW_DEFECTS: dict[str, Mapping[str, Defect]] = {
     "products": master_defects.PRODUCTS,
 }
 
-CORRECTIONS: dict[str, Values] = {**market_defects.CORRECTIONS, **master_defects.CORRECTIONS}
-"""What a corrected row says instead: always another value, always a valid one."""
+_CORRECTIONS: dict[str, Values] = {**market_defects.CORRECTIONS, **master_defects.CORRECTIONS}
+
+
+def row_defects(sender: Sender) -> Mapping[str, Defect]:
+    """Rule -> way to break it by the values of a row."""
+    return ROW_DEFECTS[sender.dataset] if sender.contract.declaration is None else declared_defects(sender)
+
+
+def corrections(sender: Sender) -> Values:
+    """What a corrected row says instead: always another value, always a valid one. Empty where there is none."""
+    return _CORRECTIONS[sender.dataset] if sender.contract.declaration is None else declared_corrections(sender)
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,13 @@ def _is_possible(sender: Sender, rule: str) -> bool:
     if rule in typed:
         return sender.is_text
     if rule in present:
-        return True
+        return present[rule] not in sender.contract.nulls
     values = _row_values(sender, rule)
     return values is not None and not set(values) & sender.supplied
 
 
 def _row_values(sender: Sender, rule: str) -> Values | None:
-    defect = ROW_DEFECTS[sender.dataset].get(rule)
+    defect = row_defects(sender).get(rule)
     return defect.values(sender.contract) if defect else None
 
 
@@ -80,7 +90,7 @@ def _record_kinds(sender: Sender) -> tuple[str, ...]:
 
 def broken_rules(sender: Sender, rule: str) -> tuple[str, ...]:
     """All rules that a row made for `rule` breaks."""
-    defect = ROW_DEFECTS[sender.dataset].get(rule)
+    defect = row_defects(sender).get(rule)
     return (rule, *(defect.also if defect else ()))
 
 

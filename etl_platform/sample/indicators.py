@@ -22,7 +22,9 @@ def indicators(sender: Sender, date: dt.date, day: int, rows: int, seed: int) ->
     ones begin with the first bar, so that no row is empty."""
     close = pl.col("close").cast(pl.Float64)
     step = close.diff()
-    gain, loss = (moved.ewm_mean(alpha=1 / 14, adjust=False, min_samples=14) for moved in (step.clip(0), -step.clip(None, 0)))
+    gain, loss = (
+        moved.ewm_mean(alpha=1 / 14, adjust=False, min_samples=14) for moved in (step.clip(0), -step.clip(None, 0))
+    )
     middle, spread = close.rolling_mean(20), 2 * close.rolling_std(20).fill_nan(0)
     computed = {
         "rsi": pl.when(gain + loss > 0).then(100 * gain / (gain + loss)),

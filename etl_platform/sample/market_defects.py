@@ -8,7 +8,7 @@ from decimal import Decimal
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.technical_indicators import INDICATORS
+from etl_platform.contracts.technical_indicators import BANDS, INDICATORS
 from etl_platform.sample.defect import Defect, Values, fixed
 
 BAD_SYMBOLS = ("aapl?", "TOO LONG A SYMBOL", "-1", "")
@@ -41,9 +41,8 @@ def _no_difference(contract: Contract) -> Values:
 
 
 def _bands(lower: float | None, middle: float, upper: float) -> Values:
-    return {
-        "bollinger_lower": pl.lit(lower, pl.Float64), "bollinger_middle": pl.lit(middle), "bollinger_upper": pl.lit(upper),
-    }  # fmt: skip
+    values = (pl.lit(value, pl.Float64) for value in (lower, middle, upper))
+    return dict(zip(BANDS, values, strict=True))
 
 
 TIMES = {

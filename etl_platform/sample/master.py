@@ -27,7 +27,9 @@ def accounts(sender: Sender, date: dt.date, day: int, rows: int, seed: int) -> p
     """`rows` accounts, those of the sample's transactions among them."""
     random = stream(seed, "accounts", sender.code)
     number = np.arange(rows)
-    cents = np.rint(random.lognormal(13, 1.6, rows) * (1 + 0.01 * stream(seed, "balances", sender.code, day).random(rows)))
+    cents = np.rint(
+        random.lognormal(13, 1.6, rows) * (1 + 0.01 * stream(seed, "balances", sender.code, day).random(rows))
+    )
     frame = pl.DataFrame(
         {
             "number": number,
@@ -66,7 +68,11 @@ def products(sender: Sender, date: dt.date, day: int, rows: int, seed: int) -> p
     country = _pick(random, COUNTRIES, rows)
     # Half of the national numbers begin with a letter, as in Germany's or America's.
     lead = pl.Series([f"{letter}0" for letter in "ABCDEFGH"] + [f"{digit}0" for digit in range(8)])
-    body = country + lead.gather(random.integers(0, len(lead), rows)) + pl.Series(np.arange(rows)).cast(pl.String).str.zfill(7)
+    body = (
+        country
+        + lead.gather(random.integers(0, len(lead), rows))
+        + pl.Series(np.arange(rows)).cast(pl.String).str.zfill(7)
+    )
     cents = np.rint(random.lognormal(9, 1, rows) * (1 + 0.01 * stream(seed, "quotes", sender.code, day).random(rows)))
     frame = pl.DataFrame(
         {
@@ -86,11 +92,15 @@ def products(sender: Sender, date: dt.date, day: int, rows: int, seed: int) -> p
     is_matured, is_announced = pl.col("status") == MATURED, pl.col("status") == ANNOUNCED
     yesterday, tomorrow = (pl.lit(date + dt.timedelta(days=step)) for step in (-1, 1))
     frame = frame.with_columns(
-        product_type=pl.when(is_matured & pl.col("product_type").is_in(PERPETUAL)).then(pl.lit("bond")).otherwise("product_type"),
+        product_type=pl.when(is_matured & pl.col("product_type").is_in(PERPETUAL))
+        .then(pl.lit("bond"))
+        .otherwise("product_type"),
         issue_date=pl.when(is_announced).then(tomorrow).otherwise(pl.min_horizontal("issue_date", yesterday)),
     )
     end = _after("issue_date")
-    maturity = pl.when(is_matured).then(pl.min_horizontal(end, pl.lit(date))).otherwise(pl.max_horizontal(end, tomorrow))
+    maturity = (
+        pl.when(is_matured).then(pl.min_horizontal(end, pl.lit(date))).otherwise(pl.max_horizontal(end, tomorrow))
+    )
     number = pl.col("number").cast(pl.String)
     return frame.select(
         product_id=pl.lit("PRD-") + number.str.zfill(7),
@@ -118,7 +128,9 @@ def _status(sender: Sender, random: np.random.Generator, shares: Mapping[str, fl
 
 
 def _days(random: np.random.Generator, rows: int) -> pl.Series:
-    return pl.date_range(FIRST_DAY, FIRST_DAY + dt.timedelta(days=DAYS - 1), eager=True).gather(random.integers(0, DAYS, rows))
+    return pl.date_range(FIRST_DAY, FIRST_DAY + dt.timedelta(days=DAYS - 1), eager=True).gather(
+        random.integers(0, DAYS, rows)
+    )
 
 
 def _after(column: str) -> pl.Expr:

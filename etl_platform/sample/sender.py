@@ -19,6 +19,7 @@ from etl_platform.institutions.sender import sender_format
 from etl_platform.readers.options import ParquetOptions
 from etl_platform.sample.text import to_text
 from etl_platform.transforms.casts import Dialect, cast_series
+from etl_platform.transforms.normalise import column_dialect
 
 OPENS, SESSION_SECONDS = dt.time(9, 30), 23_400
 """09:30 to 16:00 of the institution's own clock: far from midnight (any tolerance serves) and from clock changes."""
@@ -62,6 +63,10 @@ class Sender:
         captured = dict.fromkeys(self.config.columns_from_key.values(), "")
         return sender_format(self.institution, self.dataset, captured).dialect
 
+    def dialect_of(self, column: str) -> Dialect:
+        """The same for one column, whose formats the contract may declare."""
+        return column_dialect(self.dialect, self.contract.formats.get(column))
+
     @property
     def supplied(self) -> frozenset[str]:
         """Contract columns that do not stand in the files."""
@@ -73,7 +78,9 @@ class Sender:
         theirs: dict[str, str] = {}
         for name, column in self.config.columns.items():
             theirs.setdefault(column, name)
-        names = {c.name: theirs.get(c.name, c.name) for c in self.contract.columns if c.name not in self.supplied}
+        theirs = {column: name for name, column in self.contract.sources.items()} | theirs
+        sent = [c.name for c in self.contract.sender_columns if c.name not in self.supplied]
+        names = {name: theirs.get(name, name) for name in sent}
         order = getattr(self.config.format, "columns", ())
         return dict(sorted(names.items(), key=lambda item: order.index(item[1]) if item[1] in order else -1))
 

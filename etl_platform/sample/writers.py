@@ -122,7 +122,7 @@ def _parquet(rows: pl.DataFrame, sender: Sender) -> File:
 
 def _texts(rows: pl.DataFrame, sender: Sender) -> pl.DataFrame:
     """All columns as text, those values unreadable that shall be."""
-    texts = [to_text(rows[c], sender.dialect).alias(c) for c in sender.names]
+    texts = [to_text(rows[c], sender.dialect_of(c)).alias(c) for c in sender.names]
     frame = pl.DataFrame([*texts, rows[RULE]])
     bad = pl.lit(unreadable(sender))
     typed = [c for c in sender.names if rows.schema[c] != pl.String()]

@@ -1,4 +1,4 @@
-"""References between datasets: which values of one table are missing in another. Pure; who reads the tables is the caller."""
+"""References between datasets: which values of one table are missing in another. The caller reads the tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ def unknown_references(rows: Iterable[pl.DataFrame], known: pl.Series, column: s
     """
     counts = pl.DataFrame(schema={column: known.dtype, "rows": pl.Int64})
     for frame in rows:
-        more = frame.select(pl.col(column).cast(known.dtype)).drop_nulls().group_by(column).agg(rows=pl.len().cast(pl.Int64))
+        more = (
+            frame.select(pl.col(column).cast(known.dtype))
+            .drop_nulls()
+            .group_by(column)
+            .agg(rows=pl.len().cast(pl.Int64))
+        )
         counts = pl.concat([counts, more]).group_by(column).agg(pl.col("rows").sum())
     unknown = counts.join(known.unique().to_frame(column), on=column, how="anti")
     return References(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.gold import GOLD_CONTRACTS
@@ -136,9 +139,7 @@ def test_the_answer_sheet_lies_beside_the_landing_folder_and_reads_back(tmp_path
 
 def test_an_unreadable_file_comes_only_on_its_date_and_is_refused_whole(tmp_path: Path) -> None:
     landing, thursday = tmp_path / "landing", dt.date(2025, 1, 16)
-    expected = generate(
-        landing, INSTITUTIONS, first_date=WEDNESDAY, days=2, rows_per_day=100, unreadable_date=thursday
-    )
+    expected = generate(landing, INSTITUTIONS, first_date=WEDNESDAY, days=2, rows_per_day=100, unreadable_date=thursday)
     assert {p.business_date for p in expected.partitions if p.refused_files} == {thursday}
     assert_all_as_expected(landing, expected, INSTITUTIONS, tmp_path / "scratch")
 
@@ -291,3 +292,18 @@ def test_a_pattern_that_no_symbol_fits_says_so(tmp_path: Path) -> None:
     institution = Institution.model_validate({"code": "newcomer", "name": "Newcomer", "datasets": config})
     with pytest.raises(ConfigurationError, match="symbol_pattern"):
         generate(tmp_path, {"newcomer": institution}, first_date=WEDNESDAY, days=1, rows_per_day=10)
+
+
+@settings(max_examples=25)
+@given(
+    sender=st.sampled_from(SENDERS), seed=st.integers(0, 2**32), rows=st.integers(1, 400), week=st.integers(0, 1_000)
+)
+def test_any_sample_of_any_dataset_is_refused_exactly_where_it_was_spoiled(
+    sender: Sender, seed: int, rows: int, week: int
+) -> None:
+    institution = sender.institution.model_copy(update={"datasets": {sender.dataset: sender.config}})
+    date = dt.date(2005, 1, 5) + dt.timedelta(weeks=week)
+    with TemporaryDirectory() as folder:
+        landing, institutions = Path(folder) / "landing", {sender.code: institution}
+        expected = generate(landing, institutions, first_date=date, days=1, rows_per_day=rows, seed=seed)
+        assert_all_as_expected(landing, expected, institutions, Path(folder) / "scratch")
