@@ -144,7 +144,9 @@ def _walk(data: bytes, found: list[int], ends: Positions, options: CsvOptions) -
             if comment:
                 index = int(np.searchsorted(ends, at, side="right"))
                 start = int(ends[index - 1]) if index else 0
-                if data.startswith(comment, start):
+                # A line that begins inside a quoted field is no comment, whatever it begins with.
+                begins_outside = not effective or effective[-1] < start
+                if begins_outside and data.startswith(comment, start):
                     skip_to = int(ends[index]) if index < len(ends) else len(data)
                     continue
             is_open = True

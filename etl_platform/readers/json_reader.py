@@ -27,6 +27,8 @@ from etl_platform.readers.records import Mask, Records, positions_of
 from etl_platform.readers.source import Source
 
 _KEYS_PER_COLUMN = 16
+# A line can break several rules; it is rejected once.
+_GRAVEST_FIRST = ("line_is_json", "line_has_unique_keys", "text_has_no_nul")
 
 
 def read_json(
@@ -86,7 +88,7 @@ def _batches(
     if values is None or len(values.columns.keys() | names.keys()) > source.limits.columns:
         raise source.beyond(f"more than {source.limits.columns} different keys", f"{source.limits.columns} at most")
     good = ~pairs.broken
-    for rule, lines, found in values.refused:
+    for rule, lines, found in sorted(values.refused, key=lambda refused: _GRAVEST_FIRST.index(refused[0])):
         fresh = np.unique(lines[good[lines]])
         rejects.extend(records.rejects(fresh, rule, found))
         good[fresh] = False

@@ -29,6 +29,14 @@ def exact_type(held: pa.DataType) -> pa.DataType:
     return held
 
 
+def is_text(held: pa.DataType) -> bool:
+    """True for text and bytes of any length, also as a dictionary."""
+    if pa.types.is_dictionary(held):
+        return is_text(held.value_type)
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(kind(held) for kind in kinds)
+
+
 def row_as_json(frame: pl.DataFrame, indices: pl.Series) -> pl.Series:
     """The rows at `indices` as JSON objects: the raw text of a format that has none."""
     rows = frame.select(pl.all().gather(indices))

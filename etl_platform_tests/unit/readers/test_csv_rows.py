@@ -37,6 +37,13 @@ def test_line_numbers_hold_across_embedded_line_ends_comments_blanks_and_rejects
     assert out.raw == ['1,"x\ny"', "2,z", '"4\r\n",w', "5,v"]
 
 
+def test_line_inside_a_quoted_field_is_no_comment() -> None:
+    out = read(b'"a\n#","b"\n1,"x\n#y","z"\n# "\n"3\n#","4"\n', CsvOptions(comment="#"))
+    assert out.columns.columns == ["a\n#", "b"]
+    assert out.rows == [("3\n#", "4")]
+    assert out.verdicts == [(3, "row_has_all_fields")]
+
+
 @pytest.mark.parametrize("size", range(1, 40))
 def test_block_boundaries_change_nothing(size: int) -> None:
     content = '\ufeffä,b\r\n1,"x\r\n""y"""\r\n\r\n5" p,é\r\n"ab"c,2\r\n7\r\nn\0,2\r\n,""'.encode()
