@@ -72,11 +72,17 @@ def select_earlier_rows(connection: sa.Connection, partition: DatasetPartition, 
 
 def select_latest_loaded_date(connection: sa.Connection, partition: DatasetPartition) -> dt.date | None:
     """The last business date, up to the partition's own, with any loaded object of its dataset and institution."""
-    query = sa.select(sa.func.max(_t.business_date)).where(
-        _t.institution == partition.institution,
-        _t.dataset == partition.dataset,
-        _t.business_date <= partition.business_date,
-        _t.state == State.LOADED,
+    query = (
+        sa.select(_t.business_date)
+        .where(
+            _t.institution == partition.institution,
+            _t.dataset == partition.dataset,
+            _t.business_date <= partition.business_date,
+            _t.state == State.LOADED,
+        )
+        # Walks the index backwards and stops at the first; a maximum would look at every earlier object.
+        .order_by(_t.business_date.desc())
+        .limit(1)
     )
     found: dt.date | None = connection.execute(query).scalar()
     return found
