@@ -73,3 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("browser"):
                 item.add_marker(no_browser)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes stay out of test names: two workers must collect the same names, and a gzip header holds the time."""
+    return argname if isinstance(val, bytes) else None
