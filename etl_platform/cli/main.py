@@ -45,12 +45,11 @@ for command in (contract, demo, docs, doctor, generate, replay, run, status, war
 def main() -> None:
     """Entry point: platform errors become one line on standard error."""
     try:
-        cli(standalone_mode=False)
+        # Click returns the exit status of `Exit` here instead of raising it.
+        sys.exit(cli(prog_name="etl-platform", standalone_mode=False) or 0)
     except EtlError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(3 if isinstance(error, TransientError) else 2)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -71,5 +71,5 @@ def prepare_dagster_home(settings: Settings) -> Path:
     # Two processes that both find no database yet would both stamp its schema version, and neither could go on.
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()
-        instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.RUN_START), limit=1)
+        instance.fetch_run_status_changes(dg.DagsterEventType.RUN_START, limit=1)
     return home

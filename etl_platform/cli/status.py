@@ -43,7 +43,9 @@ def status(dates: str | None, institutions: str | None, datasets: str | None, un
     cells = session.ledger.status_matrix(days, codes, names)
     if not dates:
         days = sorted({cell.business_date for cell in cells})[-DEFAULT_DAYS:]
-    for name in names:
+    if not cells:
+        console.print("nothing has arrived here yet; `etl-platform run` looks at the landing zone")
+    for name in sorted({cell.dataset for cell in cells}):
         table = RichTable(title=name)
         table.add_column("date")
         for code in codes:
