@@ -22,6 +22,7 @@ from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import ConfigurationError, UnknownNameError
 from etl_platform.io_managers.frames import from_batches, to_batches
 from etl_platform.io_managers.metadata import Preview, output_metadata
+from etl_platform.io_managers.run_tag import query_run
 from etl_platform.io_managers.store import TableStore
 
 DATE_DIMENSION, INSTITUTION_DIMENSION = "date", "institution"
@@ -44,7 +45,8 @@ class TableIOManager(dg.IOManager):
         partitions = partition_keys(context.asset_partition_keys, context.asset_partitions_def, subject)
         preview = Preview() if _shows_preview(context, subject) else None
         start = time.monotonic()
-        written = self.store.replace(table, partitions, preview.watch(batches) if preview else batches)
+        with query_run(context.run_id):
+            written = self.store.replace(table, partitions, preview.watch(batches) if preview else batches)
         facts = output_metadata(table, partitions, written, time.monotonic() - start)
         context.add_output_metadata(facts | ({"preview": preview.metadata()} if preview else {}))
 

@@ -1,6 +1,7 @@
 """The IO manager itself: types, columns, annotations, options. One store serves: the others see the same batches."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import (
     ConfigurationError,
     SchemaMismatchError,
@@ -17,6 +19,8 @@ from etl_platform.errors import (
     UnsupportedTypeError,
 )
 from etl_platform.io_managers.base import TableIOManager
+from etl_platform.io_managers.run_tag import query_tag
+from etl_platform.io_managers.store import Written
 from etl_platform_tests.io_managers.assets import SAMPLES_KEY, consume, everything, produce, samples
 from etl_platform_tests.io_managers.stores import make_folder_lake
 from etl_platform_tests.io_managers.tables import SAMPLES, TABLES, key, rows, stored
@@ -133,3 +137,20 @@ def test_an_unpartitioned_table_asset_is_refused(manager: TableIOManager) -> Non
 
     with pytest.raises(ConfigurationError, match="partitions_def"):
         produce(manager, unpartitioned)
+
+
+def test_statements_sent_during_a_write_carry_the_run_in_their_tag(
+    manager: TableIOManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags: list[str] = []
+    replace = manager.store.replace
+
+    def tagging(table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
+        tags.append(json.loads(query_tag(table, "institution_a", partitions)).get("run", ""))
+        return replace(table, partitions, batches)
+
+    monkeypatch.setattr(manager.store, "replace", tagging)
+    produce(manager, samples(everything), key(1))
+    assert len(tags) == 1
+    assert len(tags[0]) == len("ce8f17bc-7ef6-49ef-8075-b62388e55c2d")
+    assert "run" not in json.loads(query_tag(SAMPLES, "institution_a", [key(1)]))

@@ -17,12 +17,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from etl_platform.contracts.table import Table
 from etl_platform.errors import EtlError, StorageError, StorageUnavailableError
+from etl_platform.io_managers.run_tag import query_tag
 from etl_platform.io_managers.snowflake import roles, statements
 from etl_platform.io_managers.snowflake.account import Session
 from etl_platform.io_managers.snowflake.errors import OutcomeUnknownError
 from etl_platform.io_managers.snowflake.files import Staged, Target
 from etl_platform.io_managers.snowflake.schema import prepare
-from etl_platform.io_managers.snowflake.tag import query_tag
 
 _log = logging.getLogger(__name__)
 

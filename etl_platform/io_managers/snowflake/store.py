@@ -18,13 +18,13 @@ import pyarrow as pa
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import UnknownNameError
 from etl_platform.io_managers.guard import checked, distinct
+from etl_platform.io_managers.run_tag import query_tag
 from etl_platform.io_managers.snowflake import roles
 from etl_platform.io_managers.snowflake.account import Session, SnowflakeAccount, open_session
 from etl_platform.io_managers.snowflake.files import FILE_BYTES, ROW_GROUP_BYTES, Target, write_files
 from etl_platform.io_managers.snowflake.load import Load, patiently
 from etl_platform.io_managers.snowflake.read import read_target
 from etl_platform.io_managers.snowflake.statements import qualified
-from etl_platform.io_managers.snowflake.tag import query_tag
 from etl_platform.io_managers.store import Written
 
 SHARED_SCHEMA = "shared"
