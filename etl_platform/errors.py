@@ -7,6 +7,9 @@ Bad *data* is not an exception: it is a quarantined row or a refused file, and a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class EtlError(Exception):
     """Base of all errors of the platform.
@@ -23,6 +26,17 @@ class EtlError(Exception):
         if next_step:
             parts.append(f"next step: {next_step}")
         super().__init__("; ".join(parts))
+
+    def __reduce__(self) -> tuple[Callable[..., EtlError], tuple[Any, ...]]:
+        # Exceptions are rebuilt from `args` alone, which lacks the named parts: a worker's error would not arrive.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[EtlError], args: tuple[Any, ...], facts: dict[str, Any]) -> EtlError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class PermanentError(EtlError):
