@@ -56,7 +56,7 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
 
     return as_asset(
         bronze,
-        **table_attributes(table, {"parquet", "s3"}),
+        **table_attributes(table, {"parquet", "s3"} if graph.settings.lake_root.startswith("s3://") else {"parquet"}),
         io_manager_key="lake",
         partitions_def=graph.partitions.both,
         hooks={failures_reported(contract.dataset, is_first=True)},
