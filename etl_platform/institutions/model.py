@@ -5,22 +5,26 @@ Belongs here: the shape of an institution file. Not here: reading the files (`lo
 
 from __future__ import annotations
 
-import codecs
+import re
 import zoneinfo
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from etl_platform.contracts.identifiers import ALLOWED
-from etl_platform.institutions.key_pattern import KeyPattern
+from etl_platform.institutions.key_pattern import KeyPattern, compile_pattern
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
+from etl_platform.transforms.cast_times import hold_formats
 
 DEFAULT_KEY_PATTERN = "{institution}/{dataset}/{date:%Y-%m-%d}/..."
 DriftPolicy = Literal["ignore", "warn", "add", "fail"]
+# In the time zone database, but no zone of its own: Polars knows neither.
+_NO_ZONES = {"Factory", "localtime"}
+_RESERVED_SCHEMA = re.compile(r"pg_.*|public|main|information_schema")
 
 
 def _known_zone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
+    if name in _NO_ZONES or name not in zoneinfo.available_timezones():
         raise ValueError(f"found {name!r}; expected an IANA time zone such as Europe/Zurich")
     return name
 
@@ -36,9 +40,24 @@ def _is_pattern(text: str) -> str:
     return text
 
 
+def _is_root(url: str) -> str:
+    if "://" in url and not url.startswith(("s3://", "file://")):
+        raise ValueError(f"found {url!r}; expected a folder, file:///folder or s3://bucket/prefix")
+    # One root, one spelling: with and without the slash would be two, each with strangers in it.
+    return url.rstrip("/") or url
+
+
+def _schema_is_free(name: str) -> str:
+    if _RESERVED_SCHEMA.fullmatch(name):
+        raise ValueError(f"found {name!r}, which databases keep for themselves; expected a schema of its own")
+    return name
+
+
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Name = Annotated[str, AfterValidator(_portable_name)]
 Pattern = Annotated[str, AfterValidator(_is_pattern)]
+Root = Annotated[str, Field(min_length=1), AfterValidator(_is_root)]
+Schema = Annotated[Name, AfterValidator(_schema_is_free)]
 
 
 class _Strict(BaseModel):
@@ -55,6 +74,9 @@ class NumberFormat(_Strict):
     def _marks_differ(self) -> NumberFormat:
         if self.decimal == self.thousands:
             raise ValueError(f"found {self.decimal!r} as decimal and thousands mark; expected two different marks")
+        for mark in (self.decimal, self.thousands):
+            if mark.isalnum() or mark in ("+", "-", "\0"):
+                raise ValueError(f"found {mark!r} as mark; expected one that is no letter, digit or sign")
         return self
 
 
@@ -65,6 +87,12 @@ class TimeFormat(_Strict):
     formats: tuple[str, ...] = ()
     date_formats: tuple[str, ...] = ()
     time_zone: TimeZone | None = None
+
+    @model_validator(mode="after")
+    def _formats_are_certain(self) -> TimeFormat:
+        hold_formats(self.formats, are_dates=False)
+        hold_formats(self.date_formats, are_dates=True)
+        return self
 
 
 class QualityLimits(_Strict):
@@ -98,11 +126,29 @@ class DatasetConfig(_Strict):
     def _encoding_is_known(self) -> DatasetConfig:
         if isinstance(self.format, CsvOptions | JsonOptions):
             try:
-                codecs.lookup(self.format.encoding)
-            except LookupError:
+                # Python also keeps codecs that are no text encoding (base64, rot13).
+                "a,1\n".encode(self.format.encoding).decode(self.format.encoding)
+            except (LookupError, UnicodeError):
                 raise ValueError(
                     f"found encoding {self.format.encoding!r}; expected one Python knows, e.g. utf-8"
                 ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _columns_have_one_source(self) -> DatasetConfig:
+        twice = self.columns_from_key.keys() & self.constants.keys()
+        if twice:
+            raise ValueError(
+                f"found {', '.join(sorted(twice))} in columns_from_key and constants; expected one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _headerless_csv_has_names(self) -> DatasetConfig:
+        if isinstance(self.format, CsvOptions) and not self.format.header and not self.format.columns:
+            raise ValueError(
+                "found `header: false` without `columns`; expected the names of the columns in their order"
+            )
         return self
 
 
@@ -111,13 +157,13 @@ class Institution(_Strict):
     `credentials: ACME` reads ACME_AWS_ACCESS_KEY_ID and ACME_AWS_SECRET_ACCESS_KEY from the environment.
     """
 
-    code: Name
+    code: Schema
     name: str = Field(min_length=1)
     time_zone: TimeZone = "UTC"
     owner: str = "data-engineering@example.com"
-    landing: str | None = None
+    landing: Root | None = None
     credentials: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
-    warehouse_schema: Name | None = None
+    warehouse_schema: Schema | None = None
     key_pattern: Pattern = DEFAULT_KEY_PATTERN
     batch_rows: int = Field(default=100_000, ge=1, le=10_000_000)
     quality: QualityLimits = QualityLimits()
@@ -147,7 +193,7 @@ class Institution(_Strict):
 
     def pattern(self, dataset: str) -> KeyPattern:
         """The key pattern by which this institution delivers `dataset`."""
-        return KeyPattern(self.datasets[dataset].key_pattern or self.key_pattern)
+        return compile_pattern(self.datasets[dataset].key_pattern or self.key_pattern)
 
     def largest_quarantined_share(self, dataset: str) -> float:
         """The limit that holds for `dataset`."""

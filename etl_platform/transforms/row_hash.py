@@ -1,10 +1,11 @@
 """`_row_hash`: a stable fingerprint of a row's contract columns.
 
-XXH3-64 (seed 0) of the canonical text of the contract's columns in contract order, joined by U+001F, null as
-U+0000 (which no accepted text holds), stored as the signed integer of the same 64 bits. Canonical text: decimals
-with all their decimals, integers in base 10, floats as shortest round-trip text, timestamps as microseconds since
-1970-01-01 UTC, dates as ISO 8601, booleans `true`/`false`, text as it is. Stable across versions and machines:
-two rows with equal contract columns have equal hashes, whatever file they came from.
+XXH3-64 (seed 0) of the canonical text of the contract's columns in contract order, joined by U+001F, stored as the
+signed integer of the same 64 bits. Canonical text: decimals with all their decimals, integers in base 10, floats as
+shortest round-trip text (-0.0 as 0.0), timestamps as microseconds since 1970-01-01 UTC, dates as ISO 8601, booleans
+`true`/`false`, null as U+0000, text as it is with U+001F written as U+0000 U+0001. Accepted text never holds U+0000, so
+that two rows have the same text only if they are equal. Stable across versions and machines: two rows with equal
+contract columns have equal hashes, whatever file they came from.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import polars_hash as plh
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import Column
 
-SEPARATOR, NULL = "\x1f", "\x00"
+SEPARATOR, NULL, ESCAPED_SEPARATOR = "\x1f", "\x00", "\x00\x01"
 
 
 def row_hash(contract: Contract) -> pl.Expr:
@@ -28,4 +29,8 @@ def row_hash(contract: Contract) -> pl.Expr:
 def _canonical(column: Column) -> pl.Expr:
     if isinstance(column.dtype, pl.Datetime):
         return pl.col(column.name).dt.timestamp("us").cast(pl.String)
+    if isinstance(column.dtype, pl.Float64):
+        return (pl.col(column.name) + 0.0).cast(pl.String)
+    if isinstance(column.dtype, pl.String):
+        return pl.col(column.name).str.replace_all(SEPARATOR, ESCAPED_SEPARATOR, literal=True)
     return pl.col(column.name).cast(pl.String)
