@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     institutions_path: Path | None = Field(
         default=None, description="Folder of institution files. Default: the built-in three."
     )
+    datasets_path: Path | None = Field(
+        default=None, description="Folder of further dataset declarations, beside the built-in ones."
+    )
     first_date: dt.date = Field(default=dt.date(2025, 1, 1), description="First business date that the platform knows.")
     download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
     sensor_max_objects: int = Field(default=1_000, ge=1, description="New objects that one sensor tick takes.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from etl_platform.cli.choices import parse_names
-from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.ddl import create_statements
 from etl_platform.contracts.identifiers import Dialect
 from etl_platform.contracts.page import contract_page
+from etl_platform.contracts.registry import load_contracts
+from etl_platform.settings import load_settings
 
 
 @click.group()
@@ -19,7 +20,7 @@ def contract() -> None:
 @contract.command("list")
 def list_contracts() -> None:
     """The datasets."""
-    for name, found in sorted(BUILT_IN.items()):
+    for name, found in sorted(load_contracts(load_settings()).items()):
         click.echo(f"{name}: {found.title}")
 
 
@@ -36,8 +37,9 @@ def show(dataset: str, sql: Dialect | None, schema: str) -> None:
       etl-platform contract show prices
       etl-platform contract show prices --sql postgres
     """
-    (name,) = parse_names(dataset, BUILT_IN, "dataset")[:1]
+    contracts = load_contracts(load_settings())
+    (name,) = parse_names(dataset, contracts, "dataset")[:1]
     if sql:
-        click.echo(";\n".join(create_statements(BUILT_IN[name].silver, schema, sql)) + ";")
+        click.echo(";\n".join(create_statements(contracts[name].silver, schema, sql)) + ";")
     else:
-        click.echo(contract_page(BUILT_IN[name]))
+        click.echo(contract_page(contracts[name]))

@@ -69,6 +69,7 @@ def write_sample(
     return generate_sample(
         store,
         session.graph.institutions,
+        contracts=session.graph.contracts,
         first_date=first_date,
         days=days,
         rows_per_day=rows,

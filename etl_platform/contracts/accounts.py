@@ -7,7 +7,7 @@ from typing import Annotated
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, ContractModel, rule
+from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
 from etl_platform.contracts.currencies import ISO_4217
 from etl_platform.contracts.table import BUSINESS_DATE
 
@@ -87,4 +87,10 @@ class Accounts(ContractModel):
         return (pl.col("status") != CLOSED) | (pl.col("balance") == 0)
 
 
-ACCOUNTS = Contract.from_model("accounts", Accounts, key=("account_id",))
+ACCOUNTS = Contract.from_model(
+    "accounts",
+    Accounts,
+    key=("account_id",),
+    watched=(Watched("balance", by=("currency",)),),
+    categories=("currency",),
+)

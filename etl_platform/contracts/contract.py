@@ -14,13 +14,17 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandera.polars as pa
 import polars as pl
 
+from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, WriteMode, flag_column
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, Table
 from etl_platform.errors import ConfigurationError, UnknownNameError
+
+if TYPE_CHECKING:
+    from etl_platform.contracts.declaration import Declaration
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 _RULE_COLUMNS = "_etl_rule_columns"
@@ -30,6 +34,9 @@ HOUSEKEEPING: tuple[Column, ...] = (
     Column("_source_row", pl.Int64(), False, "Line (CSV, JSON lines) or record number in that file, from 1."),
     Column("_row_hash", pl.Int64(), False, "XXH3-64 of the contract's columns in canonical text, as signed integer."),
     Column("_processed_at", UTC_MICROSECONDS, False, "When the platform wrote this row (UTC)."),
+    Column(
+        "_extra", pl.String(), True, "Columns that the contract lacks, as JSON text; only under `drift_policy: add`."
+    ),
 )
 PARTITION_COLUMNS: tuple[Column, ...] = (
     Column(BUSINESS_DATE, pl.Date(), False, "Business date of the delivery, from the landing key."),
@@ -50,10 +57,25 @@ def rule(sentence: str, *columns: str) -> Callable[[Callable[[Any], pl.Expr]], A
 
         check.__name__ = function.__name__
         check.__doc__ = sentence
-        metadata = f"{_RULE_COLUMNS}={','.join(columns)}"
-        return pa.dataframe_check(name=function.__name__, description=sentence, title=metadata)(check)
+        title = _columns_title(columns)
+        return pa.dataframe_check(name=function.__name__, description=sentence, title=title)(check)
 
     return decorate
+
+
+def row_check(name: str, sentence: str, columns: tuple[str, ...], expression: pl.Expr) -> pa.Check:
+    """What `rule` makes of a method, for schemas that are compiled from data."""
+
+    def check(data: Any) -> pl.LazyFrame:
+        result: pl.LazyFrame = data.lazyframe.select(expression.fill_null(True))
+        return result
+
+    return pa.Check(check, name=name, description=sentence, title=_columns_title(columns))
+
+
+def _columns_title(columns: tuple[str, ...]) -> str:
+    """Pandera checks have no place for further facts: the title carries them."""
+    return f"{_RULE_COLUMNS}={','.join(columns)}"
 
 
 class ContractModel(pa.DataFrameModel):
@@ -81,12 +103,33 @@ def type_rule(column: str) -> str:
     return f"{column}_is_typed"
 
 
+def unique_rule(column: str) -> str:
+    """Name of the rule that no value of a column, other than the key, comes twice in a partition."""
+    return f"{column}_is_unique"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A numeric column whose usual magnitude is known per group: a jump by a power of ten is another unit."""
+
+    column: str
+    by: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Contract:
     """One dataset: what a valid row is. Everything else about the dataset is derived from this object.
 
     dataset: its name, as in landing keys. key: columns that identify a row inside a partition.
     event_time: the timestamp column by which rows are ordered, if any. schema: the compiled Pandera schema.
+
+    Beyond that, mostly for declared datasets: nulls, derived: columns filled, flagged and computed between casting and
+    validation. unique: columns whose values come once in a partition. required: columns that every file must have
+    (None: those that hold no null). naming, sources (sender's name -> column), formats (column -> how its dates are
+    written): what holds where an institution's file says nothing.
+    deduplicates: whether the latest row of a key wins, or all rows stay. declaration: the file it was compiled from.
+    watched, categories: numeric columns whose magnitude, and text columns whose set of values, is held against earlier
+    partitions (warnings).
     """
 
     dataset: str
@@ -96,18 +139,30 @@ class Contract:
     key: tuple[str, ...]
     event_time: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    nulls: Mapping[str, NullPolicy] = field(default_factory=dict)
+    derived: tuple[DerivedColumn, ...] = ()
+    unique: tuple[str, ...] = ()
+    required: tuple[str, ...] | None = None
+    naming: Naming | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    formats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deduplicates: bool = True
+    write_mode: WriteMode = "replace"
+    declaration: Declaration | None = None
+    watched: tuple[Watched, ...] = ()
+    categories: tuple[str, ...] = ()
     _rebind: Callable[[Mapping[str, Any]], pa.DataFrameSchema] | None = None
 
     @classmethod
-    def from_model(
-        cls, dataset: str, model: type[ContractModel], *, key: tuple[str, ...], event_time: str | None = None
-    ) -> Contract:
-        """Compile a Pandera model; its docstring is the description, first line the title."""
+    def from_model(cls, dataset: str, model: type[ContractModel], *, key: tuple[str, ...], **further: Any) -> Contract:
+        """Compile a Pandera model; its docstring is the description, first line the title. further: other fields."""
         lines = (model.__doc__ or "").strip().splitlines() or [dataset]
         description = " ".join(line.strip() for line in lines if line.strip())
 
         def compile_schema(parameters: Mapping[str, Any]) -> pa.DataFrameSchema:
-            bound: Any = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})
+            bound: Any = type(
+                model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__}
+            )
             schema: pa.DataFrameSchema = bound.to_schema()
             return schema
 
@@ -117,9 +172,9 @@ class Contract:
             description=description,
             schema=compile_schema(model._parameters),
             key=key,
-            event_time=event_time,
             parameters=dict(model._parameters),
             _rebind=compile_schema,
+            **further,
         )
 
     def bind(self, parameters: Mapping[str, Any]) -> Contract:
@@ -152,6 +207,24 @@ class Contract:
         )
 
     @cached_property
+    def sender_columns(self) -> tuple[Column, ...]:
+        """The columns that a sender sends: all but derived and flag columns."""
+        own = {derived.name for derived in self.derived} | self.flag_columns
+        return tuple(column for column in self.columns if column.name not in own)
+
+    @cached_property
+    def flag_columns(self) -> frozenset[str]:
+        """The columns that say where another one held no value. They are ours: no rule looks at them."""
+        return frozenset(flag_column(name) for name, policy in self.nulls.items() if policy.action == "flag")
+
+    @cached_property
+    def required_columns(self) -> frozenset[str]:
+        """The columns without which a file is refused."""
+        if self.required is not None:
+            return frozenset(self.required)
+        return frozenset(column.name for column in self.sender_columns if not column.nullable)
+
+    @cached_property
     def row_rules(self) -> tuple[Rule, ...]:
         """The rules written in the model, in Pandera's check order (`check_number` indexes this)."""
         return tuple(
@@ -163,13 +236,16 @@ class Contract:
         """All row rules: derived type and presence rules first, then the model's own."""
         derived: list[Rule] = []
         for column in self.columns:
+            if column.name in self.flag_columns:
+                continue
             if column.dtype != pl.String():
                 derived.append(
                     Rule(type_rule(column.name), f"{column.name} reads as {column.dtype}, exactly.", (column.name,))
                 )
             if not column.nullable:
                 derived.append(Rule(presence_rule(column.name), f"{column.name} holds a value.", (column.name,)))
-        return (*derived, *self.row_rules)
+        unique = [Rule(unique_rule(name), f"{name} comes once in a partition.", (name,)) for name in self.unique]
+        return (*derived, *self.row_rules, *unique)
 
     def rule(self, name: str) -> Rule:
         """The rule of that name. Raises UnknownNameError."""
@@ -189,7 +265,7 @@ class Contract:
             name=self.dataset,
             description=self.description,
             columns=(*self.columns, *HOUSEKEEPING, *PARTITION_COLUMNS),
-            key=self.key,
+            key=self.key if self.deduplicates else (),
         )
 
 

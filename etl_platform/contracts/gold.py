@@ -25,14 +25,19 @@ from etl_platform.contracts.table import BUSINESS_DATE, Table
 Price = Annotated[pl.Decimal, 18, 8]
 Money = Annotated[pl.Decimal, 38, 4]
 Volume = Annotated[pl.Decimal, 38, 0]
+OrderPrice = Annotated[pl.Decimal, 18, 4]
 
 ROUNDING = 1e-9
 """Relative room that a Float64 mean gets against exact bounds: about a million times its rounding error."""
 
 
 def _vwap_between(low: str, high: str) -> pl.Expr:
+    return _between("vwap", low, high)
+
+
+def _between(mean: str, low: str, high: str) -> pl.Expr:
     lowest, highest = pl.col(low).cast(pl.Float64), pl.col(high).cast(pl.Float64)
-    return pl.col("vwap").is_between(lowest * (1 - ROUNDING), highest * (1 + ROUNDING))
+    return pl.col(mean).is_between(lowest * (1 - ROUNDING), highest * (1 + ROUNDING))
 
 
 class DailyBars(ContractModel):
@@ -138,6 +143,34 @@ class MarketOverview(ContractModel):
         return (pl.col("institutions") > 0) & (pl.col("bars") >= pl.col("institutions"))
 
 
+class DailySales(ContractModel):
+    """Daily sales: orders, units and exact revenue of each product on one business date.
+
+    Aggregated from the silver orders of one institution.
+    """
+
+    product_id: pl.String = pa.Field(description="Product that was ordered.")
+    orders: pl.Int64 = pa.Field(description="Number of orders.")
+    quantity: Volume = pa.Field(description="Units ordered.")
+    revenue: Money = pa.Field(description="Sum of quantity * unit price, in the institution's currency.")
+    lowest_price: OrderPrice = pa.Field(description="Lowest unit price.")
+    highest_price: OrderPrice = pa.Field(description="Highest unit price.")
+    mean_price: pl.Float64 = pa.Field(description="Mean unit price of the orders, each order counted once.")
+
+    @rule("The mean lies between the lowest and the highest price.", "mean_price", "lowest_price", "highest_price")
+    def mean_is_in_range(cls) -> pl.Expr:
+        return _between("mean_price", "lowest_price", "highest_price")
+
+    @rule("The revenue lies between the units at the lowest and at the highest price.", "revenue", "quantity")
+    def revenue_is_in_range(cls) -> pl.Expr:
+        lowest, highest = (pl.col("quantity") * pl.col(price) for price in ("lowest_price", "highest_price"))
+        return pl.col("revenue").is_between(lowest, highest)
+
+    @rule("At least one order was aggregated.", "orders")
+    def orders_are_counted(cls) -> pl.Expr:
+        return pl.col("orders") > 0
+
+
 def gold_table(contract: Contract, *, shared: bool = False) -> Table:
     """The gold table of `contract`: its columns, then the partition columns."""
     partition = tuple(c for c in PARTITION_COLUMNS if not shared or c.name == BUSINESS_DATE)
@@ -156,8 +189,11 @@ TRANSACTION_SUMMARY = Contract.from_model(
     "transaction_summary", TransactionSummary, key=("account_id", "currency", "type")
 )
 MARKET_OVERVIEW = Contract.from_model("market_overview", MarketOverview, key=("symbol",))
+DAILY_SALES = Contract.from_model("daily_sales", DailySales, key=("product_id",))
 
-GOLD_CONTRACTS: dict[str, Contract] = {c.dataset: c for c in (DAILY_BARS, TRANSACTION_SUMMARY, MARKET_OVERVIEW)}
+GOLD_CONTRACTS: dict[str, Contract] = {
+    c.dataset: c for c in (DAILY_BARS, TRANSACTION_SUMMARY, MARKET_OVERVIEW, DAILY_SALES)
+}
 GOLD: dict[str, Table] = {
     name: gold_table(contract, shared=contract is MARKET_OVERVIEW) for name, contract in GOLD_CONTRACTS.items()
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.ddl import sql_type
+from etl_platform.contracts.shaping import flag_column
 
 
 def contract_page(contract: Contract) -> str:
@@ -15,6 +16,7 @@ def contract_page(contract: Contract) -> str:
         "",
         f"- key inside a partition: {', '.join(f'`{k}`' for k in contract.key) or 'none (whole rows)'}",
         f"- event time: {f'`{contract.event_time}`' if contract.event_time else 'none'}",
+        *_declared_lines(contract),
         "",
         "## Columns",
         "",
@@ -33,6 +35,22 @@ def contract_page(contract: Contract) -> str:
         lines += ["| parameter | default |", "|---|---|"]
         lines += [f"| `{name}` | `{_cell(str(value))}` |" for name, value in sorted(contract.parameters.items())]
     return "\n".join(lines)
+
+
+def _declared_lines(contract: Contract) -> list[str]:
+    """What only declared datasets can choose."""
+    if contract.declaration is None:
+        return []
+    duplicates = "the latest row of a key wins" if contract.deduplicates else "every row is kept"
+    lines = [f"- write mode: {contract.write_mode}; duplicates: {duplicates}"]
+    if contract.naming:
+        special = "without special characters" if contract.naming.remove_special else "as sent"
+        lines.append(f"- column names of senders: {contract.naming.case} case, {special}")
+    lines += [f"- `{column}` is sent as `{name}`" for name, column in contract.sources.items()]
+    for name, policy in contract.nulls.items():
+        what = f"filled with `{policy.value}`" if policy.action == "fill" else f"flagged in `{flag_column(name)}`"
+        lines.append(f"- a missing `{name}` is {what}")
+    return lines + [f"- `{derived.name}` = `{_cell(derived.sql)}`" for derived in contract.derived]
 
 
 def _cell(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, ContractModel, rule
+from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
 from etl_platform.contracts.timing import not_in_future, within_business_date
 
 Price = Annotated[pl.Decimal, 18, 8]
@@ -83,4 +83,10 @@ class Prices(ContractModel):
         return not_in_future("timestamp", cls._parameters)
 
 
-PRICES = Contract.from_model("prices", Prices, key=("symbol", "timestamp"), event_time="timestamp")
+PRICES = Contract.from_model(
+    "prices",
+    Prices,
+    key=("symbol", "timestamp"),
+    event_time="timestamp",
+    watched=(Watched("close", by=("symbol",)),),
+)

@@ -89,4 +89,4 @@ class Products(ContractModel):
         return pl.col("price") > 0
 
 
-PRODUCTS = Contract.from_model("products", Products, key=("product_id",))
+PRODUCTS = Contract.from_model("products", Products, key=("product_id",), categories=("currency",))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, ContractModel, rule
+from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
 from etl_platform.contracts.currencies import ISO_4217
 from etl_platform.contracts.timing import not_in_future, within_business_date
 
@@ -84,4 +84,11 @@ class Transactions(ContractModel):
         return not_in_future("timestamp", cls._parameters)
 
 
-TRANSACTIONS = Contract.from_model("transactions", Transactions, key=("transaction_id",), event_time="timestamp")
+TRANSACTIONS = Contract.from_model(
+    "transactions",
+    Transactions,
+    key=("transaction_id",),
+    event_time="timestamp",
+    watched=(Watched("amount", by=("currency",)),),
+    categories=("currency",),
+)

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from etl_platform.contracts import BUILT_IN
+from etl_platform.contracts.registry import load_contracts
 from etl_platform.defs.bronze import build_bronze_asset
 from etl_platform.defs.checks import build_silver_checks
 from etl_platform.defs.gold import AGGREGATES, build_gold_asset
@@ -27,8 +27,9 @@ from etl_platform.settings import Settings
 
 def build_graph(settings: Settings) -> Graph:
     """Contracts, institutions and partitions for `settings`. Reads configuration files, nothing else."""
-    institutions = load_institutions(settings.institutions_folder, BUILT_IN)
-    return Graph(settings, BUILT_IN, institutions, build_partitions(settings.first_date, institutions))
+    contracts = load_contracts(settings)
+    institutions = load_institutions(settings.institutions_folder, contracts)
+    return Graph(settings, contracts, institutions, build_partitions(settings.first_date, institutions))
 
 
 def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

@@ -116,8 +116,9 @@ def _judges(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdi
     for rule in checkable_rules(contract):
         judges[rule.name] = (rule.sentence, _rule_judge(rule.name))
     key = ", ".join(contract.key) or "all columns"
+    if contract.deduplicates:
+        judges["keys_are_unique"] = (f"No two stored rows have the same key ({key}).", _keys)
     judges |= {
-        "keys_are_unique": (f"No two stored rows have the same key ({key}).", _keys),
         "rows_are_conserved": (
             "Rows read = silver + quarantined + duplicates, per file and in the tables.",
             _conserved,

@@ -16,6 +16,7 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import DATE, parse_key
 from etl_platform.transforms.candlestick import candlestick_svg, markdown_image
 from etl_platform.transforms.daily_bars import daily_bars
+from etl_platform.transforms.daily_sales import daily_sales
 from etl_platform.transforms.market_overview import market_overview
 from etl_platform.transforms.transaction_summary import transaction_summary
 
@@ -68,6 +69,19 @@ AGGREGATES: tuple[Aggregate, ...] = (
             "type": ("type",),
             "transactions": ("transaction_id",),
             **dict.fromkeys(("amount_sum", "amount_min", "amount_max", "debit_total", "credit_total"), ("amount",)),
+            **_PARTITION,
+        },
+    ),
+    Aggregate(
+        GOLD["daily_sales"],
+        ("silver", "orders"),
+        daily_sales,
+        {
+            "product_id": ("product_id",),
+            "orders": ("order_id",),
+            "quantity": ("quantity",),
+            "revenue": ("amount",),
+            **dict.fromkeys(("lowest_price", "highest_price", "mean_price"), ("unit_price",)),
             **_PARTITION,
         },
     ),

@@ -14,7 +14,10 @@ from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
 from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.defs.schema_drift import hold_drift, policy_of
+from etl_platform.defs.write_modes import contributing_files, stop_overwriting
 from etl_platform.institutions.sender import sender_format
+from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.metadata import markdown
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LandingObject, ObjectResult
@@ -54,6 +57,7 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         manifest: pl.DataFrame,
         bronze: dg.ResourceParam[BronzeStore],
         ledger: dg.ResourceParam[Ledger],
+        lake: dg.ResourceParam[TableIOManager],
     ) -> Iterator[dg.Output[Any]]:
         partition = parse_key(context.partition_key)
         attempt = dataset_partition(dataset, partition)
@@ -63,10 +67,13 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
             started(ledger, context.run.run_id, attempt),
             tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder,
         ):
-            files, rows = _source_files(manifest, bronze, graph, dataset, partition, Path(folder))
+            wanted = contributing_files(manifest, contract)
+            files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
             plan = _plan(graph, dataset, partition, Path(folder))
             result = build_silver(files, plan, lambda f, n: context.log.info(f"{attempt}: {f.key}: {n} rows read"))
+            hold_drift(ledger, context.run.run_id, graph, plan.contract, partition, result, files, rows)
             _stop_above_limit(result, graph, dataset, partition)
+            stop_overwriting(lake.store, contract, partition, result)
             facts = _facts(result, plan)
             # Silver last: whoever sees new silver finds its quarantine and its account already there.
             yield dg.Output(

@@ -16,8 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from etl_platform.errors import ConfigurationError
+from etl_platform.errors import ConfigurationError, StorageError
 from etl_platform.ledger.failures import translated
+from etl_platform.ledger.read_only import open_read_only
 from etl_platform.ledger.tables import metadata
 
 _POSTGRES_SPELLINGS = {"postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
@@ -38,10 +39,14 @@ SELECT pg_advisory_xact_lock(7241930855140163)
 
 
 class LedgerDatabase:
-    """The database of one ledger. `label` names it in messages, without user and password."""
+    """The database of one ledger. `label` names it in messages, without user and password.
 
-    def __init__(self, url: str) -> None:
+    read_only: nothing is created or changed, and what is not there yet reads as empty.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._url = parse_url(url)
+        self._read_only = read_only
         self.label = _label(self._url)
         self._opening = threading.Lock()
         self._engine: sa.Engine | None = None
@@ -55,6 +60,8 @@ class LedgerDatabase:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One transaction, alone: what it reads does not change before it commits."""
+        if self._read_only:
+            raise StorageError(self.label, found="a write", expected="reads only: it was opened so")
         with translated(self.label), _begin_write(self._open()) as connection:
             yield connection
 
@@ -67,6 +74,8 @@ class LedgerDatabase:
 
     def _open(self) -> sa.Engine:
         with self._opening:
+            if self._engine is None and self._read_only:
+                self._engine = open_read_only(self._url)
             if self._engine is None:
                 engine = _create_engine(self._url)
                 # Inside the write lock: of two first users one creates the tables, the other finds them.

@@ -23,15 +23,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.ledger import attempts, pending, recording, status
+from etl_platform.ledger import attempts, pending, profiles, recording, schemas, status
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.given import in_chunks
 from etl_platform.ledger.records import (
     Attempt,
     AttemptTotals,
     DatasetPartition,
+    DeliveredSchema,
     LandingObject,
     LedgerObject,
     ObjectResult,
@@ -52,12 +54,14 @@ _t = landing_objects.c
 class Ledger:
     """The ledger at `url` (`sqlite:////path` or `postgresql://...`). Opens nothing until its first use.
 
+    read_only: creates no table and no file and refuses to write; a database that is not there yet is an empty one.
+
     Every method raises StorageUnavailableError when the database does not answer, StorageError when it refuses.
     Times are aware; those that come out are UTC.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = LedgerDatabase(url)
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._database = LedgerDatabase(url, read_only=read_only)
 
     def __repr__(self) -> str:
         return f"<{self._database.label}>"
@@ -168,6 +172,45 @@ class Ledger:
         """Attempts without an end, oldest first: each should have a live run."""
         with self._database.read() as connection:
             return attempts.select_attempts(connection, attempts_table.c.outcome == Outcome.RUNNING)
+
+    # What senders sent
+
+    def record_schemas(
+        self, run_id: str, partition: DatasetPartition, delivered: Sequence[DeliveredSchema], *, now: dt.datetime
+    ) -> None:
+        """The partition's deliveries have these columns, which differ so from what was expected. Safe to repeat."""
+        with self._database.write() as connection:
+            schemas.replace_schemas(connection, run_id, partition, delivered, now)
+
+    def last_schema(self, partition: DatasetPartition, *, before_uri: str | None = None) -> DeliveredSchema | None:
+        """The delivery before the partition that a new one is compared with, or None. before_uri: the partition's own
+        other deliveries count too."""
+        with self._database.read() as connection:
+            return schemas.select_last(connection, partition, before_uri=before_uri)
+
+    def schemas(self, partition: DatasetPartition) -> list[DeliveredSchema]:
+        """The partition's present deliveries, in order."""
+        with self._database.read() as connection:
+            return schemas.select_schemas(connection, partition)
+
+    def drifted(
+        self, institutions: Sequence[str], datasets: Sequence[str], dates: Sequence[dt.date] | None = None
+    ) -> list[DeliveredSchema]:
+        """Deliveries whose columns differed, by date; those that were overwritten since, too. No dates: all."""
+        with self._database.read() as connection:
+            return schemas.select_drifted(connection, dates, institutions, datasets)
+
+    def record_profile(
+        self, partition: DatasetPartition, rows: int, profile: dict[str, Any], *, now: dt.datetime
+    ) -> None:
+        """What the partition's stored rows look like in sum."""
+        with self._database.write() as connection:
+            profiles.replace_profile(connection, partition, rows, profile, now)
+
+    def earlier_profiles(self, partition: DatasetPartition, count: int) -> list[dict[str, Any]]:
+        """Profiles of the last `count` earlier dates with rows, newest first."""
+        with self._database.read() as connection:
+            return profiles.select_earlier(connection, partition, count)
 
     # What people ask
 

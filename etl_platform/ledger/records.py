@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -180,3 +181,26 @@ class PartitionStatus:
     rows_duplicate: int = 0
     last_recorded_at: dt.datetime | None = None
     latest_attempt: Attempt | None = None
+
+
+@dataclass(frozen=True)
+class DeliveredSchema:
+    """The columns of one delivered object and how they differ from what was expected, as plain JSON values.
+
+    delivery: its order in the partition, from 1. policy: what the institution's file said at the time. is_baseline:
+    whether the next delivery is compared with it (not: refused, or stopped before it was published). is_current: false
+    once the sender has overwritten the object.
+    """
+
+    partition: DatasetPartition
+    uri: str
+    sha256: str
+    key: str
+    delivery: int
+    format: str
+    policy: str
+    columns: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    is_baseline: bool = True
+    is_current: bool = True
+    recorded_at: dt.datetime | None = None

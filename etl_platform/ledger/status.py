@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from etl_platform.ledger.attempts import select_attempts
 from etl_platform.ledger.records import Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
-from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
+from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, profiles, schema_drift
 
 _t = landing_objects.c
 _a = attempts.c
@@ -109,7 +109,8 @@ def describe(connection: sa.Connection) -> str:
 
 def try_write(connection: sa.Connection) -> None:
     """Fail as a write would fail (privileges, read-only file) without writing."""
-    for table, column in ((landing_objects, _t.state), (attempts, _a.outcome)):
+    tables = ((landing_objects, _t.state), (attempts, _a.outcome), (schema_drift, schema_drift.c.policy))
+    for table, column in (*tables, (profiles, profiles.c.profile)):
         connection.execute(sa.update(table).where(sa.false()).values({column: column}))
         connection.execute(sa.insert(table).from_select([column], sa.select(column).where(sa.false())))
 

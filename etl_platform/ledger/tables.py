@@ -1,4 +1,4 @@
-"""The two tables of the ledger and the column types that keep SQLite and Postgres alike.
+"""The tables of the ledger and the column types that keep SQLite and Postgres alike.
 
 Not here: what may happen to a row (`recording.py`, `attempts.py`), connections (`database.py`).
 """
@@ -6,6 +6,7 @@ Not here: what may happen to a row (`recording.py`, `attempts.py`), connections 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,6 +66,21 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
             return None
         aware: dt.datetime = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
         return aware.astimezone(dt.UTC)
+
+
+class AsciiJson(TypeDecorator[Any]):
+    """Lists and objects as JSON text, escaped to ASCII: NUL and lone surrogates in a sender's names cannot hurt."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
+        """To the database."""
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """From the database."""
+        return None if value is None else json.loads(value)
 
 
 # SQLite numbers rows by itself only in a column declared INTEGER.
@@ -137,4 +153,37 @@ attempts = sa.Table(
     sa.CheckConstraint("(outcome = 'running') = (ended_at IS NULL)", name="end_is_on_record"),
     sa.Index("attempts_partition", "institution", "dataset", "business_date", "started_at"),
     sa.Index("attempts_outcome", "outcome", "started_at"),
+)
+
+schema_drift = sa.Table(
+    "schema_drift",
+    metadata,
+    sa.Column("uri", SafeText, primary_key=True),
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("institution", SafeText, nullable=False),
+    sa.Column("dataset", SafeText, nullable=False),
+    sa.Column("business_date", sa.Date, nullable=False),
+    sa.Column("key", SafeText, nullable=False),
+    sa.Column("delivery", sa.BigInteger, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("policy", sa.Text, nullable=False),
+    sa.Column("columns", AsciiJson, nullable=False),
+    sa.Column("differences", AsciiJson, nullable=False),
+    sa.Column("is_drifted", sa.Boolean, nullable=False),
+    sa.Column("is_current", sa.Boolean, nullable=False),
+    sa.Column("is_baseline", sa.Boolean, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("recorded_at", UtcDateTime, nullable=False),
+    sa.Index("schema_drift_partition", "institution", "dataset", "business_date", "delivery"),
+)
+
+profiles = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("institution", SafeText, primary_key=True),
+    sa.Column("dataset", SafeText, primary_key=True),
+    sa.Column("business_date", sa.Date, primary_key=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("profile", AsciiJson, nullable=False),
+    sa.Column("recorded_at", UtcDateTime, nullable=False),
 )

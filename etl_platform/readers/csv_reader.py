@@ -171,5 +171,6 @@ def _parse(
     text = rows.joined() + b"\n" * (rows.text[rows.stops[-1] - 1] not in b"\r\n")
     read = pc.ReadOptions(use_threads=False, column_names=list(names), block_size=len(text) + 1)
     parse = dialect.parse_options(has_quotes=has_quotes, invalid_row_handler=note)
-    frame = pl.from_arrow(pc.read_csv(pa.BufferReader(text), read, parse, _text(names)))
-    return dialect.outward_frame(cast(pl.DataFrame, frame)), ragged, fields
+    frame = cast(pl.DataFrame, pl.from_arrow(pc.read_csv(pa.BufferReader(text), read, parse, _text(names))))
+    frame.columns = list(names)  # Polars calls an unnamed Arrow column `column_0`; the sender called it nothing
+    return dialect.outward_frame(frame), ragged, fields

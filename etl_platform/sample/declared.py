@@ -93,7 +93,13 @@ def _differing_columns(declaration: Declaration, supplied: frozenset[str]) -> se
 
 
 def _values(
-    sender: Sender, column: ColumnDeclaration, date: dt.date, numbers: Numbers, random: np.random.Generator, *, is_key: bool
+    sender: Sender,
+    column: ColumnDeclaration,
+    date: dt.date,
+    numbers: Numbers,
+    random: np.random.Generator,
+    *,
+    is_key: bool,
 ) -> pl.Series:
     """A value for each number; different ones for different numbers where `is_key`."""
     if column.allowed:
@@ -111,7 +117,13 @@ def _values(
 
 
 def _ordered_values(
-    sender: Sender, column: ColumnDeclaration, date: dt.date, numbers: Numbers, random: np.random.Generator, *, is_key: bool
+    sender: Sender,
+    column: ColumnDeclaration,
+    date: dt.date,
+    numbers: Numbers,
+    random: np.random.Generator,
+    *,
+    is_key: bool,
 ) -> pl.Series:
     """Numbers and dates: steps of the smallest unit between the declared bounds."""
     low, high = (None if v is None else column.value(v) for v in (column.min, column.max))
@@ -134,7 +146,7 @@ def _ordered_values(
         raise ConfigurationError(subject, found=f"{steps} possible values", expected="one for each row, as it is a key")
     drawn = pl.Series(numbers if is_key else random.integers(0, steps, len(numbers)))
     if unit is None:
-        return pl.select(pl.lit(base) + pl.duration(days=drawn)).to_series()
+        return drawn.to_frame("n").select(pl.lit(base) + pl.duration(days="n")).to_series()
     exact = drawn.cast(pl.Decimal(38, 0)).to_frame("n").select(pl.col("n") * pl.lit(unit) + pl.lit(base)).to_series()
     return exact
 
@@ -143,7 +155,13 @@ def _texts(sender: Sender, column: ColumnDeclaration, numbers: Numbers) -> pl.Se
     subject = f"sample of institution {sender.code} dataset {sender.dataset} column {column.name}"
     if column.pattern:
         return matching_texts(column.pattern, numbers, subject)
-    texts = pl.Series(numbers).cast(pl.String).to_frame("n").select(pl.format("{} {}", pl.lit(column.name), "n")).to_series()
+    texts = (
+        pl.Series(numbers)
+        .cast(pl.String)
+        .to_frame("n")
+        .select(pl.format("{} {}", pl.lit(column.name), "n"))
+        .to_series()
+    )
     if column.max_length is not None and (texts.str.len_chars().max() or 0) > column.max_length:  # type: ignore[operator]
         return matching_texts(f"[0-9]{{{column.max_length}}}", numbers, subject)
     return texts.str.pad_end(column.min_length or 0, "x")

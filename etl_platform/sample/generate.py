@@ -13,9 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
-from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
 from etl_platform.resources.object_store import ObjectStore, open_object_store
@@ -24,7 +24,6 @@ from etl_platform.sample.composition import (
     DELIVERY,
     DUPLICATE,
     FATE,
-    GENERATORS,
     GOOD,
     RULE,
     SUPERSEDED,
@@ -66,7 +65,7 @@ def generate(
     seed: int = 1,
     defect_share: float = 0.01,
     unreadable_date: dt.date | None = None,
-    contracts: Mapping[str, Contract] = BUILT_IN,
+    contracts: Mapping[str, Contract] | None = None,
     expected_path: Path | None = None,
 ) -> Expected:
     """Write the files of every business day, institution and dataset below `landing`, and the answer sheet beside it
@@ -91,13 +90,13 @@ def generate(
         )
     store = open_object_store(str(landing)) if isinstance(landing, Path) else landing
     plan = _Plan(rows_per_day, seed, defect_share, unreadable_date)
+    known = built_in_contracts() if contracts is None else contracts
     partitions = []
     for day, date in enumerate(dates):
         for institution in institutions.values():
             for dataset in institution.datasets:
-                if dataset in GENERATORS:
-                    sender = Sender.of(institution, contracts[dataset])
-                    partitions.append(_deliver(store, sender, date, day, plan))
+                sender = Sender.of(institution, known[dataset])
+                partitions.append(_deliver(store, sender, date, day, plan))
     expected = Expected(seed, tuple(partitions))
     if expected_path is None and isinstance(landing, Path):
         expected_path = landing.parent / "expected.json"

@@ -8,7 +8,7 @@ first is kept, so that a repeated file changes nothing. A row equal to an earlie
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -26,20 +26,16 @@ class Deduplicated:
     duplicates: pl.DataFrame
 
 
-def deduplicate(rows: pl.LazyFrame, key: Sequence[str]) -> Deduplicated:
+def deduplicate(rows: pl.LazyFrame, key: Sequence[str], *, is_on: bool = True) -> Deduplicated:
     """Split `rows` (with `_delivery`, `_source_row`, `_row_hash`) by natural `key`; without a key the whole row is it.
 
-    Only 8 bytes per row are held to find the keys that occur more than once; rows of those alone are collected.
+    is_on: false keeps every row. Only rows of keys that occur more than once are collected.
     """
     identity = list(key) or ["_row_hash"]
-    # Polars' own hash is not stable between versions, but it lives only inside this call.
-    folded = pl.struct(identity).hash().alias("_key")
-    keys = rows.select(folded).collect(engine="streaming")
-    repeated = keys.filter(pl.col("_key").is_duplicated()).unique()
-    nothing = rows.clear().collect()
-    if repeated.is_empty():
+    candidates = _candidates(rows, identity) if is_on else None
+    if candidates is None:
+        nothing = rows.clear().collect()
         return Deduplicated(rows, nothing, nothing.select(DELIVERY))
-    candidates = rows.with_columns(folded).join(repeated.lazy(), on="_key", how="semi").drop("_key").collect()
     fate = _fates(candidates, identity)
     losers = candidates.join(fate.filter(pl.col("fate") == "superseded"), on=_ID, how="semi")
     repeats = fate.filter(pl.col("fate") == "duplicate")
@@ -61,3 +57,40 @@ def _fates(candidates: pl.DataFrame, identity: Sequence[str]) -> pl.DataFrame:
         .then(pl.lit("kept"))
         .otherwise(pl.lit("superseded")),
     )
+
+
+def without_repeats(split: Deduplicated, unique: Sequence[str]) -> tuple[Deduplicated, dict[str, pl.DataFrame]]:
+    """`split` without the kept rows that repeat a value of a `unique` column, and those rows by column."""
+    repeats: dict[str, pl.DataFrame] = {}
+    for column in unique:
+        found = _repeated_values(split.kept, column)
+        if found.height:
+            repeats[column] = found
+            kept = split.kept.join(found.select(_ID).lazy(), on=_ID, how="anti", maintain_order="left")
+            split = replace(split, kept=kept)
+    return split, repeats
+
+
+def _repeated_values(rows: pl.LazyFrame, column: str) -> pl.DataFrame:
+    """The rows whose value of `column` an earlier row has. Missing values repeat nothing."""
+    present = rows.filter(pl.col(column).is_not_null())
+    candidates = _candidates(present, [column])
+    return (
+        rows.clear().collect()
+        if candidates is None
+        else candidates.sort(_ID).filter(~pl.col(column).is_first_distinct())
+    )
+
+
+def _candidates(rows: pl.LazyFrame, identity: Sequence[str]) -> pl.DataFrame | None:
+    """The rows whose `identity` occurs more than once, in no order; None where there is none.
+
+    Only 8 bytes per row are held to find them.
+    """
+    # Polars' own hash is not stable between versions, but it lives only inside this call.
+    folded = pl.struct(identity).hash().alias("_key")
+    keys = rows.select(folded).collect(engine="streaming")
+    repeated = keys.filter(pl.col("_key").is_duplicated()).unique()
+    if repeated.is_empty():
+        return None
+    return rows.with_columns(folded).join(repeated.lazy(), on="_key", how="semi").drop("_key").collect()

@@ -7,6 +7,7 @@ import polars as pl
 from etl_platform.contracts.contract import Contract, Rule, presence_rule, type_rule
 
 FAILURE_SCHEMA = pl.Schema({"index": pl.UInt32(), "rule": pl.String(), "column": pl.String(), "found": pl.String()})
+_VALUE_RULES = (type_rule, presence_rule)
 FOUND_LIMIT = 200
 """Longest text shown as "found" in a reason; the whole row is in `raw`."""
 
@@ -33,10 +34,13 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """One row per failed row: `index`, `rules`, `columns`, `reason` (sentences with what was found).
 
     A value that did not read as its type is null from then on: its `_is_present` failure is the same finding
-    and is dropped. So is a rule that looks at it where the column may be missing: it would take "not read" for "missing".
+    and is dropped. So is a rule that looks at it where the column may be missing: it would take it for a missing one.
+    What a derived column lacks because a value that it rests on failed is dropped too.
     """
     unread = failures.filter(pl.col("rule").str.ends_with(type_rule(""))).select("index", "column")
     again = unread.join(_blind_without(contract), on="column").select("index", "rule")
+    if contract.derived:
+        again = pl.concat([again, _consequences(failures, contract)])
     lines = failures.join(again, on=["index", "rule"], how="anti").join(
         _sentences(contract.rules), on="rule", how="left"
     )
@@ -57,8 +61,17 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
 def _blind_without(contract: Contract) -> pl.DataFrame:
     """`column`, `rule`: rules that say nothing about a row whose value of that column did not read."""
     pairs = [(c.name, presence_rule(c.name)) for c in contract.columns]
-    pairs += [(c.name, r.name) for c in contract.columns if c.nullable for r in contract.row_rules if c.name in r.columns]
+    maybe = [c.name for c in contract.columns if c.nullable or c.name in contract.nulls]
+    pairs += [(name, r.name) for name in maybe for r in contract.row_rules if name in r.columns]
     return pl.DataFrame(pairs, schema={"column": pl.String, "rule": pl.String}, orient="row")
+
+
+def _consequences(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """`index`, `rule`: presence and type of derived columns that rest on a value which is missing or did not read."""
+    pairs = [(d.name, name) for d in contract.derived for name in d.inputs]
+    rules = [(given(name), implied(own)) for own, name in pairs for given in _VALUE_RULES for implied in _VALUE_RULES]
+    links = pl.DataFrame(rules, schema={"rule": pl.String, "implied": pl.String}, orient="row")
+    return failures.join(links, on="rule").select("index", rule="implied")
 
 
 def _sentences(rules: tuple[Rule, ...]) -> pl.DataFrame:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, type_rule
 from etl_platform.errors import FileRefusedError
-from etl_platform.transforms.casts import Dialect, cast_series
+from etl_platform.transforms.casts import Dialect, cast_series, shown_text
 from etl_platform.transforms.failures import failures_of, no_failures
 
 
@@ -37,34 +38,60 @@ class Normalised:
 
 @dataclass(frozen=True)
 class Mapped:
-    """sources: contract's column -> sender's column. missing / extra: contract's and sender's leftovers."""
+    """sources: contract's column -> sender's column. missing / extra: contract's and sender's leftovers.
+    rivals: contract's column -> the sender's columns that claim it with equal right."""
 
     sources: dict[str, str]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
+    rivals: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def map_columns(names: Sequence[str], contract: Contract, sender: SenderFormat) -> Mapped:
-    """Which sender column feeds which contract column: by the configured name, else by the same name ignoring
-    case and surrounding blanks."""
-    wanted = {c.name for c in contract.columns}
-    by_folded = {name.strip().casefold(): name for name in wanted}
-    sources: dict[str, str] = {}
-    extra: list[str] = []
+    """Which sender column feeds which contract column: by the configured name, else by the contract's own name, both
+    in the form that its naming gives (without one: ignoring case and surrounding blanks). What a configured name
+    replaces is extra: a sender may use the contract's name for something else."""
+    fold = contract.naming.apply if contract.naming else _folded
+    wanted = [c.name for c in contract.sender_columns]
+    by_folded = {fold(name): name for name in wanted} | {
+        fold(name): target for name, target in contract.sources.items()
+    }
+    configured: dict[str, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for name in names:
-        target = sender.columns.get(name) or sender.columns.get(name.strip()) or by_folded.get(name.strip().casefold())
-        if target is None or target in sources or target in sender.supplied:
-            extra.append(name)
-        else:
-            sources[target] = name
-    missing = [c.name for c in contract.columns if c.name not in sources and c.name not in sender.supplied]
-    return Mapped(sources, tuple(missing), tuple(extra))
+        target = sender.columns.get(name) or sender.columns.get(name.strip())
+        if target is not None:
+            configured.setdefault(target, []).append(name)
+        elif (target := by_folded.get(fold(name))) is not None:
+            alike.setdefault(target, []).append(name)
+    claims = {target: found for target, found in (alike | configured).items() if target not in sender.supplied}
+    sources = {target: found[0] for target, found in claims.items()}
+    rivals = {target: tuple(found) for target, found in claims.items() if len(found) > 1}
+    missing = [name for name in wanted if name not in sources and name not in sender.supplied]
+    taken = set(sources.values())
+    return Mapped(sources, tuple(missing), tuple(name for name in names if name not in taken), rivals)
+
+
+def _folded(name: str) -> str:
+    # One letter with its accent or two characters look the same, and which of them a file has depends on its system.
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def hold_unambiguous(mapped: Mapped, subject: str) -> None:
+    """Refuse a file in which several columns stand for one of the contract: to pick one would be a guess."""
+    for target, names in mapped.rivals.items():
+        raise FileRefusedError(
+            subject,
+            rule="columns_are_unambiguous",
+            found=f"columns {', '.join(map(repr, names))} for {target}",
+            expected="one column for it",
+            next_step="map the right one under `columns:` in the institution file, or ask the sender to drop the other",
+        )
 
 
 def require_columns(mapped: Mapped, names: Sequence[str], contract: Contract, subject: str) -> None:
     """Refuse a file that lacks a required column: every one of its rows would be wrong for the same reason."""
-    required = {c.name for c in contract.columns if not c.nullable}
-    lacking = [name for name in mapped.missing if name in required]
+    lacking = [name for name in mapped.missing if name in contract.required_columns]
     if lacking:
         raise FileRefusedError(
             subject,
@@ -76,23 +103,35 @@ def require_columns(mapped: Mapped, names: Sequence[str], contract: Contract, su
 
 
 def normalise(raw: pl.DataFrame, contract: Contract, sender: SenderFormat, mapped: Mapped) -> Normalised:
-    """`raw` (as received) as a frame of exactly the contract's columns and types, same height and order."""
+    """`raw` (as received) as a frame of exactly the sender's columns of the contract in their types, same height and order."""
     columns: list[pl.Series] = []
     failures: list[pl.DataFrame] = [no_failures()]
-    for column in contract.columns:
+    for column in contract.sender_columns:
         received = _received(raw, column.name, sender, mapped)
-        typed = cast_series(received, column.dtype, sender.dialect).alias(column.name)
+        dialect = column_dialect(sender.dialect, contract.formats.get(column.name))
+        typed = cast_series(received, column.dtype, dialect).alias(column.name)
         unread = typed.is_null() & received.is_not_null()
         if unread.any():
-            failures.append(failures_of(unread, type_rule(column.name), column.name, received))
+            failures.append(failures_of(unread, type_rule(column.name), column.name, shown_text(received)))
         columns.append(typed)
     return Normalised(pl.DataFrame(columns), pl.concat(failures))
+
+
+def column_dialect(dialect: Dialect, formats: tuple[str, ...] | None) -> Dialect:
+    """The sender's way of writing; the contract's formats where the sender's file names none."""
+    if not formats:
+        return dialect
+    return replace(
+        dialect,
+        date_formats=dialect.date_formats or formats,
+        datetime_formats=dialect.datetime_formats or formats,
+    )
 
 
 def _received(raw: pl.DataFrame, name: str, sender: SenderFormat, mapped: Mapped) -> pl.Series:
     if name in sender.supplied:
         return pl.repeat(sender.supplied[name], raw.height, dtype=pl.String, eager=True)
-    if name not in mapped.sources:
+    if mapped.sources.get(name) not in raw.columns:
         return pl.repeat(None, raw.height, dtype=pl.String, eager=True)
     received = raw.get_column(mapped.sources[name])
     if received.dtype == pl.String and sender.null_texts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.contract import Contract, unique_rule
 from etl_platform.contracts.quarantine import FILE, ROW, SUPERSEDED, SUPERSEDED_RULE, SUPERSEDED_SENTENCE
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers.batch import SOURCE_ROW
@@ -49,12 +49,24 @@ def refused_file(refusal: FileRefusedError) -> pl.DataFrame:
 
 def superseded_rows(losers: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """Valid rows that lost to a later delivery; `raw` is their values as JSON."""
-    return losers.select(
-        pl.lit(SUPERSEDED).alias("kind"),
+    return _compared_rows(losers, contract, SUPERSEDED, SUPERSEDED_RULE, SUPERSEDED_SENTENCE, contract.key)
+
+
+def repeated_rows(rows: pl.DataFrame, contract: Contract, column: str) -> pl.DataFrame:
+    """Rows whose value of a unique column an earlier row has; `raw` is their values as JSON."""
+    rule = contract.rule(unique_rule(column))
+    return _compared_rows(rows, contract, ROW, rule.name, rule.sentence, (column,))
+
+
+def _compared_rows(
+    rows: pl.DataFrame, contract: Contract, kind: str, rule: str, sentence: str, columns: tuple[str, ...]
+) -> pl.DataFrame:
+    return rows.select(
+        pl.lit(kind).alias("kind"),
         SOURCE_ROW,
-        pl.lit([SUPERSEDED_RULE], _NAMES).alias("rules"),
-        pl.lit(list(contract.key), _NAMES).alias("columns"),
-        pl.lit(f"{SUPERSEDED_RULE}: {SUPERSEDED_SENTENCE}").alias("reason"),
+        pl.lit([rule], _NAMES).alias("rules"),
+        pl.lit(list(columns), _NAMES).alias("columns"),
+        pl.lit(f"{rule}: {sentence}").alias("reason"),
         pl.struct([c.name for c in contract.columns]).struct.json_encode().alias("raw"),
         "_source_file",
     )

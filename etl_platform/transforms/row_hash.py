@@ -30,7 +30,8 @@ def _canonical(column: Column) -> pl.Expr:
     if isinstance(column.dtype, pl.Datetime):
         return pl.col(column.name).dt.timestamp("us").cast(pl.String)
     if isinstance(column.dtype, pl.Float64):
-        return (pl.col(column.name) + 0.0).cast(pl.String)
+        value = pl.col(column.name)
+        return pl.when(value == 0).then(pl.lit("0.0")).otherwise(value.cast(pl.String))
     if isinstance(column.dtype, pl.String):
         return pl.col(column.name).str.replace_all(SEPARATOR, ESCAPED_SEPARATOR, literal=True)
     return pl.col(column.name).cast(pl.String)

@@ -20,14 +20,29 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import SOURCE_ROW, Batch
-from etl_platform.readers.options import FormatOptions, ReadLimits
-from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate, keep_all
+from etl_platform.readers.options import FormatOptions, JsonOptions, ReadLimits
+from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate, without_repeats
 from etl_platform.transforms.derive import derive
+from etl_platform.transforms.extra import extra_columns, no_extra
 from etl_platform.transforms.failures import fold
 from etl_platform.transforms.frame_spool import FrameSpool
-from etl_platform.transforms.normalise import Mapped, SenderFormat, map_columns, normalise, require_columns
-from etl_platform.transforms.quarantine import failed_rows, refused_file, rejected_records, superseded_rows
+from etl_platform.transforms.normalise import (
+    Mapped,
+    SenderFormat,
+    hold_unambiguous,
+    map_columns,
+    normalise,
+    require_columns,
+)
+from etl_platform.transforms.quarantine import (
+    failed_rows,
+    refused_file,
+    rejected_records,
+    repeated_rows,
+    superseded_rows,
+)
 from etl_platform.transforms.row_hash import row_hash
+from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema
 from etl_platform.transforms.validate import find_failures
 
 _DELIVERY_FIELD = {DELIVERY: pl.Int64()}
@@ -45,7 +60,8 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SilverPlan:
-    """What a partition's files are read with. budget: bytes of rows held in memory before scratch files serve."""
+    """What a partition's files are read with. budget: bytes of rows held in memory before scratch files serve.
+    keeps_extra: whether columns that the contract lacks are kept in `_extra`."""
 
     contract: Contract
     partition: PartitionKey
@@ -55,6 +71,7 @@ class SilverPlan:
     limits: ReadLimits = ReadLimits()
     batch_rows: int = 100_000
     budget: int = 512 * 2**20
+    keeps_extra: bool = False
 
     @property
     def subject(self) -> str:
@@ -73,6 +90,7 @@ class FileCounts:
     refusal: FileRefusedError | None = None
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    schema: SenderSchema | None = None
 
     @property
     def unexplained(self) -> int:
@@ -136,8 +154,10 @@ def build_silver(
 
 @dataclass
 class _Progress:
+    observer: SchemaObserver
     rows_read: int = 0
     quarantined: int = 0
+    names: tuple[str, ...] = ()
     mapped: Mapped | None = None
     refusal: FileRefusedError | None = None
 
@@ -158,11 +178,9 @@ class _Collector:
         return self._files[file.delivery][1].rows_read
 
     def take(self, file: SourceFile) -> None:
-        state = _Progress()
+        state = _Progress(SchemaObserver(self.plan.contract, file.sender, self.plan.options.type))
         self._files[file.delivery] = (file, state)
         subject = f"{self.plan.subject} file {file.key}"
-        sender_names = [name for name, target in file.sender.columns.items()]
-        own_names = [c.name for c in self.plan.contract.sender_columns if c.name not in file.sender.columns.values()]
         try:
             batches = read_file(
                 file.path,
@@ -170,17 +188,26 @@ class _Collector:
                 options=self.plan.options,
                 limits=self.plan.limits,
                 batch_rows=self.plan.batch_rows,
-                expected_columns=(*sender_names, *own_names),
             )
             for batch in batches:
-                if state.mapped is None:
-                    names = batch.columns.columns
-                    state.mapped = map_columns(names, self.plan.contract, file.sender)
-                    require_columns(state.mapped, names, self.plan.contract, subject)
-                self._take_batch(file, state, state.mapped, batch)
+                self._take_batch(file, state, self._mapped(file, state, batch, subject), batch)
+            if state.mapped is not None and state.names:
+                require_columns(state.mapped, state.names, self.plan.contract, subject)
         except FileRefusedError as refusal:
             # Batches already taken of this file are dropped in finish(): half a file would be a silent loss.
             state.refusal, state.rows_read, state.quarantined = refusal, 0, 0
+
+    def _mapped(self, file: SourceFile, state: _Progress, batch: Batch, subject: str) -> Mapped:
+        """The mapping for all columns seen so far: JSON records may bring further ones at any time, so that only the
+        end of the file tells which are missing."""
+        names = tuple(dict.fromkeys((*state.names, *batch.columns.columns)))
+        if state.mapped is None or names != state.names:
+            state.names, state.mapped = names, map_columns(names, self.plan.contract, file.sender)
+            state.observer.see(batch.columns, state.mapped)  # before a refusal: it is drift that explains it
+            hold_unambiguous(state.mapped, subject)
+            if not isinstance(self.plan.options, JsonOptions):
+                require_columns(state.mapped, names, self.plan.contract, subject)
+        return state.mapped
 
     def _take_batch(self, file: SourceFile, state: _Progress, mapped: Mapped, batch: Batch) -> None:
         state.rows_read += batch.columns.height + batch.rejects.height
@@ -189,10 +216,13 @@ class _Collector:
             state.quarantined += batch.rejects.height
         if batch.columns.is_empty():
             return
+        state.observer.see(batch.columns, mapped)
         contract = self.plan.contract
         normalised = normalise(batch.columns, contract, file.sender, mapped)
         derived = derive(normalised.frame, contract)
-        frame = self._in_context(derived.frame, file).with_columns(batch.source_rows.alias(SOURCE_ROW))
+        frame = self._in_context(derived.frame, file).with_columns(
+            batch.source_rows.alias(SOURCE_ROW), self._extra(batch, mapped)
+        )
         failures = pl.concat([normalised.failures, derived.failures, find_failures(frame, contract)])
         if failures.height:
             folded = fold(failures, contract)
@@ -203,6 +233,11 @@ class _Collector:
             is_good = pl.repeat(True, frame.height, eager=True).scatter(indices, False)
             frame = frame.filter(is_good)
         self._good.append(frame.with_columns(row_hash(contract)))
+
+    def _extra(self, batch: Batch, mapped: Mapped) -> pl.Series:
+        if not self.plan.keeps_extra:
+            return no_extra(batch.columns.height)
+        return extra_columns(batch.columns, [name for name in batch.columns.columns if name in mapped.extra])
 
     def _in_context(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
         return self._placed(frame).with_columns(
@@ -219,25 +254,32 @@ class _Collector:
     def finish(self) -> Silver:
         refused = {delivery: state.refusal for delivery, (_, state) in self._files.items() if state.refusal}
         is_whole = ~pl.col(DELIVERY).is_in(list(refused))
-        split = deduplicate(self._good.scan().filter(is_whole), self.plan.contract.key)
-        losers = self._placed(superseded_rows(split.superseded, self.plan.contract))
+        contract = self.plan.contract
+        split = deduplicate(self._good.scan().filter(is_whole), contract.key, is_on=contract.deduplicates)
+        split, repeats = without_repeats(split, contract.unique)
+        losers = [superseded_rows(split.superseded, contract)]
+        losers += [repeated_rows(rows, contract, column) for column, rows in repeats.items()]
         refusals = [self._in_context(refused_file(r), self._files[d][0]) for d, r in refused.items()]
         names = quarantine_table(self.plan.contract.dataset).polars_schema.names()
-        bad = [self._bad.scan().filter(is_whole), losers.lazy(), *(r.lazy() for r in refusals)]
+        bad = [
+            self._bad.scan().filter(is_whole),
+            *(self._placed(r).lazy() for r in losers),
+            *(r.lazy() for r in refusals),
+        ]
         quarantine = pl.concat([part.select(names) for part in bad])
         silver = self.plan.contract.silver.polars_schema.names()
         return Silver(
             silver=split.kept.select(silver),
             quarantine=quarantine,
-            files=self._counts(split),
+            files=self._counts(split, [split.superseded, *repeats.values()]),
             rules=_rule_counts(quarantine),
             is_spilled=self._good.is_spilled,
         )
 
-    def _counts(self, split: Deduplicated) -> tuple[FileCounts, ...]:
+    def _counts(self, split: Deduplicated, losers: Sequence[pl.DataFrame]) -> tuple[FileCounts, ...]:
         """Counted on the results themselves, so that a row lost between two steps shows as unexplained."""
         silver = _per_delivery(split.kept.select(DELIVERY))
-        losers = _per_delivery(split.superseded.lazy().select(DELIVERY))
+        lost = _per_delivery(pl.concat([rows.lazy().select(DELIVERY) for rows in losers]))
         repeats = _per_delivery(split.duplicates.lazy())
         counts = []
         for delivery, (file, state) in self._files.items():
@@ -246,11 +288,12 @@ class _Collector:
                     key=file.key,
                     rows_read=state.rows_read,
                     silver=silver.get(delivery, 0),
-                    quarantined=state.quarantined + losers.get(delivery, 0),
+                    quarantined=state.quarantined + lost.get(delivery, 0),
                     duplicates=repeats.get(delivery, 0),
                     refusal=state.refusal,
                     missing=state.mapped.missing if state.mapped else (),
                     extra=state.mapped.extra if state.mapped else (),
+                    schema=state.observer.schema(),
                 )
             )
         return tuple(counts)

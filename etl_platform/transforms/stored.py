@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, Rule, presence_rule
+from etl_platform.contracts.contract import Contract, Rule, presence_rule, unique_rule
 from etl_platform.transforms.validate import validate
 
 SAMPLE_ROWS = 5
+_KEY = "_key"
 
 
 @dataclass
@@ -29,19 +30,19 @@ class StoredFindings:
 def checkable_rules(contract: Contract) -> list[Rule]:
     """The rules that can be seen on typed rows: presence rules and the model's own (types are the schema's)."""
     present = {presence_rule(c.name) for c in contract.columns if not c.nullable}
-    own = {r.name for r in contract.row_rules}
+    own = {r.name for r in contract.row_rules} | {unique_rule(name) for name in contract.unique}
     return [r for r in contract.rules if r.name in present | own]
 
 
 def inspect(frames: Iterable[pl.DataFrame], contract: Contract) -> StoredFindings:
     """Read `frames` (silver rows of one partition) once and find every rule that does not hold on them.
 
-    Memory: one frame, and 8 bytes per row for the keys.
+    Memory: one frame, and 8 bytes per row for the keys and for each unique column.
     """
     findings = StoredFindings()
     expected = contract.silver.polars_schema
     key = list(contract.key) or ["_row_hash"]
-    hashes: list[pl.Series] = []
+    hashes: list[pl.DataFrame] = []
     for frame in frames:
         findings.rows += frame.height
         differences = _differences(frame.schema, expected)
@@ -49,11 +50,19 @@ def inspect(frames: Iterable[pl.DataFrame], contract: Contract) -> StoredFinding
             findings.schema_differences += [d for d in differences if d not in findings.schema_differences]
             continue
         _add_failures(findings, frame, validate(frame, contract))
-        hashes.append(frame.select(pl.struct(key).hash()).to_series())
+        values = {name: pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash()) for name in contract.unique}
+        hashes.append(frame.select(pl.struct(key).hash().alias(_KEY), **values))
     if hashes:
-        keys = pl.concat(hashes)
-        findings.repeated_keys = len(keys) - keys.n_unique()
+        held = pl.concat(hashes)
+        findings.repeated_keys = held.height - held[_KEY].n_unique() if contract.deduplicates else 0
+        repeats = {unique_rule(name): _repeats(held[name]) for name in contract.unique}
+        findings.broken |= {rule: rows for rule, rows in repeats.items() if rows}
     return findings
+
+
+def _repeats(values: pl.Series) -> int:
+    present = values.drop_nulls()
+    return len(present) - present.n_unique()
 
 
 def _differences(found: pl.Schema, expected: pl.Schema) -> list[str]:

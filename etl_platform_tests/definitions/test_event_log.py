@@ -115,3 +115,16 @@ def test_a_run_of_another_process_is_followed_while_it_is_running(instance: dg.D
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_batch_of_events_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> None:
+    entry = dg.EventLogEntry(
+        error_info=None, level=20, user_message="one of a batch", run_id="a run", timestamp=1.0, job_name="a job"
+    )
+    storage = instance.event_log_storage
+    with pytest.raises(dg.DagsterError):
+        storage.store_event_batch([entry, "no event"])  # type: ignore[list-item]
+    assert not instance.all_logs("a run")
+
+    storage.store_event_batch([entry, entry])
+    assert [found.user_message for found in instance.all_logs("a run")] == ["one of a batch"] * 2

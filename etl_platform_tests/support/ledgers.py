@@ -26,7 +26,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     database = _database_of(server)
     # A new database for each test would copy the template every time.
     with database.connect() as connection:
-        connection.execute("DROP TABLE IF EXISTS landing_objects, attempts")
+        connection.execute("DROP TABLE IF EXISTS landing_objects, attempts, schema_drift, profiles")
     return database.url
 
 

@@ -124,8 +124,15 @@ class Platform:
 
     def generate(self, *, date: dt.date = DATE, days: int = 1, rows: int = 120, **options: Any) -> Expected:
         """Sample files of all institutions in the landing folder."""
-        institutions = self.graph.institutions
-        return generate(self.landing_folder, institutions, first_date=date, days=days, rows_per_day=rows, **options)
+        return generate(
+            self.landing_folder,
+            self.graph.institutions,
+            contracts=self.graph.contracts,
+            first_date=date,
+            days=days,
+            rows_per_day=rows,
+            **options,
+        )
 
     def ingest(self, institution: str, date: dt.date = DATE, datasets: Sequence[str] = (), **options: Any) -> Run:
         """One partition from landing to gold and warehouse through the real job: what the institution sends."""

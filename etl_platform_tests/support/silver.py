@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
-from etl_platform.contracts import BUILT_IN
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
@@ -26,7 +26,7 @@ def silver_of(
         assert match is not None and (match.dataset, match.business_date) == (dataset, date), key
         files.append(SourceFile(key, landing / key, delivery, sender_format(institution, dataset, match.captured)))
     plan = SilverPlan(
-        contract=bind_contract(BUILT_IN[dataset], institution),
+        contract=bind_contract(built_in_contracts()[dataset], institution),
         partition=PartitionKey(date, institution.code),
         options=config.format,
         processed_at=dt.datetime.now(dt.UTC),

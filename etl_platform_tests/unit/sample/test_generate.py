@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.gold import GOLD_CONTRACTS
 from etl_platform.contracts.quarantine import FILE
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.loader import BUILT_IN as INSTITUTION_FILES
 from etl_platform.institutions.loader import load_institutions
@@ -30,7 +31,8 @@ from etl_platform.transforms.validate import validate
 from etl_platform_tests.support.silver import silver_of
 
 WEDNESDAY = dt.date(2025, 1, 15)
-INSTITUTIONS = load_institutions(INSTITUTION_FILES, BUILT_IN)
+CONTRACTS = built_in_contracts()
+INSTITUTIONS = load_institutions(INSTITUTION_FILES, CONTRACTS)
 READERS_RULES = {"row_has_all_fields", "line_is_json", "row_is_latest_of_its_key"}
 
 
@@ -76,12 +78,12 @@ def test_silver_refuses_exactly_the_rows_that_were_spoiled(code: str, tmp_path: 
     for partition in expected.partitions:
         assert partition.rows_read == 1_500 == partition.silver + partition.quarantined + partition.duplicates
         assert partition.superseded and partition.duplicates and len(partition.files) == 2
-        contract = BUILT_IN[partition.dataset]
+        contract = CONTRACTS[partition.dataset]
         assert set(partition.rules) - READERS_RULES == {r.name for r in contract.rules} - set(partition.skipped_rules)
     assert_all_as_expected(landing, expected, INSTITUTIONS, tmp_path / "scratch")
 
 
-SENDERS = [Sender.of(i, BUILT_IN[dataset]) for i in INSTITUTIONS.values() for dataset in i.datasets]
+SENDERS = [Sender.of(i, CONTRACTS[dataset]) for i in INSTITUTIONS.values() for dataset in i.datasets]
 
 
 @pytest.mark.parametrize("dataset", BUILT_IN)

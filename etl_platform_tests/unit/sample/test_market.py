@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from etl_platform.contracts import BUILT_IN
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.transactions import CREDIT_TYPES, DEBIT_TYPES
 from etl_platform.institutions.loader import BUILT_IN as INSTITUTION_FILES
 from etl_platform.institutions.loader import load_institutions
@@ -16,6 +16,7 @@ from etl_platform.sample.sender import Sender
 from etl_platform.sample.transactions import account_transactions
 
 DATE = dt.date(2025, 1, 15)
+BUILT_IN = built_in_contracts()
 INSTITUTIONS = load_institutions(INSTITUTION_FILES, BUILT_IN)
 
 

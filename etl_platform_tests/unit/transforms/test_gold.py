@@ -16,7 +16,9 @@ from etl_platform.contracts import BUILT_IN, Contract
 from etl_platform.contracts.ddl import create_statements
 from etl_platform.contracts.gold import GOLD, GOLD_CONTRACTS
 from etl_platform.contracts.identifiers import Dialect
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.transforms.daily_bars import daily_bars
+from etl_platform.transforms.daily_sales import daily_sales
 from etl_platform.transforms.market_overview import market_overview
 from etl_platform.transforms.transaction_summary import transaction_summary
 from etl_platform.transforms.validate import validate
@@ -28,6 +30,7 @@ TRANSFORMS: dict[str, tuple[Callable[[pl.LazyFrame], pl.LazyFrame], pl.DataFrame
     "daily_bars": (daily_bars, SILVER_PRICES.empty()),
     "transaction_summary": (transaction_summary, SILVER_TRANSACTIONS.empty()),
     "market_overview": (market_overview, GOLD["daily_bars"].empty()),
+    "daily_sales": (daily_sales, built_in_contracts()["orders"].silver.empty()),
 }
 
 
@@ -48,6 +51,16 @@ def transactions(rows: Sequence[tuple[str, str, str, str]]) -> pl.DataFrame:
     schema = pl.Schema({c: schema[c] for c in ("account_id", "currency", "type", "amount")})
     typed = [(account, currency, kind, Decimal(amount)) for account, currency, kind, amount in rows]
     return pl.DataFrame(typed, schema=schema, orient="row").with_columns(
+        business_date=pl.lit(DATE), institution=pl.lit("institution_a")
+    )
+
+
+def orders(rows: Sequence[tuple[str, int, str]]) -> pl.DataFrame:
+    """Silver orders (product, quantity, unit price) with only the columns that gold may read."""
+    schema = built_in_contracts()["orders"].silver.polars_schema
+    typed = [(product, n, Decimal(price), n * Decimal(price)) for product, n, price in rows]
+    names = ("product_id", "quantity", "unit_price", "amount")
+    return pl.DataFrame(typed, schema={c: schema[c] for c in names}, orient="row").with_columns(
         business_date=pl.lit(DATE), institution=pl.lit("institution_a")
     )
 
@@ -191,6 +204,10 @@ BENT = {
         ({"amount_sum": Decimal("5")}, "totals_add_up"), ({"debit_total": Decimal("5")}, "totals_have_their_sign"),
         ({"transactions": 0}, "transactions_are_counted"),
     ],
+    "daily_sales": [
+        ({"mean_price": 3.0}, "mean_is_in_range"), ({"mean_price": float("nan")}, "mean_is_in_range"),
+        ({"revenue": Decimal("8")}, "revenue_is_in_range"), ({"orders": 0}, "orders_are_counted"),
+    ],
 }  # fmt: skip
 
 
@@ -200,10 +217,22 @@ def test_each_gold_rule_sees_the_fault_it_is_named_for(name: str, change: dict[s
         "daily_bars": daily_bars(prices([("AAPL", at(9), "10", "12", "9", "11", 10)]).lazy()),
         "transaction_summary": transaction_summary(transactions([("X1", "CHF", "fee", "-1")]).lazy()),
     }
+    good["daily_sales"] = daily_sales(orders([("P1", 2, "1.25"), ("P1", 1, "2.5")]).lazy())
     good["market_overview"] = market_overview(good["daily_bars"])
     schema = GOLD[name].polars_schema
     bent = good[name].with_columns(pl.lit(value).cast(schema[column]).alias(column) for column, value in change.items())
     assert rule in broken_rules(bent.collect(), GOLD_CONTRACTS[name])
+
+
+def test_daily_sales_add_up_exactly_per_product() -> None:
+    rows = [("P1", 3, "0.1"), ("P2", 1, "7"), ("P1", 1, "0.2"), ("P1", 10, "999999.9999")]
+    result = daily_sales(orders(rows).lazy()).collect()
+    assert result["product_id"].to_list() == ["P1", "P2"]
+    row = result.row(0, named=True)
+    assert (row["orders"], row["quantity"], row["revenue"]) == (3, 14, Decimal("10000000.4990"))
+    assert (row["lowest_price"], row["highest_price"]) == (Decimal("0.1"), Decimal("999999.9999"))
+    assert row["mean_price"] == pytest.approx((0.1 + 0.2 + 999999.9999) / 3, rel=1e-15)
+    assert not broken_rules(result, GOLD_CONTRACTS["daily_sales"])
 
 
 def test_every_gold_rule_has_a_case_that_breaks_it() -> None:

@@ -1,0 +1,103 @@
+"""Configuration files (YAML, TOML) as checked objects: every mistake names file, field, found and expected.
+
+Belongs here: what institution files and dataset declarations share. Not here: what either of them means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from etl_platform.errors import ConfigurationError
+
+SUFFIXES = frozenset({".yaml", ".yml", ".toml"})
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A key written twice in one mapping is a mistake, not "the last one wins"."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_document(path: Path) -> Any:
+    """The parsed YAML or TOML file. Raises ConfigurationError naming file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            return tomllib.loads(text)
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML") from None
+
+
+def document_paths(folder: Path) -> list[Path]:
+    """The configuration files of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+
+
+def parse_document(path: Path, model: type[_Model]) -> _Model:
+    """The file as `model`. Raises ConfigurationError for the first mistake; unknown fields get the near ones."""
+    document = read_document(path)
+    if not isinstance(document, dict):
+        raise ConfigurationError(str(path), found=type(document).__name__, expected="a mapping of fields")
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        # Where nothing else is wrong the misspelt name is the cause; the field that it left missing is the effect.
+        mistakes = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        first = mistakes[0]
+        field = ".".join(str(part) for part in first["loc"]) or "(file)"
+        if first["type"] == "extra_forbidden":
+            known = {name for one in _models_within(model) for name in one.model_fields}
+            found, expected = "an unknown field", near(str(first["loc"][-1]), known)
+        else:
+            found, expected = _found_and_expected(first["msg"].removeprefix("Value error, "), first["input"])
+        raise ConfigurationError(f"{path} field {field}", found=found, expected=expected) from None
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The names like `name`, for a message; all of them where none is near."""
+    names = sorted(known)
+    return " or ".join(difflib.get_close_matches(name, names, n=3)) or f"one of {', '.join(names)}"
+
+
+def _found_and_expected(message: str, given: Any) -> tuple[str, str]:
+    """Our own validators say both; pydantic's say what they expected."""
+    found, separator, expected = message.partition("; expected ")
+    if separator:
+        return found.removeprefix("found "), expected
+    return f"{given!r:.80}", message
+
+
+def _models_within(model: type[BaseModel], seen: set[type[BaseModel]] | None = None) -> set[type[BaseModel]]:
+    """`model` and every model in the types of its fields."""
+    models = seen if seen is not None else set()
+    if model not in models:
+        models.add(model)
+        for field in model.model_fields.values():
+            for part in _types_within(field.annotation):
+                if inspect.isclass(part) and issubclass(part, BaseModel):
+                    _models_within(part, models)
+    return models
+
+
+def _types_within(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types_within(part)

@@ -1,0 +1,48 @@
+"""What a dataset's write mode means for a partition. Every mode writes by replace, so a rerun gives the same rows.
+
+`replace`: the rows of the current files. `append`: the rows of every file content that ever arrived, also of those
+that the sender has overwritten since; bronze keeps them all. `fail`: rows that are there are final.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.io_managers.reading import read_frame
+from etl_platform.io_managers.store import TableStore
+from etl_platform.transforms.silver import Silver
+
+_IDENTITY = ["_source_file", "_source_row", "_row_hash"]
+
+
+def contributing_files(manifest: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """The manifest with all files current whose rows belong to the partition."""
+    return manifest.with_columns(is_current=pl.lit(True)) if contract.write_mode == "append" else manifest
+
+
+def stop_overwriting(store: TableStore, contract: Contract, partition: PartitionKey, result: Silver) -> None:
+    """In mode `fail`: refuse to change a partition that has rows. Raises dg.Failure, not retried.
+
+    The very same rows again are no change: a run that was interrupted after silver can be repeated.
+    """
+    if contract.write_mode != "fail":
+        return
+    stored = read_frame(store, contract.silver, [partition], _IDENTITY)
+    if stored.is_empty():
+        return
+    found = result.silver.select(_IDENTITY).collect(engine="streaming")
+    if found.sort(_IDENTITY).equals(stored.sort(_IDENTITY)):
+        return
+    raise dg.Failure(
+        description=(
+            f"{partition.institution} {contract.dataset} {partition.business_date}: found {stored.height} rows already "
+            f"stored and a run that would replace them by {found.height}, expected an empty partition "
+            "(`write_mode: fail`); nothing was written; next step: take the new files out of the landing zone, or "
+            "declare `write_mode: append` or `replace` for the dataset"
+        ),
+        metadata={"rows_stored": stored.height, "rows_new": found.height},
+        allow_retries=False,
+    )

@@ -1,0 +1,67 @@
+"""Columns that a sender does not send: missing values flagged and filled, then derived columns computed, exactly.
+
+Between `normalise` (casts) and `validate` (rules), on batches. What cannot be computed exactly is a failure of the
+column's type rule, as if it had not been readable: nothing is rounded, wrapped or infinite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from etl_platform.contracts.column_types import literal
+from etl_platform.contracts.contract import Contract, type_rule
+from etl_platform.contracts.expressions import evaluate
+from etl_platform.contracts.shaping import flag_column
+from etl_platform.transforms.failures import failures_of, no_failures
+
+
+@dataclass(frozen=True)
+class Derived:
+    """frame: all columns of the contract, in its order. failures: values that do not fit (FAILURE_SCHEMA)."""
+
+    frame: pl.DataFrame
+    failures: pl.DataFrame
+
+
+def derive(frame: pl.DataFrame, contract: Contract) -> Derived:
+    """`frame` (the sender's columns, typed) with flags, fills and derived columns."""
+    if not contract.nulls and not contract.derived:
+        return Derived(frame, no_failures())
+    dtypes = {column.name: column.dtype for column in contract.columns}
+    filled = frame.with_columns(_null_policies(contract, dtypes))
+    failures = [no_failures()]
+    for column in contract.derived:
+        result = evaluate(filled, column.expression)
+        computed = result["value"]
+        exact = _exactly(computed, dtypes[column.name]).alias(column.name)
+        wrong = exact.is_null() & computed.is_not_null() | result["failed"]
+        if wrong.any():
+            failures.append(failures_of(wrong, type_rule(column.name), column.name, computed))
+        filled = filled.with_columns(exact)
+    return Derived(filled.select(list(dtypes)), pl.concat(failures))
+
+
+def _null_policies(contract: Contract, dtypes: dict[str, pl.DataType]) -> list[pl.Expr]:
+    expressions = []
+    for name, policy in contract.nulls.items():
+        if policy.action == "flag":
+            expressions.append(pl.col(name).is_null().alias(flag_column(name)))
+        else:
+            expressions.append(pl.col(name).fill_null(literal(policy.value, dtypes[name])))
+    return expressions
+
+
+def _exactly(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """`values` as `dtype`, null where that would change them."""
+    if isinstance(dtype, pl.Datetime):
+        return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if values.dtype.is_float():
+        values = values.to_frame("v").select(pl.when(pl.col("v").is_finite()).then("v")).to_series()
+    typed = values.cast(dtype, strict=False)
+    if isinstance(dtype, pl.Float64) or not values.dtype.is_numeric():
+        return typed
+    frame = pl.DataFrame({"typed": typed, "v": values})
+    same = pl.col("typed").cast(values.dtype, strict=False) == pl.col("v")
+    return frame.select(pl.when(same).then("typed")).to_series()

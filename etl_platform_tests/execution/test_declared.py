@@ -1,0 +1,182 @@
+"""Declared datasets through the real definitions: no Python, the full set of assets, checks, tables and modes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from etl_platform.settings import Settings
+from etl_platform_tests.support.datasets import platform_with
+from etl_platform_tests.support.platform import DATE, Platform
+
+VISITS = """
+name: {name}
+title: Visits
+columns:
+  - {name: visit_id, type: string, description: Identifier., source: Visit-ID}
+  - {name: pages, type: integer, description: Pages seen., nulls: fill, fill: 1, min: 1}
+  - {name: paid, type: "decimal(10,2)", description: Paid., nulls: flag, required: false}
+  - {name: seen_on, type: date, description: Day., formats: ["%d/%m/%Y"]}
+  - {name: ticket, type: string, description: Ticket., required: false, unique: true}
+derived:
+  - {name: each, type: "decimal(12,4)", description: Paid for each page., required: false, expression: "ROUND(paid / NULLIF(pages, 0), 4)"}
+rules:
+  - {name: no_old_visits, sentence: The visit is of the business date., expression: seen_on = business_date}
+key: [visit_id]
+"""
+HEADER = "Visit ID,PAGES,paid,seen on,ticket\n"
+GOOD = "v1,4,10.00,DAY,t1\nv2,,,DAY,\n"
+
+
+MODES = {
+    "visits": "",
+    "visits_append": "write_mode: append\n",
+    "visits_fail": "write_mode: fail\n",
+    "visits_all": "deduplicate: off\n",
+}
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory: pytest.TempPathFactory, dagster_instance: dg.DagsterInstance) -> Platform:
+    """One platform for all tests, each with a date of its own: building the definitions takes seconds."""
+    declarations = {name: VISITS.replace("{name}", name) + extra for name, extra in MODES.items()}
+    return platform_with(tmp_path_factory.mktemp("visits"), declarations, dagster_instance)
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2025, 1, number)
+
+
+def put(platform: Platform, date: dt.date, text: str, *, dataset: str = "visits", file: str = "a.csv") -> Path:
+    return platform.put(f"first/{dataset}/{date}/{file}", HEADER + text.replace("DAY", f"{date:%d/%m/%Y}"))
+
+
+def overwrite(platform: Platform, date: dt.date, text: str, *, dataset: str, seconds: int) -> None:
+    """The same key again, at a later time: a folder's clock may not have moved between two writes of a test."""
+    path = put(platform, date, text, dataset=dataset)
+    at = dt.datetime(2025, 2, 1, 12, 0, seconds, tzinfo=dt.UTC).timestamp()
+    os.utime(path, (at, at))
+    run = platform.ingest("first", date, [dataset])
+    assert run.failures == {} and run.succeeded and not run.failed_checks
+
+
+def rows(platform: Platform, date: dt.date, dataset: str = "visits") -> list[tuple[object, ...]]:
+    frame = platform.table("warehouse", dataset, "first", date).sort("visit_id", "pages")
+    return frame.select("visit_id", "pages", "paid", "paid_was_null", "each").rows()
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory, dagster_instance: dg.DagsterInstance) -> Platform:
+    platform = Platform(Settings(home=tmp_path_factory.mktemp("sample")), dagster_instance)
+    platform.generate(rows=300)
+    return platform
+
+
+def test_orders_go_from_bronze_to_warehouse_with_exactly_the_seeded_counts(sample: Platform) -> None:
+    expected = sample.generate(rows=300).partition("orders", "institution_a", DATE)
+    run = sample.ingest("institution_a", datasets=["orders"])
+    assert run.failures == {} and run.succeeded and not run.failed_checks
+    silver = sample.table("warehouse", "orders", "institution_a")
+    quarantine = sample.table("quarantine", "orders", "institution_a")
+    assert (silver.height, quarantine.height) == (expected.silver, expected.quarantined)
+    found = {(f, r): set(names) for f, r, names in quarantine.select("_source_file", "_source_row", "rules").rows()}
+    assert found == {(one.file, one.row): set(one.rules) for one in expected.refused_rows}
+    assert expected.superseded and expected.duplicates and "order_is_not_after_delivery" in expected.rules
+    assert silver.filter(pl.col("amount") != pl.col("quantity") * pl.col("unit_price")).is_empty()
+    assert silver["channel"].null_count() == 0 and "unknown" in silver["channel"]
+
+    sales = sample.table("warehouse", "daily_sales", "institution_a")
+    assert sales["orders"].sum() == expected.silver
+    assert sales["revenue"].sum() == silver["amount"].cast(pl.Decimal(38, 4)).sum()
+    assert sales["quantity"].cast(pl.Int64).sum() == silver["quantity"].sum()
+    assert sales["product_id"].is_unique().all()
+
+
+def test_employees_go_the_same_way(sample: Platform) -> None:
+    expected = sample.generate(rows=300).partition("employees", "institution_b", DATE)
+    run = sample.ingest("institution_b", datasets=["employees"])
+    assert run.succeeded and not run.failed_checks
+    stored = sample.table("warehouse", "employees", "institution_b")
+    assert (stored.height, expected.quarantined > 0) == (expected.silver, True)
+    assert (stored["left_date_was_null"] == stored["left_date"].is_null()).all()
+    assert stored["left_date_was_null"].any() and not stored["left_date_was_null"].all()
+
+
+def test_a_file_without_any_python_gives_a_working_dataset(visits: Platform) -> None:
+    date = day(6)
+    put(visits, date, GOOD + "v3,0,1,DAY,t1\nv4,1,1,16/01/2025,t1\n")
+    run = visits.ingest("first", date, ["visits"])
+    assert run.failures == {} and run.succeeded
+    layers = ("bronze", "silver", "quarantine", "reconciliation", "warehouse")
+    assert run.materialized == {f"{layer}/visits" for layer in layers}
+    assert {"visits.no_old_visits", "visits.pages_is_in_range", "visits.ticket_is_unique"} <= set(run.checks)
+    assert rows(visits, date) == [("v1", 4, Decimal("10.00"), False, Decimal("2.5")), ("v2", 1, None, True, None)]
+    refused = visits.table("quarantine", "visits", "first", date).sort("_source_row").select("_source_row", "rules")
+    assert refused.rows() == [(4, ["pages_is_in_range"]), (5, ["no_old_visits"])]
+
+
+def test_a_value_that_must_be_unique_is_kept_once_and_the_other_row_refused_and_counted(visits: Platform) -> None:
+    date = day(7)
+    put(visits, date, GOOD + "v3,1,1,DAY,t1\nv5,1,1,DAY,\n")
+    run = visits.ingest("first", date, ["visits"])
+    assert run.succeeded and not run.failed_checks
+    assert [row[0] for row in rows(visits, date)] == ["v1", "v2", "v5"]
+    refused = visits.table("quarantine", "visits", "first", date).row(0, named=True)
+    assert (refused["kind"], refused["_source_row"], refused["rules"]) == ("row", 4, ["ticket_is_unique"])
+
+
+def test_mode_replace_follows_the_files(visits: Platform) -> None:
+    date = day(8)
+    overwrite(visits, date, GOOD, dataset="visits", seconds=0)
+    overwrite(visits, date, "v7,1,1,DAY,\n", dataset="visits", seconds=5)
+    assert [row[0] for row in rows(visits, date)] == ["v7"]
+
+
+def test_mode_append_keeps_the_rows_of_overwritten_files_and_a_rerun_changes_nothing(visits: Platform) -> None:
+    date, name = day(9), "visits_append"
+    overwrite(visits, date, GOOD, dataset=name, seconds=0)
+    overwrite(visits, date, "v2,9,,DAY,\nv7,1,1,DAY,\n", dataset=name, seconds=5)
+    assert [row[:2] for row in rows(visits, date, name)] == [("v1", 4), ("v2", 9), ("v7", 1)]
+    assert visits.table("quarantine", name, "first", date)["kind"].to_list() == ["superseded"]
+    before = rows(visits, date, name)
+    again = visits.ingest("first", date, [name])
+    assert again.succeeded and not again.failed_checks and rows(visits, date, name) == before
+
+
+def test_mode_fail_refuses_other_rows_and_repeats_the_same(visits: Platform) -> None:
+    date, name = day(10), "visits_fail"
+    overwrite(visits, date, GOOD, dataset=name, seconds=0)
+    before = rows(visits, date, name)
+    assert visits.ingest("first", date, [name]).succeeded, "the very same rows again are no change"
+    put(visits, date, "v7,1,1,DAY,\n", dataset=name, file="b.csv")
+    run = visits.ingest("first", date, [name])
+    assert not run.succeeded
+    assert "found 2 rows already stored and a run that would replace them by 3" in run.failures["silver_visits_fail"]
+    assert rows(visits, date, name) == before and visits.table("quarantine", name, "first", date).is_empty()
+
+
+def test_without_deduplication_every_row_stays(visits: Platform) -> None:
+    date, name = day(13), "visits_all"
+    put(visits, date, "v1,4,1,DAY,\nv1,4,1,DAY,\nv1,5,1,DAY,\n", dataset=name)
+    run = visits.ingest("first", date, [name])
+    assert run.succeeded and f"{name}.keys_are_unique" not in run.checks
+    assert [row[:2] for row in rows(visits, date, name)] == [("v1", 4), ("v1", 4), ("v1", 5)]
+
+
+def test_a_file_without_a_required_column_is_refused_and_one_without_an_optional_column_is_read(
+    visits: Platform,
+) -> None:
+    visits.put("first/visits/2025-01-14/a.csv", "Visit-ID,pages,seen_on\nv1,2,14/01/2025\n")
+    assert visits.ingest("first", day(14), ["visits"]).succeeded
+    assert rows(visits, day(14)) == [("v1", 2, None, True, None)]
+    visits.put("first/visits/2025-01-14/b.csv", "Visit-ID,paid,seen_on\nv2,2,14/01/2025\n")
+    run = visits.ingest("first", day(14), ["visits"])
+    assert "every_file_is_readable" in run.failed_checks
+    reasons = visits.table("reconciliation", "visits", "first", day(14))["reason"].drop_nulls().to_list()
+    assert len(reasons) == 1 and "expected also pages" in reasons[0]
