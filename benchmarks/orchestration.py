@@ -51,7 +51,9 @@ def pure_work(graph: Graph, settings: Settings) -> None:
         root = Path(settings.landing_root)
         sender = sender_format(institution, DATASET, {})
         files = [SourceFile(o.info.key, root / o.info.key, n, sender) for n, o in enumerate(routed, 1)]
-        plan = SilverPlan(contract, partition, institution.datasets[DATASET].format, dt.datetime.now(dt.UTC), Path(folder))
+        plan = SilverPlan(
+            contract, partition, institution.datasets[DATASET].format, dt.datetime.now(dt.UTC), Path(folder)
+        )
         result = build_silver(files, plan)
         for layer, rows in (("silver", result.silver), ("quarantine", result.quarantine)):
             table = graph.catalog.table(layer, DATASET)
@@ -99,7 +101,10 @@ def measure(folder: Path, rounds: int, rows: int) -> tuple[list[float], list[flo
     home.mkdir()
     shutil.copy(REPOSITORY / "dagster.yaml", home)
     os.environ["DAGSTER_HOME"] = str(home)
-    settings, aside = Settings(home=folder / "run"), Settings(home=folder / "pure", landing=str(folder / "run" / "landing"))
+    settings, aside = (
+        Settings(home=folder / "run"),
+        Settings(home=folder / "pure", landing=str(folder / "run" / "landing")),
+    )
     graph = build_graph(settings)
     generate(Path(settings.landing_root), graph.institutions, first_date=DATE, days=1, rows_per_day=rows)
     job = build_defs(settings).resolve_job_def("ingest")

@@ -28,6 +28,7 @@ from etl_platform.transforms.stored import StoredFindings, checkable_rules, insp
 TRAILING_DAYS = 30
 FEWEST_DAYS = 3
 """With fewer earlier days than this there is no usual volume to compare with."""
+NAMED_FILES = 3
 USUAL = (0.5, 2.0)
 """Share of the trailing median between which a day's rows are usual."""
 
@@ -186,6 +187,10 @@ def _share(stored: Stored) -> Verdict:
 def _files(stored: Stored) -> Verdict:
     refused = stored.files.filter("is_refused").select("_source_file", "reason")
     text = f"{refused.height} of {stored.files.height} files could not be read"
+    if refused.height:
+        # The UI folds the sample away: whoever is called at night reads this line first.
+        shown = refused["_source_file"].head(NAMED_FILES).to_list()
+        text += f": {', '.join(shown)}" + (" ..." if refused.height > NAMED_FILES else "")
     return Verdict(refused.is_empty(), {"files_refused": refused.height, "files": stored.files.height}, text, refused)
 
 
