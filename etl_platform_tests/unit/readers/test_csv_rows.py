@@ -135,3 +135,7 @@ def test_raw_gives_any_rows_in_any_order() -> None:
         (batch,) = read_file(path, subject="s", options=PLAIN)
     assert batch.raw(pl.Series([2, 0, 2], dtype=pl.UInt32)).to_list() == ["3,z", "1,x", "3,z"]
     assert batch.raw(pl.Series([], dtype=pl.UInt32)).to_list() == []
+
+
+def test_a_column_without_a_name_keeps_that_name() -> None:
+    assert read(b",open\n2025-01-15,1\n", PLAIN).columns.columns == ["", "open"]
