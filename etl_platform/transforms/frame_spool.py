@@ -29,9 +29,10 @@ class FrameSpool:
         """Take `frame`; its columns must be the spool's."""
         if frame.is_empty():
             return
-        self._frames.append(frame.select(self._schema.names()).cast(self._schema))
-        self._held += int(frame.estimated_size())
-        self.rows += frame.height
+        kept = frame.select(self._schema.names()).cast(self._schema)
+        self._frames.append(kept)
+        self._held += int(kept.estimated_size())
+        self.rows += kept.height
         if self._held > self._budget:
             self._spill()
 
