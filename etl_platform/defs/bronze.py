@@ -7,14 +7,13 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
+from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DatasetPartition, ObjectResult, State
-from etl_platform.partitions import parse_key
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import LandingZone
-
 
 GONE = "deleted from the landing zone before it could be copied"
 
@@ -30,29 +29,7 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[Ledger],
         lake: dg.ResourceParam[TableIOManager],
     ) -> dg.Output[pl.DataFrame]:
-        partition = parse_key(context.partition_key)
-        attempt = dataset_partition(contract.dataset, partition)
-        objects = landing.objects(contract.dataset, partition)
-        ledger.record_seen([found.landing_object() for found in objects], now=now())
-        with started(ledger, context.run.run_id, attempt):
-            previous = read_frame(lake.store, table, [partition])
-            store = landing.store_of(partition.institution or "")
-            copied = bronze.copy(store, objects, previous, contract.dataset, partition)
-            gone = _refuse_gone(ledger, context.run.run_id, attempt, copied.manifest)
-        if copied.manifest.is_empty():
-            context.log.warning(f"{attempt}: no object in {store.url}; downstream tables will be empty")
-        if gone:
-            context.log.warning(f"{attempt}: {GONE}: {', '.join(gone)}")
-        return dg.Output(
-            copied.manifest,
-            metadata={
-                "objects": copied.manifest.height,
-                "objects_current": int(copied.manifest["is_current"].sum()),
-                "objects_new": copied.new,
-                "bytes_copied": copied.bytes_copied,
-                "summary": f"{copied.manifest.height} objects" if copied.manifest.height else "no object arrived",
-            },
-        )
+        return receive(Step.of(context), contract.dataset, landing, bronze, ledger, lake)
 
     return as_asset(
         bronze,
@@ -60,6 +37,35 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         io_manager_key="lake",
         partitions_def=graph.partitions.both,
         hooks={failures_reported(contract.dataset, is_first=True)},
+    )
+
+
+def receive(
+    step: Step, dataset: str, landing: LandingZone, bronze: BronzeStore, ledger: Ledger, lake: TableIOManager
+) -> dg.Output[pl.DataFrame]:
+    """Copy what arrived for the partition; the manifest with its facts."""
+    partition = step.partition
+    attempt = dataset_partition(dataset, partition)
+    objects = landing.objects(dataset, partition)
+    ledger.record_seen([found.landing_object() for found in objects], now=now())
+    with started(ledger, step.run_id, attempt):
+        previous = read_frame(lake.store, manifest_table(dataset), [partition])
+        store = landing.store_of(partition.institution or "")
+        copied = bronze.copy(store, objects, previous, dataset, partition)
+        gone = _refuse_gone(ledger, step.run_id, attempt, copied.manifest)
+    if copied.manifest.is_empty():
+        step.log.warning(f"{attempt}: no object in {store.url}; downstream tables will be empty")
+    if gone:
+        step.log.warning(f"{attempt}: {GONE}: {', '.join(gone)}")
+    return dg.Output(
+        copied.manifest,
+        metadata={
+            "objects": copied.manifest.height,
+            "objects_current": int(copied.manifest["is_current"].sum()),
+            "objects_new": copied.new,
+            "bytes_copied": copied.bytes_copied,
+            "summary": f"{copied.manifest.height} objects" if copied.manifest.height else "no object arrived",
+        },
     )
 
 

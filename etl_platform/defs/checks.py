@@ -1,10 +1,10 @@
 """Asset checks of `silver/<dataset>`: what is stored, read back and held against the contract, per partition.
 
-One step reads once and gives every result: what costs is events and steps, not rules. All but `volume_is_usual`
-block: warehouse and gold of that partition are not built on silver that fails one.
+One step reads once and gives every result: what costs is events and steps, not rules. All but `WARNINGS` block:
+warehouse and gold of that partition are not built on silver that fails one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,18 @@ from etl_platform.contracts.quarantine import FILE, quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now, reported
+from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts, DriftJudge, drift_judges
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.schema_drift import policy_of
+from etl_platform.defs.step import Step
+from etl_platform.defs.verdict import Verdict
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.metadata import markdown
 from etl_platform.io_managers.reading import read_frame, read_frames
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals
-from etl_platform.partitions import parse_key
+from etl_platform.transforms.profile import Profile, Profiler
+from etl_platform.transforms.semantic_drift import PARTITIONS
 from etl_platform.transforms.stored import StoredFindings, checkable_rules, inspect
 
 TRAILING_DAYS = 30
@@ -31,16 +36,8 @@ FEWEST_DAYS = 3
 NAMED_FILES = 3
 USUAL = (0.5, 2.0)
 """Share of the trailing median between which a day's rows are usual."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One check's result before Dagster sees it."""
-
-    passed: bool
-    numbers: Mapping[str, int | float]
-    text: str
-    sample: pl.DataFrame | None = None
+WARNINGS = frozenset({"volume_is_usual"}) | DRIFT_WARNINGS
+"""Checks that never block."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,7 @@ class Stored:
     quarantined: pl.DataFrame
     limit: float
     trailing_rows: list[int]
+    drift: DriftFacts
 
 
 def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefinition:
@@ -67,7 +65,7 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
                 name=name,
                 asset=silver,
                 description=sentence,
-                blocking=name != "volume_is_usual",
+                blocking=name not in WARNINGS,
                 partitions_def=graph.partitions.both,
             )
             for name, (sentence, _) in judges.items()
@@ -79,33 +77,56 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
         lake: dg.ResourceParam[TableIOManager],
         ledger: dg.ResourceParam[Ledger],
     ) -> Iterator[dg.AssetCheckResult]:
-        partition = parse_key(context.partition_key)
-        attempt = dataset_partition(dataset, partition)
         selected = {key.name for key in context.selected_asset_check_keys}
-        with reported(ledger, context.run.run_id, attempt):
-            stored = _read(lake, ledger, graph, dataset, partition)
-            verdicts = {name: judge(stored) for name, (_, judge) in judges.items() if name in selected}
-        for name, verdict in verdicts.items():
-            yield _result(name, silver, verdict)
-        # A run of some checks alone says nothing about the whole partition.
-        if selected == set(judges):
-            _close(ledger, context.run.run_id, attempt, stored, verdicts)
+        yield from check_silver(Step.of(context), contract, graph, lake, ledger, selected)
 
     return silver_checks
+
+
+def check_silver(
+    step: Step, contract: Contract, graph: Graph, lake: TableIOManager, ledger: Ledger, selected: Set[str] | None = None
+) -> Iterator[dg.AssetCheckResult]:
+    """Every check of the partition's silver (or the selected ones); all of them together end the attempt."""
+    dataset, judges = contract.dataset, _judges(contract)
+    selected = set(judges) if selected is None else selected
+    attempt = dataset_partition(dataset, step.partition)
+    with reported(ledger, step.run_id, attempt):
+        stored = _read(lake, ledger, graph, dataset, step.partition)
+        verdicts = {name: judge(stored) for name, (_, judge) in judges.items() if name in selected}
+    for name, verdict in verdicts.items():
+        yield _result(name, dg.AssetKey(["silver", dataset]), verdict)
+    # A run of some checks alone says nothing about the whole partition.
+    if selected == set(judges):
+        _close(ledger, step.run_id, attempt, stored, verdicts)
 
 
 def _read(lake: TableIOManager, ledger: Ledger, graph: Graph, dataset: str, partition: PartitionKey) -> Stored:
     contract = graph.contract_of(dataset, partition.institution)
     institution = graph.institutions[partition.institution or ""]
     is_sent = dataset in institution.datasets
+    profiler = Profiler(contract, institution.time_zone)
+    findings = inspect(profiler.watch(read_frames(lake.store, contract.silver, [partition])), contract)
     return Stored(
-        findings=inspect(read_frames(lake.store, contract.silver, [partition]), contract),
+        findings=findings,
         files=read_frame(lake.store, reconciliation_table(dataset), [partition]),
         quarantined=read_frame(
             lake.store, quarantine_table(dataset), [partition], ["kind", "_source_file", "_source_row", "reason"]
         ),
         limit=institution.largest_quarantined_share(dataset) if is_sent else 1.0,
         trailing_rows=ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS),
+        drift=_drift_facts(ledger, graph, dataset, partition, profiler.profile()),
+    )
+
+
+def _drift_facts(ledger: Ledger, graph: Graph, dataset: str, partition: PartitionKey, profile: Profile) -> DriftFacts:
+    """Puts the profile on record for later partitions, too."""
+    wanted = dataset_partition(dataset, partition)
+    ledger.record_profile(wanted, profile.rows, profile.as_json(), now=now())
+    return DriftFacts(
+        policy=policy_of(graph, dataset, partition.institution),
+        delivered=ledger.schemas(wanted),
+        profile=profile,
+        earlier=[Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)],
     )
 
 
@@ -131,7 +152,13 @@ def _judges(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdi
         "every_file_is_readable": ("Every file of the partition could be read to its end.", _files),
         "volume_is_usual": (f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days (warning).", _volume),
     }
+    for name, (sentence, judge) in drift_judges(contract).items():
+        judges[name] = (sentence, _drift_judge(judge))
     return judges
+
+
+def _drift_judge(judge: DriftJudge) -> Callable[[Stored], Verdict]:
+    return lambda stored: judge(stored.drift)
 
 
 def _schema(stored: Stored) -> Verdict:
@@ -197,7 +224,7 @@ def _files(stored: Stored) -> Verdict:
 def _volume(stored: Stored) -> Verdict:
     rows, trailing = stored.findings.rows, stored.trailing_rows
     if len(trailing) < FEWEST_DAYS:
-        return Verdict(True, {"rows": rows}, f"{len(trailing)} earlier days are too few to compare with")
+        return Verdict(True, {"rows": rows}, f"{len(trailing)} earlier days are too few to compare with", warns=True)
     median = float(pl.Series(trailing).median() or 0)  # type: ignore[arg-type]
     ratio = rows / median if median else 0.0
     usual = USUAL[0] <= ratio <= USUAL[1]
@@ -205,6 +232,7 @@ def _volume(stored: Stored) -> Verdict:
         usual,
         {"rows": rows, "trailing_median": median, "ratio": ratio},
         f"{ratio:.2f}x the median of {len(trailing)} days",
+        warns=True,
     )
 
 
@@ -212,7 +240,7 @@ def _result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckRes
     metadata: dict[str, Any] = dict(verdict.numbers)
     if verdict.sample is not None and verdict.sample.height:
         metadata["sample"] = dg.MetadataValue.md(markdown(verdict.sample))
-    severity = dg.AssetCheckSeverity.WARN if name == "volume_is_usual" else dg.AssetCheckSeverity.ERROR
+    severity = dg.AssetCheckSeverity.WARN if verdict.warns else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
         check_name=name,
         asset_key=asset,

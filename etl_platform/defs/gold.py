@@ -119,8 +119,7 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
     ) -> dg.Output[pl.DataFrame]:
         if layer == "silver":
             require_checked(ledger, source, parse_key(context.partition_key))
-        result = aggregate.compute(rows).collect(engine="streaming")
-        return dg.Output(result, metadata=aggregate.plot(result) if aggregate.plot else {})
+        return aggregated(aggregate, rows)
 
     return as_asset(
         gold,
@@ -131,6 +130,12 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
         automation_condition=follow_dates() if table.shared else None,
         hooks={failures_reported(source)} if layer == "silver" else None,
     )
+
+
+def aggregated(aggregate: Aggregate, rows: pl.LazyFrame) -> dg.Output[pl.DataFrame]:
+    """The aggregate's rows, with its plot."""
+    result = aggregate.compute(rows).collect(engine="streaming")
+    return dg.Output(result, metadata=aggregate.plot(result) if aggregate.plot else {})
 
 
 def dataset_of(table: Table) -> str | None:

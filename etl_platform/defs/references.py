@@ -18,14 +18,14 @@ from etl_platform.partitions import parse_key
 from etl_platform.transforms.references import describe_references, unknown_references
 
 TRANSACTIONS, ACCOUNTS, COLUMN = "transactions", "accounts", "account_id"
+ACCOUNTS_CHECK = "accounts_are_known"
 
 
 def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
     """`accounts_are_known` of `silver/transactions`."""
-    transactions, accounts = graph.contracts[TRANSACTIONS].silver, graph.contracts[ACCOUNTS].silver
 
     @dg.asset_check(
-        name="accounts_are_known",
+        name=ACCOUNTS_CHECK,
         asset=dg.AssetKey(["silver", TRANSACTIONS]),
         description="Every account is in the institution's latest accounts snapshot on or before the date (warning).",
         blocking=False,
@@ -37,32 +37,41 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
         lake: dg.ResourceParam[TableIOManager],
         ledger: dg.ResourceParam[Ledger],
     ) -> dg.AssetCheckResult:
-        partition = parse_key(context.partition_key)
-        snapshot = ledger.latest_loaded_date(dataset_partition(ACCOUNTS, partition))
-        if snapshot is None:
-            text = f"no accounts snapshot of {partition.institution} on {partition.business_date} or before"
-            return dg.AssetCheckResult(
-                passed=True, severity=dg.AssetCheckSeverity.WARN, description=f"{text}: nothing to compare with"
-            )
-        known = read_frame(lake.store, accounts, [PartitionKey(snapshot, partition.institution)], [COLUMN])
-        rows = read_frames(lake.store, transactions, [partition], [COLUMN])
-        found = unknown_references(rows, known[COLUMN], COLUMN)
-        return dg.AssetCheckResult(
-            passed=not found.values_unknown,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=describe_references(found, COLUMN, ACCOUNTS, snapshot),
-            metadata={
-                "snapshot": snapshot.isoformat(),
-                "accounts_in_snapshot": known.height,
-                "accounts": found.values,
-                "accounts_unknown": found.values_unknown,
-                "rows": found.rows,
-                "rows_unknown": found.rows_unknown,
-                **_sample(found.sample),
-            },
-        )
+        return judge_accounts(parse_key(context.partition_key), graph, lake, ledger)
 
     return accounts_are_known
+
+
+def judge_accounts(partition: PartitionKey, graph: Graph, lake: TableIOManager, ledger: Ledger) -> dg.AssetCheckResult:
+    """Whether the accounts of the partition's transactions are known."""
+    transactions, accounts = graph.contracts[TRANSACTIONS].silver, graph.contracts[ACCOUNTS].silver
+    snapshot = ledger.latest_loaded_date(dataset_partition(ACCOUNTS, partition))
+    if snapshot is None:
+        text = f"no accounts snapshot of {partition.institution} on {partition.business_date} or before"
+        return dg.AssetCheckResult(
+            check_name=ACCOUNTS_CHECK,
+            passed=True,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{text}: nothing to compare with",
+        )
+    known = read_frame(lake.store, accounts, [PartitionKey(snapshot, partition.institution)], [COLUMN])
+    rows = read_frames(lake.store, transactions, [partition], [COLUMN])
+    found = unknown_references(rows, known[COLUMN], COLUMN)
+    return dg.AssetCheckResult(
+        check_name=ACCOUNTS_CHECK,
+        passed=not found.values_unknown,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=describe_references(found, COLUMN, ACCOUNTS, snapshot),
+        metadata={
+            "snapshot": snapshot.isoformat(),
+            "accounts_in_snapshot": known.height,
+            "accounts": found.values,
+            "accounts_unknown": found.values_unknown,
+            "rows": found.rows,
+            "rows_unknown": found.rows_unknown,
+            **_sample(found.sample),
+        },
+    )
 
 
 def _sample(unknown: pl.DataFrame) -> dict[str, dg.MarkdownMetadataValue]:

@@ -15,13 +15,13 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
 from etl_platform.defs.graph import Graph, table_attributes
 from etl_platform.defs.schema_drift import hold_drift, policy_of
+from etl_platform.defs.step import Step
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
 from etl_platform.institutions.sender import sender_format
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.metadata import markdown
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LandingObject, ObjectResult
-from etl_platform.partitions import parse_key
 from etl_platform.readers.options import CsvOptions
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.memory import plan_memory
@@ -59,33 +59,46 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         ledger: dg.ResourceParam[Ledger],
         lake: dg.ResourceParam[TableIOManager],
     ) -> Iterator[dg.Output[Any]]:
-        partition = parse_key(context.partition_key)
-        attempt = dataset_partition(dataset, partition)
-        scratch = graph.settings.scratch
-        scratch.mkdir(parents=True, exist_ok=True)
-        with (
-            started(ledger, context.run.run_id, attempt),
-            tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder,
-        ):
-            wanted = contributing_files(manifest, contract)
-            files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
-            plan = _plan(graph, dataset, partition, Path(folder))
-            result = build_silver(files, plan, lambda f, n: context.log.info(f"{attempt}: {f.key}: {n} rows read"))
-            hold_drift(ledger, context.run.run_id, graph, plan.contract, partition, result, files, rows)
-            _stop_above_limit(result, graph, dataset, partition)
-            stop_overwriting(lake.store, contract, partition, result)
-            facts = _facts(result, plan)
-            # Silver last: whoever sees new silver finds its quarantine and its account already there.
-            yield dg.Output(
-                result.quarantine, "quarantine", metadata={"rules": dg.MetadataValue.md(markdown(result.rules))}
-            )
-            yield dg.Output(
-                _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
-            )
-            yield dg.Output(result.silver, "silver", metadata=facts)
-            _record(ledger, context.run.run_id, result, rows)
+        yield from transform(Step.of(context), contract, manifest, graph, bronze, ledger, lake)
 
     return silver
+
+
+def transform(
+    step: Step,
+    contract: Contract,
+    manifest: pl.DataFrame,
+    graph: Graph,
+    bronze: BronzeStore,
+    ledger: Ledger,
+    lake: TableIOManager,
+) -> Iterator[dg.Output[Any]]:
+    """Quarantine, reconciliation and silver of the partition, each to be stored before the next is asked for."""
+    dataset, partition = contract.dataset, step.partition
+    attempt = dataset_partition(dataset, partition)
+    scratch = graph.settings.scratch
+    scratch.mkdir(parents=True, exist_ok=True)
+    with (
+        started(ledger, step.run_id, attempt),
+        tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder,
+    ):
+        wanted = contributing_files(manifest, contract)
+        files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
+        plan = silver_plan(graph, dataset, partition, Path(folder))
+        result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
+        hold_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
+        _stop_above_limit(result, graph, dataset, partition)
+        stop_overwriting(lake.store, contract, partition, result)
+        facts = _facts(result, plan)
+        # Silver last: whoever sees new silver finds its quarantine and its account already there.
+        yield dg.Output(
+            result.quarantine, "quarantine", metadata={"rules": dg.MetadataValue.md(markdown(result.rules))}
+        )
+        yield dg.Output(
+            _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
+        )
+        yield dg.Output(result.silver, "silver", metadata=facts)
+        _record(ledger, step.run_id, result, rows)
 
 
 def _source_files(
@@ -104,14 +117,25 @@ def _source_files(
     return files, [row for row, _ in fetched]
 
 
-def _plan(graph: Graph, dataset: str, partition: PartitionKey, scratch: Path) -> SilverPlan:
+def silver_plan(graph: Graph, dataset: str, partition: PartitionKey, scratch: Path) -> SilverPlan:
+    """What the partition's files are read with, by the institution's configuration."""
     institution = graph.institutions[partition.institution or ""]
     contract = graph.contract_of(dataset, partition.institution)
     budget = plan_memory(graph.settings.memory_limit_mb).rows_budget
     if dataset not in institution.datasets:
         return SilverPlan(contract, partition, CsvOptions(), now(), scratch, budget=budget)
     config = institution.datasets[dataset]
-    return SilverPlan(contract, partition, config.format, now(), scratch, config.limits, institution.batch_rows, budget)
+    return SilverPlan(
+        contract=contract,
+        partition=partition,
+        options=config.format,
+        processed_at=now(),
+        scratch=scratch,
+        limits=config.limits,
+        batch_rows=institution.batch_rows,
+        budget=budget,
+        keeps_extra=policy_of(graph, dataset, partition.institution) == "add",
+    )
 
 
 def _stop_above_limit(result: Silver, graph: Graph, dataset: str, partition: PartitionKey) -> None:

@@ -43,12 +43,25 @@ class TableIOManager(dg.IOManager):
         if not context.has_asset_partitions:
             raise _unpartitioned(subject, table)
         partitions = partition_keys(context.asset_partition_keys, context.asset_partitions_def, subject)
-        preview = Preview() if _shows_preview(context, subject) else None
+        shows_preview = _shows_preview(context, subject)
+        context.add_output_metadata(self.write(table, partitions, batches, context.run_id, shows_preview=shows_preview))
+
+    def write(
+        self,
+        table: Table,
+        partitions: Sequence[PartitionKey],
+        batches: Iterator[pa.RecordBatch],
+        run_id: str,
+        *,
+        shows_preview: bool = True,
+    ) -> dict[str, dg.MetadataValue]:
+        """Replace `partitions` of `table` by `batches`. Returns the facts that Dagster shows of it."""
+        preview = Preview() if shows_preview else None
         start = time.monotonic()
-        with query_run(context.run_id):
+        with query_run(run_id):
             written = self.store.replace(table, partitions, preview.watch(batches) if preview else batches)
         facts = output_metadata(table, partitions, written, time.monotonic() - start)
-        context.add_output_metadata(facts | ({"preview": preview.metadata()} if preview else {}))
+        return facts | ({"preview": preview.metadata()} if preview else {})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The rows of the mapped partitions, as the type that the parameter is annotated with."""

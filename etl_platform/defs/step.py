@@ -1,0 +1,29 @@
+"""What a step of one partition knows of the run it is part of.
+
+The bodies of assets and checks take a `Step` instead of Dagster's context, so that a run of one partition (`bronze.py`
+and its neighbours) and a run of many small ones (`many.py`) do the very same thing.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import dagster as dg
+
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.partitions import parse_key
+
+
+@dataclass(frozen=True)
+class Step:
+    """run_id: of the Dagster run. log: where people read what happened."""
+
+    run_id: str
+    partition: PartitionKey
+    log: logging.Logger
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Step:
+        """The step that Dagster is executing."""
+        return cls(context.run.run_id, parse_key(context.partition_key), context.log)
