@@ -5,6 +5,8 @@ Belongs here: types. Not here: files.
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import pyarrow as pa
 
@@ -12,6 +14,9 @@ from etl_platform.readers.records import shorten
 
 # Polars holds decimals of 128 bits.
 _MOST_DIGITS = 38
+# Days since 1970 of the years 1 to 9999.
+_DAYS = (-719_162, 2_932_896)
+_PER_DAY = {"ms": 86_400 * 10**3, "us": 86_400 * 10**6, "ns": 86_400 * 10**9}
 
 
 def exact_type(held: pa.DataType) -> pa.DataType:
@@ -42,14 +47,42 @@ def row_as_json(frame: pl.DataFrame, indices: pl.Series) -> pl.Series:
     rows = frame.select(pl.all().gather(indices))
     if not rows.width:
         return pl.repeat("{}", len(indices), dtype=pl.String, eager=True)
-    packed = rows.select(_plain(pl.col(name), dtype) for name, dtype in rows.schema.items())
+    packed = rows.select(_plain(pl.col(name), dtype).alias(name) for name, dtype in rows.schema.items())
     return shorten(packed.select(pl.struct(pl.all()).struct.json_encode()).to_series())
 
 
 def _plain(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """What Polars can write as JSON without panic, and what stays visible in it."""
     if dtype == pl.Binary():
         return column.bin.encode("hex")
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return instant_text(column, dtype)
     # NaN and infinity have no JSON number: as text they stay visible.
-    if dtype.is_float() or (dtype.is_temporal() and not isinstance(dtype, pl.Duration)):
+    if dtype.is_float() or dtype == pl.Time():
         return column.cast(pl.String)
+    return _plain_within(column, dtype) if dtype.is_nested() else column
+
+
+def _plain_within(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.List):
+        return column.list.eval(_plain(pl.element(), _instance(dtype.inner)))
+    if isinstance(dtype, pl.Array):
+        return column.arr.to_list().list.eval(_plain(pl.element(), _instance(dtype.inner)))
+    if isinstance(dtype, pl.Struct) and dtype.fields:
+        fields = [_plain(column.struct.field(f.name), _instance(f.dtype)).alias(f.name) for f in dtype.fields]
+        return pl.when(column.is_not_null()).then(pl.struct(fields))
     return column
+
+
+def instant_text(column: pl.Expr, dtype: pl.Date | pl.Datetime) -> pl.Expr:
+    """Dates and timestamps as text; beyond the calendar, where Polars panics, the bare number that is stored."""
+    number = column.to_physical().cast(pl.Int64)
+    per_day = _PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1
+    is_shown = number.is_between(_DAYS[0] * per_day, _DAYS[1] * per_day)
+    return pl.when(is_shown).then(column).cast(pl.String).fill_null(number.cast(pl.String))
+
+
+def _instance(dtype: Any) -> pl.DataType:
+    """Polars keeps some inner types as classes."""
+    instance: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return instance

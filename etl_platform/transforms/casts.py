@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from etl_platform.readers.parquet_types import instant_text
 from etl_platform.transforms.cast_numbers import finite, to_decimal, to_float, to_integer
 from etl_platform.transforms.cast_times import to_date, to_datetime
 from etl_platform.transforms.dialect import Dialect
@@ -51,6 +52,8 @@ def shown_text(values: pl.Series) -> pl.Series:
     """`values` as text for people, whatever their type."""
     if _has_no_text(values.dtype):
         return pl.repeat(f"a value of type {values.dtype}", len(values), dtype=pl.String, eager=True)
+    if isinstance(values.dtype, pl.Date | pl.Datetime):
+        return values.to_frame("v").select(instant_text(pl.col("v"), values.dtype)).to_series()
     return values.bin.encode("hex") if values.dtype == pl.Binary else values.cast(pl.String)
 
 
