@@ -16,6 +16,10 @@ _PLAIN: dict[type[pl.DataType], dict[Dialect, str]] = {
     pl.Boolean: {"duckdb": "BOOLEAN", "postgres": "boolean", "snowflake": "BOOLEAN"},
     pl.Date: {"duckdb": "DATE", "postgres": "date", "snowflake": "DATE"},
     pl.Datetime: {"duckdb": "TIMESTAMPTZ", "postgres": "timestamptz", "snowflake": "TIMESTAMP_LTZ(6)"},
+    # No contract of the platform has these; only the Postgres store is tested to keep them.
+    pl.Categorical: {"postgres": "text"},
+    pl.Enum: {"postgres": "text"},
+    pl.Time: {"postgres": "time"},
 }
 
 
@@ -30,7 +34,9 @@ def sql_type(dtype: pl.DataType, dialect: Dialect) -> str:
         return _PLAIN[type(dtype)][dialect]
     except KeyError:
         raise ConfigurationError(
-            f"type {dtype}", found="no SQL type holds it exactly", expected=", ".join(t.__name__ for t in _PLAIN)
+            f"type {dtype}",
+            found=f"no SQL type of {dialect} is known to hold it exactly",
+            expected=", ".join(kind.__name__ for kind, names in _PLAIN.items() if dialect in names),
         ) from None
 
 

@@ -67,7 +67,8 @@ class Table:
         bare = pl.DataFrame(schema=self.polars_schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
         fields = []
         for column, field in zip(self.columns, bare, strict=True):
-            fields.append(pa.field(column.name, _plain(field.type), column.nullable))
+            # The labels hold what Arrow types lack: the categories of an Enum.
+            fields.append(pa.field(column.name, _plain(field.type), column.nullable, field.metadata))
         return pa.schema(fields)
 
     def empty(self) -> pl.DataFrame:

@@ -5,10 +5,10 @@ Belongs here: everything between a URL and an open transaction. Not here: what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -32,6 +32,16 @@ _DEFAULTS: dict[str, str] = {
     "keepalives_idle": "30",
     "tcp_user_timeout": "60000",
 }
+
+
+class Session(Protocol):
+    """What a load needs of a driver's open transaction."""
+
+    def execute(self, query: bytes, params: Sequence[Any] | None = None, /) -> object: ...
+
+    def commit(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -72,29 +82,29 @@ class Server:
             finally:
                 connection.close()
 
-    def begin(self, connection: Connection, role: str | None) -> None:
+    def begin(self, session: Session, role: str | None) -> None:
         """Start a transaction with time-outs and, where given, as `role`."""
         # A receipt is a promise: a server that acknowledges before it writes would lose the load in a crash.
-        connection.execute(
-            "SELECT pg_catalog.set_config('lock_timeout', %s, true), "
-            "pg_catalog.set_config('search_path', 'pg_catalog', true), "
-            "pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') "
-            "WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true)",
+        session.execute(
+            b"SELECT pg_catalog.set_config('lock_timeout', %s, true), "
+            b"pg_catalog.set_config('search_path', 'pg_catalog', true), "
+            b"pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') "
+            b"WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true)",
             [f"{round(self.lock_seconds * 1000)}ms"],
         )
-        become(connection, role)
+        become(session, role)
 
     @contextmanager
-    def connect_for_arrow(self) -> Iterator[arrow_driver.Connection]:
-        """A connection of the Arrow driver, in a transaction that sees one moment and cannot write."""
-        # Only readers need the driver, and it brings pandas: 55 MB that a loader does without.
+    def connect_for_arrow(self, isolation: str) -> Iterator[arrow_driver.Connection]:
+        """A connection of the Arrow driver, in a transaction of that isolation (SQL words, may end in READ ONLY)."""
+        # Readers and few loads need the driver, and it brings pandas: 55 MB that other loaders do without.
         import adbc_driver_postgresql.dbapi as arrow_driver
 
         with self.explained():
             connection = arrow_driver.connect(self._conninfo(client_encoding="utf8"))
             try:
                 with connection.cursor() as cursor:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
                 yield connection
             finally:
                 connection.close()
@@ -128,7 +138,7 @@ class Server:
         return [str(known[name]) for name in ("password", "sslpassword") if known.get(name)]
 
 
-def become(connection: Connection, role: str | None) -> None:
+def become(session: Session, role: str | None) -> None:
     """Act as `role` until the end of the transaction."""
     if role is not None:
-        connection.execute(f"SET LOCAL ROLE {quote(role, 'postgres')}".encode())
+        session.execute(f"SET LOCAL ROLE {quote(role, 'postgres')}".encode())

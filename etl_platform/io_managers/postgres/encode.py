@@ -35,7 +35,7 @@ class Encoder:
     def encode(self, batch: pa.RecordBatch) -> bytes:
         """One batch. Raises SchemaMismatchError naming the column that Postgres cannot hold."""
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
-            _require_storable(f"{self._subject} column {name}", values)
+            require_storable(f"{self._subject} column {name}", values)
         # Nullability is a label here: the encoder only compares types.
         data: bytes = self._encoder.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         return data
@@ -46,13 +46,19 @@ class Encoder:
         return trailer
 
 
-def _require_storable(subject: str, values: pa.Array) -> None:
+def require_storable(subject: str, values: pa.Array) -> None:
+    """Raises SchemaMismatchError where Postgres would refuse a value of the column `subject`, or change it."""
     if pa.types.is_string(values.type):
         _require_no_nul(subject, values)
+    elif pa.types.is_dictionary(values.type):
+        _require_no_nul(subject, values.dictionary_decode().cast(pa.string()))
     elif pa.types.is_list(values.type):
         _require_no_nul(subject, values.flatten())
     elif pa.types.is_timestamp(values.type):
-        _require_range(subject, values.view(pa.int64()), _FIRST_MICROSECOND, None, "times from 4713 BC on")
+        instants = _in_microseconds(subject, values, pa.timestamp("us", values.type.tz))
+        _require_range(subject, instants.view(pa.int64()), _FIRST_MICROSECOND, None, "times from 4713 BC on")
+    elif pa.types.is_time64(values.type):
+        _in_microseconds(subject, values, pa.time64("us"))
     elif pa.types.is_date32(values.type):
         _require_range(subject, values.view(pa.int32()), _FIRST_DAY, _LAST_DAY, "dates of 4713 BC to 5874897")
 
@@ -74,6 +80,18 @@ def _require_no_nul(subject: str, values: pa.Array) -> None:
             expected="text without NUL, which Postgres cannot hold",
             next_step="quarantine such rows, or strip NUL in the asset",
         )
+
+
+def _in_microseconds(subject: str, values: pa.Array, target: pa.DataType) -> pa.Array:
+    try:
+        return values.cast(target)
+    except pa.ArrowInvalid as error:
+        raise SchemaMismatchError(
+            subject,
+            found=f"a value between two microseconds, or too far away ({error})",
+            expected="whole microseconds, the unit of Postgres",
+            next_step="round in the asset, or keep the nanoseconds in a column of whole numbers",
+        ) from None
 
 
 def _require_range(subject: str, numbers: pa.Array, first: int, last: int | None, expected: str) -> None:

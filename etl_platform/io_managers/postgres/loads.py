@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from etl_platform.contracts.identifiers import qualify
 from etl_platform.contracts.table import PartitionKey, Table
-from etl_platform.io_managers.postgres.connection import Connection
+from etl_platform.io_managers.postgres.connection import Connection, Session
 
 LOADS = "_loads"
 KEPT = "30 days"
@@ -28,19 +28,19 @@ def create_loads(connection: Connection, schema: str) -> None:
 
 
 def record_load(
-    connection: Connection, schema: str, table: Table, *, token: uuid.UUID, keys: Sequence[PartitionKey], rows: int
+    session: Session, schema: str, table: Table, *, token: uuid.UUID, keys: Sequence[PartitionKey], rows: int
 ) -> None:
     """Note the load in the open transaction, and forget old ones."""
     name = qualify(schema, LOADS, "postgres")
     # Rows that another writer is forgetting right now are left to it: nobody waits here.
-    connection.execute(
+    session.execute(
         f"DELETE FROM {name} WHERE token IN (SELECT token FROM {name} "  # noqa: S608 - checked names, bound values
         "WHERE loaded_at < now() - %s::interval LIMIT 1000 FOR UPDATE SKIP LOCKED)".encode(),
         [KEPT],
     )
-    connection.execute(
-        f"INSERT INTO {name} (token, table_name, partitions, row_count) VALUES (%s, %s, %s, %s)".encode(),  # noqa: S608 - checked names, bound values
-        [token, table.name, [str(key) for key in keys], rows],
+    session.execute(
+        f"INSERT INTO {name} (token, table_name, partitions, row_count) VALUES (%s::uuid, %s, %s, %s)".encode(),  # noqa: S608 - checked names, bound values
+        [str(token), table.name, [str(key) for key in keys], rows],
     )
 
 

@@ -6,29 +6,28 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.io_managers.postgres.connection import Connection
+from etl_platform.io_managers.postgres.connection import Session
 
 
-def lock_partitions(connection: Connection, names: Sequence[tuple[str, str, PartitionKey]]) -> None:
+def lock_partitions(session: Session, names: Sequence[tuple[str, str, PartitionKey]]) -> None:
     """Wait until no other transaction writes these (schema, table, partition)."""
-    _lock(connection, [f"partition {schema}.{table} {key}" for schema, table, key in names])
+    _lock(session, [f"partition {schema}.{table} {key}" for schema, table, key in names])
 
 
-def lock_table_form(connection: Connection, schema: str, table: str) -> None:
+def lock_table_form(session: Session, schema: str, table: str) -> None:
     """Wait until no other transaction creates or changes the table."""
-    _lock(connection, [f"form {schema}.{table}"])
+    _lock(session, [f"form {schema}.{table}"])
 
 
-def lock_setup(connection: Connection) -> None:
+def lock_setup(session: Session) -> None:
     """Wait until no other transaction creates schemas and roles."""
-    _lock(connection, ["setup"])
+    _lock(session, ["setup"])
 
 
-def _lock(connection: Connection, names: Iterable[str]) -> None:
+def _lock(session: Session, names: Iterable[str]) -> None:
     # One order for everybody, so that two writers of several partitions cannot wait for each other.
     numbers = sorted(_number(name) for name in names)
-    with connection.cursor() as cursor:
-        cursor.executemany("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [(number,) for number in numbers])
+    session.execute(b"SELECT pg_catalog.pg_advisory_xact_lock(n) FROM unnest(%s::bigint[]) AS n", [numbers])
 
 
 def _number(name: str) -> int:

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
-import psycopg
 import pyarrow as pa
 from pydantic import SecretStr
 
@@ -21,8 +20,10 @@ from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.io_managers.guard import checked, distinct, spooled
-from etl_platform.io_managers.postgres.connection import Connection, Server, become
+from etl_platform.io_managers.postgres.adbc import ArrowSession, connect_session, needs_arrow_driver
+from etl_platform.io_managers.postgres.connection import Connection, Server, Session, become
 from etl_platform.io_managers.postgres.copy import copy_rows
+from etl_platform.io_managers.postgres.errors import DRIVER_ERRORS
 from etl_platform.io_managers.postgres.loads import has_load, record_load
 from etl_platform.io_managers.postgres.locks import lock_partitions
 from etl_platform.io_managers.postgres.read import select_rows
@@ -33,6 +34,8 @@ from etl_platform.io_managers.store import Written
 from etl_platform.resources.object_store_types import Retries
 
 _log = logging.getLogger(__name__)
+
+_ONE_MOMENT = "REPEATABLE READ READ ONLY"
 
 Groups = Mapping[str, Sequence[PartitionKey]]
 """Partition keys by the schema that holds them."""
@@ -115,7 +118,7 @@ class PostgresStore:
             return
         wanted = subset(table, columns)
         with ExitStack() as stack:
-            connection = self._server.call(lambda: stack.enter_context(self._server.connect_for_arrow()))
+            connection = self._server.call(lambda: stack.enter_context(self._server.connect_for_arrow(_ONE_MOMENT)))
             for schema, keys in groups.items():
                 if stored[schema]:
                     if role := self._role(schema):
@@ -129,37 +132,42 @@ class PostgresStore:
 
     def _load(self, table: Table, groups: Groups, streams: Mapping[str, Iterable[pa.RecordBatch]]) -> Written:
         token = uuid.uuid4()
-        rows = size = 0
+        rows = 0
+        size: int | None = 0
         with ExitStack() as stack:
-            connection = self._server.call(lambda: self._open(stack, table, groups))
+            session = self._server.call(lambda: self._open(stack, table, groups))
             for schema, keys in groups.items():
-                become(connection, self._role(schema))
-                loaded, sent = copy_rows(connection, table, schema, streams[schema])
-                record_load(connection, schema, table, token=token, keys=keys, rows=loaded)
-                rows, size = rows + loaded, size + sent
+                become(session, self._role(schema))
+                loaded, sent = _append(session, table, schema, streams[schema])
+                record_load(session, schema, table, token=token, keys=keys, rows=loaded)
+                rows, size = rows + loaded, None if sent is None or size is None else size + sent
             try:
-                connection.commit()
-            except psycopg.Error:
-                connection.close()
+                session.commit()
+            except DRIVER_ERRORS:
+                session.close()
                 if not self._is_committed(table, groups, token):
                     raise
                 _log.warning("%s: the answer to COMMIT was lost, but load %s is there", self._server.subject, token)
         names = ", ".join(f"{schema}.{table.name}" for schema in groups)
         return Written(names, rows, size, {"load_token": str(token)})
 
-    def _open(self, stack: ExitStack, table: Table, groups: Groups) -> Connection:
+    def _open(self, stack: ExitStack, table: Table, groups: Groups) -> Connection | ArrowSession:
         """A transaction, closed with `stack`, that alone may write the partitions and has emptied them."""
         with ExitStack() as opened:
-            connection = opened.enter_context(self._server.connect())
+            session: Connection | ArrowSession
+            session = connection = opened.enter_context(self._server.connect())
             for schema in groups:
                 self._prepare(connection, table, schema)
-            self._server.begin(connection, None)
-            lock_partitions(connection, _names(table, groups))
+            if needs_arrow_driver(table):
+                opened.close()
+                session = opened.enter_context(connect_session(self._server))
+            self._server.begin(session, None)
+            lock_partitions(session, _names(table, groups))
             for schema, keys in groups.items():
-                become(connection, self._role(schema))
-                _delete(connection, table, schema, keys)
+                become(session, self._role(schema))
+                _delete(session, table, schema, keys)
             stack.push(opened.pop_all())
-        return connection
+        return session
 
     def _prepare(self, connection: Connection, table: Table, schema: str) -> None:
         self._server.begin(connection, self._role(schema))
@@ -195,7 +203,15 @@ def _names(table: Table, groups: Groups) -> list[tuple[str, str, PartitionKey]]:
     return [(schema, table.name, key) for schema, keys in groups.items() for key in keys]
 
 
-def _delete(connection: Connection, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
+def _append(
+    session: Connection | ArrowSession, table: Table, schema: str, batches: Iterable[pa.RecordBatch]
+) -> tuple[int, int | None]:
+    if isinstance(session, ArrowSession):
+        return session.ingest(table, schema, batches), None
+    return copy_rows(session, table, schema, batches)
+
+
+def _delete(session: Session, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
     # A schema holds one institution, so its dates alone name its partitions exactly.
     condition = f"{quote(BUSINESS_DATE, 'postgres')} = ANY (%s)"
     values: list[object] = [[key.business_date for key in keys]]
@@ -203,4 +219,4 @@ def _delete(connection: Connection, table: Table, schema: str, keys: Sequence[Pa
         condition += f" AND {quote(INSTITUTION, 'postgres')} = %s"
         values.append(keys[0].institution)
     statement = f"DELETE FROM {qualify(schema, table.name, 'postgres')} WHERE {condition}"  # noqa: S608 - checked names, bound values
-    connection.execute(statement.encode(), values)
+    session.execute(statement.encode(), values)

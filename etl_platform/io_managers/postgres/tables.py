@@ -16,7 +16,7 @@ from etl_platform.errors import SchemaMismatchError
 from etl_platform.io_managers.postgres.connection import Connection
 from etl_platform.io_managers.postgres.locks import lock_table_form
 
-_SPELLED = {"timestamptz": "timestamp with time zone"}
+_SPELLED = {"timestamptz": "timestamp with time zone", "time": "time without time zone"}
 """Postgres reports types by their standard names."""
 
 _COLUMNS = """
