@@ -121,8 +121,11 @@ def test_frames_have_exactly_the_contracts_columns_and_types() -> None:
     frame = normalised([ROW]).frame
     assert frame.schema == pl.Schema({c.name: c.dtype for c in PRICES.columns})
     assert frame.row(0) == (
-        "AAPL", dt.datetime(2025, 1, 15, 14, 30, tzinfo=dt.UTC), Decimal(1), Decimal(2), Decimal("0.5"), Decimal("1.5"), 10,
-    )  # fmt: skip
+        "AAPL",
+        dt.datetime(2025, 1, 15, 14, 30, tzinfo=dt.UTC),
+        *(Decimal(text) for text in ("1", "2", "0.5", "1.5")),
+        10,
+    )
 
 
 def test_an_empty_frame_keeps_its_schema() -> None:
@@ -143,7 +146,7 @@ def test_values_that_do_not_read_are_failures_with_what_was_found() -> None:
 
 
 def test_a_missing_value_is_no_type_failure_and_empty_text_is_no_missing_value() -> None:
-    rows = [{**ROW, "open": None, "symbol": ""}, {**ROW, "open": ""}]
+    rows: list[dict[str, Any]] = [{**ROW, "open": None, "symbol": ""}, {**ROW, "open": ""}]
     result = normalised(rows)
     assert result.failures.select("index", "rule").rows() == [(1, "open_is_typed")]
     assert result.frame.get_column("symbol").to_list() == ["", "AAPL"]
@@ -158,8 +161,8 @@ def test_null_texts_stand_for_no_value_exactly_as_written() -> None:
 
 def test_columns_of_any_parquet_type_end_in_failures_and_not_in_a_crash() -> None:
     odd = pl.DataFrame([ROW]).with_columns(
-        open=pl.Series([[1.0]]), high=pl.Series([{"a": 1}]), low=pl.Series([dt.timedelta(1)]), close=pl.Series([b"\xff"]),
-        volume=pl.Series([True]), timestamp=pl.Series([2**62]).cast(pl.Datetime("ms")),
+        open=pl.Series([[1.0]]), high=pl.Series([{"a": 1}]), low=pl.Series([dt.timedelta(1)]),
+        close=pl.Series([b"\xff"]), volume=pl.Series([True]), timestamp=pl.Series([2**62]).cast(pl.Datetime("ms")),
     )  # fmt: skip
     result = normalise(odd, PRICES, SenderFormat(), mapped(odd.columns))
     assert set(result.failures.get_column("column")) == {"open", "high", "low", "close", "volume", "timestamp"}
@@ -177,8 +180,8 @@ def test_the_raw_text_of_any_parquet_row_can_be_written() -> None:
     instant = pl.Series([2**62, 0]).cast(pl.Datetime("ms", "UTC"))
     odd = pl.DataFrame(
         {
-            "instant": instant, "day": pl.Series([2**31 - 1, 0], dtype=pl.Int32).cast(pl.Date), "bytes": [b"\xff", b"a"],
-            "list": [[b"\xff"], None], "struct": [{"a": b"x", "b": float("nan")}, None],
+            "instant": instant, "day": pl.Series([2**31 - 1, 0], dtype=pl.Int32).cast(pl.Date),
+            "bytes": [b"\xff", b"a"], "list": [[b"\xff"], None], "struct": [{"a": b"x", "b": float("nan")}, None],
             "instants": pl.DataFrame({"i": instant}).select(pl.concat_list("i")).to_series(),
         }
     )  # fmt: skip
