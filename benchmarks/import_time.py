@@ -1,5 +1,5 @@
-"""What loading the definitions costs: a fresh interpreter for `import etl_platform.definitions` against one for what any
-code location of this kind imports (dagster, polars, pandera). Processor seconds, medians of alternating runs.
+"""What loading the definitions costs: a fresh interpreter for `import etl_platform.definitions` against one for what
+any code location of this kind imports (dagster, polars, pandera). Processor seconds, medians of alternating runs.
 
     python -m benchmarks.import_time --rounds 9
 

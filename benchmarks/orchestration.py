@@ -1,5 +1,5 @@
-"""What Dagster, the ledger and the checks add to a partition: an in-process run of a tiny partition, minus its pure work
-(read the files, build silver, write and read its tables, aggregate) done by hand on the same files.
+"""What Dagster, the ledger and the checks add to a partition: an in-process run of a tiny partition, minus its pure
+work (read the files, build silver, write and read its tables, aggregate) done by hand on the same files.
 
     python -m benchmarks.orchestration --rounds 7
 

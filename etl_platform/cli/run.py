@@ -35,8 +35,9 @@ from etl_platform.resources.scan import scan_landing
 def run(dates: str | None, institutions: str | None, datasets: str | None, workers: int) -> None:
     """Run partitions from landing to gold and warehouse.
 
-    Without --date: every partition that has files which no run has loaded yet, failed ones
-    again. With --date: exactly those partitions, again if they were loaded before (a run replaces its partition, so running twice changes nothing).
+    Without --date: every partition that has files which no run has loaded yet, failed ones again. With --date:
+    exactly those partitions, again if they were loaded before (a run replaces its partition, so running twice
+    changes nothing).
 
     \b
       etl-platform run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -41,7 +40,7 @@ class Daemon:
         self.known_keys |= {str(r.run_key) for r in requests}
         return started
 
-    def evaluate(self) -> dg.SensorExecutionData:  # type: ignore[name-defined]
+    def evaluate(self) -> dg.SensorExecutionData:
         definitions = self.platform.definitions
         sensor = definitions.resolve_sensor_def(SENSOR)
         with dg.build_sensor_context(
@@ -338,10 +337,10 @@ def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> Non
 
 
 @pytest.fixture
-def s3_platform(tmp_path: Path, dagster_instance: dg.DagsterInstance, s3_bucket: S3Bucket) -> Iterator[Platform]:
+def s3_platform(tmp_path: Path, dagster_instance: dg.DagsterInstance, s3_bucket: S3Bucket) -> Platform:
     folder = plain_senders(tmp_path / "institutions", "first", "second")
     server = s3_bucket.server
-    yield Platform(
+    return Platform(
         Settings(
             home=tmp_path / "home",
             institutions_path=folder,
@@ -374,7 +373,7 @@ def test_on_s3_new_overwritten_and_deleted_keys_lead_to_the_same_table(
     assert daemon.tick() == []
     assert sorted(s3_platform.table("silver", "prices", "first")["symbol"]) == ["BBB", "CCC"]
     assert sorted(s3_platform.table("warehouse", "prices", "first")["symbol"]) == ["BBB", "CCC"]
-    lake = [k for k in s3_bucket.keys() if k.startswith("lake/")]
+    lake = list(filter(lambda key: key.startswith("lake/"), s3_bucket.keys()))
     assert sum(k.startswith("lake/bronze_objects/") for k in lake) == 3
     assert not any(p.is_file() for p in (s3_platform.settings.root / "lake").rglob("*"))
 

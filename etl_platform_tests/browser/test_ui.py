@@ -1,5 +1,5 @@
-"""What a person sees in Dagster's UI: the graph, a partition, the check that failed. Screenshots go to the test's folder
-(`--basetemp`); three of them are those of the README.
+"""What a person sees in Dagster's UI: the graph, a partition, the check that failed. Screenshots go to the test's
+folder (`--basetemp`); three of them are those of the README.
 """
 
 from __future__ import annotations
@@ -29,9 +29,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.long]
 SECONDS = 90
 """A cold start of webserver and code location on two busy cores takes about 20."""
 OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1500,1000"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,1000",
+)
 PARTITION = f"{DATE}|institution_b"
 
 

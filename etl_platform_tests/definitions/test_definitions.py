@@ -31,8 +31,8 @@ GUARDED_IMPORT = """
 import os, sys, tempfile
 sys.dont_write_bytecode = True
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-FORBIDDEN = {"socket.connect", "socket.bind", "socket.getaddrinfo", "os.mkdir", "os.rename", "os.remove", "sqlite3.connect",
-             "subprocess.Popen", "tempfile.mkdtemp", "tempfile.mkstemp"}
+FORBIDDEN = {"socket.connect", "socket.bind", "socket.getaddrinfo", "os.mkdir", "os.rename", "os.remove",
+             "sqlite3.connect", "subprocess.Popen", "tempfile.mkdtemp", "tempfile.mkstemp"}
 
 def guard(event, args):
     if event in FORBIDDEN:
@@ -133,7 +133,8 @@ def environment(plain: Platform, tmp_path: Path) -> dict[str, str]:
 @pytest.mark.long
 def test_a_script_materializes_a_partition(plain: Platform, environment: dict[str, str]) -> None:
     plain.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
-    select = "key:bronze/prices or key:silver/prices or key:quarantine/prices or key:reconciliation/prices or key:warehouse/prices"
+    layers = ("bronze", "silver", "quarantine", "reconciliation", "warehouse")
+    select = " or ".join(f"key:{layer}/prices" for layer in layers)
     command = ["-m", "dagster", "asset", "materialize", "-m", "etl_platform.definitions", "--select", select]
 
     done = run_python(*command, "--partition", f"{DATE}|first", cwd=REPOSITORY, environment=environment)

@@ -38,7 +38,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, dagster_instance: dg.Dagste
 
 
 def test_every_institution_goes_from_landing_to_gold(loaded: Loaded) -> None:
-    assert {code: run.failures for code, run in loaded.runs.items()} == dict.fromkeys(INSTITUTIONS, {})
+    assert {code: run.failures for code, run in loaded.runs.items()} == {code: {} for code in INSTITUTIONS}
     assert all(run.succeeded for run in loaded.runs.values()) and loaded.overview.succeeded
     assert not any(run.failed_checks for run in loaded.runs.values())
 
@@ -67,7 +67,7 @@ def test_quarantine_holds_exactly_the_seeded_rows_with_file_line_and_rules(
     expected = loaded.expected.partition(dataset, institution, DATE).refused_rows
 
     assert found == {(r.file, r.row, tuple(sorted(r.rules))) for r in expected}
-    assert quarantine["reason"].str.len_chars().min() > 0
+    assert "" not in quarantine["reason"].to_list()
     assert quarantine["raw"].null_count() == 0
 
 

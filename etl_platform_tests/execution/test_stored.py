@@ -82,7 +82,7 @@ def test_a_bent_stored_row_fails_the_check_of_its_rule(loaded: Platform, rule: s
     metadata = {name: value.value for name, value in run.failed_checks[rule].metadata.items()}
     assert 1 in metadata.values(), metadata
     if rule != "keys_are_unique":
-        assert str(next(iter(BENT[rule].values())))[:4] in metadata["sample"] or "2100" in metadata["sample"]
+        assert str(next(iter(BENT[rule].values())))[:4] in str(metadata["sample"])
 
 
 def test_every_rule_on_values_is_bent_in_this_module(loaded: Platform) -> None:
@@ -147,7 +147,10 @@ def test_a_flipped_byte_in_stored_parquet_is_an_error_not_a_wrong_value(loaded: 
 def test_blocking_checks_block_and_the_volume_check_warns(loaded: Platform) -> None:
     graph = loaded.definitions.get_repository_def().asset_graph
     specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
-    assert {s.name for s in specs if not s.blocking and s.asset_key.path == ["silver", "prices"]} == {"volume_is_usual"}
+    warnings = {s.name for s in specs if not s.blocking and s.asset_key.path == ["silver", "prices"]}
+    assert "volume_is_usual" in warnings
+    # Only what compares with earlier days may warn: whatever is certain blocks.
+    assert all(name.endswith("_usual") for name in warnings)
 
 
 def test_an_unusual_volume_warns_and_lets_the_partition_pass(plain: Platform) -> None:

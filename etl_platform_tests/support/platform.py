@@ -163,7 +163,7 @@ class Platform:
     def lake_object(self, layer: str, name: str, institution: str, date: dt.date = DATE) -> Path:
         """The Parquet file of one partition in a lake that is a folder."""
         manager: TableIOManager = self.resources["lake"]
-        key = manager.store.key(self.graph.catalog.table(layer, name), PartitionKey(date, institution))  # type: ignore[attr-defined]
+        key: str = manager.store.key(self.graph.catalog.table(layer, name), PartitionKey(date, institution))  # type: ignore[attr-defined]
         return Path(self.settings.lake_root) / key
 
     def replace(self, layer: str, name: str, institution: str, rows: pl.DataFrame, date: dt.date = DATE) -> None:
