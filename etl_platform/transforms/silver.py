@@ -214,7 +214,8 @@ class _Collector:
         if batch.rejects.height:
             self._bad.append(self._in_context(rejected_records(batch.rejects), file))
             state.quarantined += batch.rejects.height
-        if batch.columns.is_empty():
+        # Not `is_empty()`: records without any field (`{}`) make a frame of rows and no columns.
+        if not batch.columns.height:
             return
         state.observer.see(batch.columns, mapped)
         contract = self.plan.contract

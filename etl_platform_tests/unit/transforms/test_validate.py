@@ -22,7 +22,7 @@ DAY = dt.date(2025, 1, 15)
 NOON = dt.datetime(2025, 1, 15, 12, tzinfo=dt.UTC)
 PROCESSED = dt.datetime(2025, 1, 16, 2, tzinfo=dt.UTC)
 TICK, HOUR = dt.timedelta(microseconds=1), dt.timedelta(hours=1)
-CENT = Decimal("0.00000001")
+STEP, UNIT = Decimal("0.00000001"), Decimal("0.0001")
 PRICES, TRANSACTIONS = BUILT_IN["prices"], BUILT_IN["transactions"]
 GOOD: dict[str, dict[str, Any]] = {
     "prices": {
@@ -79,18 +79,18 @@ CASES: dict[str, dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]] =
         **{
             f"{name}_is_in_range": (
                 [flat("0.01"), flat("1000000")],
-                [{**flat("0.01"), name: Decimal("0.01") - CENT}, {**flat("1000000"), name: Decimal(10**6) + CENT},
+                [{**flat("0.01"), name: Decimal("0.01") - STEP}, {**flat("1000000"), name: 10**6 + STEP},
                  {**flat("1"), name: Decimal(0)}, {**flat("1"), name: Decimal(-1)}],
             )
             for name in ("open", "high", "low", "close")
         },
         "high_is_highest": (
             [flat("10"), {"high": Decimal(11)}],
-            [{"high": Decimal(11) - CENT}, {"open": Decimal(12) + CENT}, {**flat("10"), "low": Decimal(10) + CENT}],
+            [{"high": Decimal(11) - STEP}, {"open": Decimal(12) + STEP}, {**flat("10"), "low": Decimal(10) + STEP}],
         ),
         "low_is_lowest": (
             [flat("10"), {"low": Decimal(10)}],
-            [{"low": Decimal(10) + CENT}, {"close": Decimal(9) - CENT}, {**flat("10"), "high": Decimal(10) - CENT}],
+            [{"low": Decimal(10) + STEP}, {"close": Decimal(9) - STEP}, {**flat("10"), "high": Decimal(10) - STEP}],
         ),
         "volume_is_not_negative": ([{"volume": 0}, {"volume": 2**63 - 1}], [{"volume": -1}, {"volume": -(2**63)}]),
     },
@@ -112,11 +112,11 @@ CASES: dict[str, dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]] =
         ),
         "credit_is_positive": (
             [{"type": t} for t in ("deposit", "transfer_in", "interest", "dividend", "refund")],
-            [{"type": t, "amount": Decimal("-0.0001")} for t in ("deposit", "transfer_in", "interest", "dividend", "refund")],
+            [{"type": t, "amount": -UNIT} for t in ("deposit", "transfer_in", "interest", "dividend", "refund")],
         ),
         "debit_is_negative": (
             [{"type": t, "amount": Decimal(-1)} for t in ("withdrawal", "transfer_out", "fee", "payment", "card")],
-            [{"type": t, "amount": Decimal("0.0001")} for t in ("withdrawal", "transfer_out", "fee", "payment", "card")],
+            [{"type": t, "amount": UNIT} for t in ("withdrawal", "transfer_out", "fee", "payment", "card")],
         ),
         "adjustment_is_explained": (
             [{"type": "reversal", "description": "x", "amount": Decimal(-1)}],
@@ -210,8 +210,8 @@ def folded(failures: pl.DataFrame, contract: Contract = PRICES) -> list[dict[str
 
 def test_several_broken_rules_of_a_row_are_one_finding_in_the_contracts_order() -> None:
     failures = lines(
-        (7, "volume_is_not_negative", "volume", "-1"), (3, "high_is_highest", "high", "9"), (7, "open_is_in_range", "open", "0"),
-        (7, "symbol_is_present", "symbol", None),
+        (7, "volume_is_not_negative", "volume", "-1"), (3, "high_is_highest", "high", "9"),
+        (7, "open_is_in_range", "open", "0"), (7, "symbol_is_present", "symbol", None),
     )  # fmt: skip
     expected: Iterable[Any] = [
         {"index": 3, "rules": ["high_is_highest"], "columns": ["high", "open", "low", "close"],
