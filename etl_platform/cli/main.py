@@ -15,6 +15,7 @@ from etl_platform.cli.demo import demo
 from etl_platform.cli.docs import docs
 from etl_platform.cli.doctor import doctor
 from etl_platform.cli.generate import generate
+from etl_platform.cli.infer import infer_command
 from etl_platform.cli.replay import replay
 from etl_platform.cli.run import run
 from etl_platform.cli.status import status
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (contract, demo, docs, doctor, generate, replay, run, status, warehouse):
+for command in (contract, demo, docs, doctor, generate, infer_command, replay, run, status, warehouse):
     cli.add_command(command)
 
 

@@ -25,7 +25,8 @@ columns:
   - {name: seen_on, type: date, description: Day., formats: ["%d/%m/%Y"]}
   - {name: ticket, type: string, description: Ticket., required: false, unique: true}
 derived:
-  - {name: each, type: "decimal(12,4)", description: Paid for each page., required: false, expression: "ROUND(paid / NULLIF(pages, 0), 4)"}
+  - {name: each, type: "decimal(12,4)", description: Each., required: false,
+     expression: "ROUND(paid / NULLIF(pages, 0), 4)"}
 rules:
   - {name: no_old_visits, sentence: The visit is of the business date., expression: seen_on = business_date}
 key: [visit_id]
