@@ -63,6 +63,6 @@ def _refused(label: str, found: str) -> StorageError:
     return StorageError(
         label,
         found=found,
-        expected="a database where this user may create and write the ledger's tables",
+        expected="a database where this user may create and write the tables of the ledger",
         next_step="correct ETL_LEDGER_URL, the user's privileges or the disk, then run `etl-platform doctor`",
     )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.transforms.sender_schema import EMPTY, SenderSchema, spell
+from etl_platform.transforms.sender_schema import UNKNOWN, SenderSchema, spell
 
 Change = Literal["new", "missing", "retyped"]
 CONTRACT, LAST = "the contract", "the last delivery"
@@ -108,7 +108,8 @@ def _with_suggestions(
             ratio = max(similarity(fresh.column, name) for name in (gone.column, gone.target or gone.column))
             same_place = places_before.get(gone.column) == places_now[fresh.column]
             if ratio >= SIMILAR or same_place:
-                scored.append((ratio + same_place, gone, fresh, "a similar name" if ratio >= SIMILAR else "its position"))
+                why = "a similar name" if ratio >= SIMILAR else "the same position"
+                scored.append((ratio + same_place, gone, fresh, why))
     hints: dict[tuple[str, str], str] = {}
     for _, gone, fresh, why in sorted(scored, key=lambda pair: -pair[0]):
         if ("missing", gone.column) not in hints and ("new", fresh.column) not in hints:
@@ -119,8 +120,8 @@ def _with_suggestions(
 
 def similarity(one: str, other: str) -> float:
     """0..1: how alike two column names are, ignoring case and separators."""
-    plain = [re.sub(r"[\W_]+", "", name).casefold() for name in (one, other)]
-    return difflib.SequenceMatcher(None, *plain).ratio()
+    first, second = (re.sub(r"[\W_]+", "", name).casefold() for name in (one, other))
+    return difflib.SequenceMatcher(None, first, second).ratio()
 
 
 def _retyped(found: SenderSchema, contract: Contract, last: SenderSchema | None) -> list[Difference]:
@@ -139,7 +140,7 @@ def _retyped(found: SenderSchema, contract: Contract, last: SenderSchema | None)
 
 
 def _is_other_type(before: str, now: str, dtype: pl.DataType | None) -> bool:
-    if before == now or EMPTY in (before, now):
+    if before == now or {before, now} & UNKNOWN:
         return False
     # Whether all prices of a day happen to be whole numbers says nothing; for an identifier, "7" and "7.0" do.
     is_number = dtype is not None and dtype.is_numeric()

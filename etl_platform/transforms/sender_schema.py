@@ -22,7 +22,11 @@ SAMPLE_ROWS = 1_000
 """First values of a column that are looked at: under a millisecond a column, whatever the file's size."""
 LOOKS_LIKE = 0.5
 """Share of the sample that decides. Single wrong values are the business of the row rules, not drift."""
-EMPTY = "empty"
+FEWEST_VALUES = 2
+"""A single value that does not read is a wrong value, not another type."""
+EMPTY, UNCLEAR = "empty", "unclear"
+UNKNOWN = frozenset({EMPTY, UNCLEAR})
+"""Types of columns whose values say nothing, yet."""
 PARQUET = "parquet"
 
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
@@ -71,7 +75,7 @@ class SchemaObserver:
         self._targets = {name: target for target, name in mapped.sources.items()}
         for name in frame.columns:
             known = self._seen.get(name)
-            if known is None or known.type == EMPTY:
+            if known is None or known.type in UNKNOWN:
                 self._seen[name] = self._observed(frame.get_column(name), self._targets.get(name))
 
     def schema(self) -> SenderSchema | None:
@@ -91,7 +95,10 @@ class SchemaObserver:
         if target is None or sample.is_empty():
             return SenderColumn(values.name, found, target)
         read = cast_series(sample, self._dtypes[target], dialect)
-        return SenderColumn(values.name, found, target, len(read) - read.null_count() >= LOOKS_LIKE * len(sample))
+        reads = len(read) - read.null_count() >= LOOKS_LIKE * len(sample)
+        if not reads and len(sample) < FEWEST_VALUES:
+            return SenderColumn(values.name, UNCLEAR, target)
+        return SenderColumn(values.name, found, target, reads)
 
 
 def looks_like(sample: pl.Series, dialect: Dialect) -> str:
