@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from etl_platform.contracts import BUILT_IN, Contract
+from etl_platform.contracts import Contract
 from etl_platform.contracts.page import contract_page
+from etl_platform.contracts.registry import built_in_contracts
 
 FOLDER = Path("docs/contracts")
 
@@ -18,7 +19,7 @@ FOLDER = Path("docs/contracts")
 def docs(folder: Path) -> None:
     """Write the page of every contract: columns, key, rules and parameters, one Markdown file per dataset."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in contract_files(BUILT_IN).items():
+    for name, text in contract_files(built_in_contracts()).items():
         (folder / name).write_text(text, encoding="utf-8")
         click.echo(str(folder / name))
 

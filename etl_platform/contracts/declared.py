@@ -26,7 +26,8 @@ from etl_platform.errors import ConfigurationError, UnknownNameError
 TAKEN_RULES = frozenset(
     {
         "schema_matches_contract", "keys_are_unique", "rows_are_conserved", "quarantined_share_is_within_limit",
-        "every_file_is_readable", "volume_is_usual", SUPERSEDED_RULE,
+        "every_file_is_readable", "volume_is_usual", "schema_has_not_drifted", "magnitudes_are_usual",
+        "categories_are_known", "hours_are_usual", SUPERSEDED_RULE,
     }
 )  # fmt: skip
 """Checks of every dataset, and the rule of superseded rows."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, DerivedDeclaration
+from etl_platform.contracts.expressions import FUNCTIONS
 from etl_platform.contracts.page import contract_page
 from etl_platform.contracts.registry import BUILT_IN_FOLDER, built_in_contracts, load_contracts
 from etl_platform.contracts.shaping import Naming
@@ -20,6 +23,7 @@ from etl_platform.transforms.failures import fold
 from etl_platform.transforms.normalise import SenderFormat, map_columns, normalise
 from etl_platform.transforms.validate import find_failures, validate
 from etl_platform_tests.support.datasets import LEAST, declared, write
+from etl_platform_tests.support.platform import REPOSITORY
 
 COLUMN = "name: v\ntitle: V\ncolumns:\n  - {{name: a, type: {type}, description: A., {more}}}\n"
 DATE = dt.date(2025, 1, 15)
@@ -286,3 +290,13 @@ def test_built_in_declarations_come_with_the_models_and_own_ones_beside_them(tmp
     assert files and files | {"prices"} <= set(built_in_contracts())
     write(tmp_path, LEAST)
     assert set(load_contracts(Settings(datasets_path=tmp_path))) == {*built_in_contracts(), "visits"}
+
+
+def test_the_worked_example_of_the_docs_loads_and_the_docs_name_every_field(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "datasets.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"( *)```yaml\n(.*?)```", text, flags=re.DOTALL)
+    (example,) = (body for _, body in blocks if "columns:" in body)
+    assert declared(tmp_path, example).derived[0].inputs == ("paid", "pages")
+    fields = {*Declaration.model_fields, *ColumnDeclaration.model_fields, *DerivedDeclaration.model_fields}
+    assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
+    assert [name for name in sorted(FUNCTIONS) if not re.search(rf"\b{name}\b", text)] == []
