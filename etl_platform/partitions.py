@@ -5,7 +5,9 @@ Keys are written in the alphabetical order of the dimension names: `2025-01-15|i
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from etl_platform.errors import UnknownNameError
 from etl_platform.institutions.model import Institution
 
 DATE, INSTITUTION = "date", "institution"
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,8 @@ def format_key(partition: PartitionKey) -> str:
 def parse_key(key: str) -> PartitionKey:
     """The partition of a Dagster key of date x institution. Raises UnknownNameError."""
     day, _, institution = key.partition("|")
-    try:
-        return PartitionKey(dt.date.fromisoformat(day), institution or None)
-    except ValueError:
-        raise UnknownNameError(
-            f"partition {key!r}", found="no date", expected="e.g. 2025-01-15|institution_a"
-        ) from None
+    # ISO 8601 writes a day in other ways too (20250115, 2025-W03-3); a key has one.
+    if _DAY.fullmatch(day):
+        with contextlib.suppress(ValueError):
+            return PartitionKey(dt.date.fromisoformat(day), institution or None)
+    raise UnknownNameError(f"partition {key!r}", found="no date", expected="e.g. 2025-01-15|institution_a")

@@ -7,7 +7,9 @@ all under `ETL_HOME` (default `./var`). See `.env.example` in the README for the
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -106,7 +108,7 @@ class Settings(BaseSettings):
 
     @property
     def institutions_folder(self) -> Path:
-        return self.institutions_path or Path(__file__).parent / "institutions"
+        return (self.institutions_path or Path(__file__).parent / "institutions").expanduser()
 
     @property
     def scratch(self) -> Path:
@@ -127,6 +129,7 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Settings from the environment. Raises ConfigurationError naming the variable, what was found and expected."""
+    _hold_names(os.environ)
     try:
         return Settings()
     except ValidationError as error:
@@ -136,5 +139,15 @@ def load_settings() -> Settings:
         raise ConfigurationError(
             f"environment variable {name}",
             found="(not shown)" if secret else repr(first["input"]),
-            expected=first["msg"],
+            expected=first["msg"].removeprefix("Value error, "),
         ) from None
+
+
+def _hold_names(environment: Iterable[str]) -> None:
+    """Refuse a misspelt setting: its default would be taken without a word. Names unlike any setting are not ours."""
+    known = [f"ETL_{field.upper()}" for field in Settings.model_fields]
+    for name in environment:
+        if name.upper().startswith("ETL_") and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+            if near:
+                raise ConfigurationError(f"environment variable {name}", found="no such setting", expected=near[0])

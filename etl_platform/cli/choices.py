@@ -40,7 +40,9 @@ def parse_names(text: str | None, known: Iterable[str], what: str) -> list[str]:
     names = sorted(known)
     if text is None:
         return names
-    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    wanted = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not wanted:
+        raise UnknownNameError(f"{what} {text!r}", found="no name", expected=" or ".join(names))
     for name in wanted:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names

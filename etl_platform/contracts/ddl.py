@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+
 import polars as pl
 
 from etl_platform.contracts.identifiers import Dialect, qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import ConfigurationError
 
+_LONGEST_NAME = 62
 _PLAIN: dict[type[pl.DataType], dict[Dialect, str]] = {
     pl.String: {"duckdb": "VARCHAR", "postgres": "text", "snowflake": "VARCHAR"},
     pl.Int64: {"duckdb": "BIGINT", "postgres": "bigint", "snowflake": "NUMBER(19,0)"},
@@ -54,21 +57,32 @@ def text_literal(text: str, dialect: Dialect = "duckdb") -> str:
 
 def create_statements(table: Table, schema: str, dialect: Dialect) -> list[str]:
     """Idempotent statements that create the table with comments, and the index that serves partition replace
-    and the natural key (DuckDB and Snowflake prune by zone maps: no index there)."""
+    and the natural key where it is no text (DuckDB and Snowflake prune by zone maps: no index there)."""
     if dialect == "snowflake":
         return [_create_in_one(table, schema)]
     name = qualify(schema, table.name, dialect)
     columns = ",\n  ".join(column_definition(c, dialect) for c in table.columns)
     statements = [f"CREATE TABLE IF NOT EXISTS {name} (\n  {columns}\n)"]
     if dialect == "postgres":
-        index = quote(f"{table.name[:50]}_partition_key", dialect)
-        keys = ", ".join(quote(c, dialect) for c in (BUSINESS_DATE, *table.key))
+        index = quote(_index_name(table.name), dialect)
+        # No text: one value of more than 2,704 bytes in an index, and Postgres refuses the whole load.
+        short = [c.name for c in table.columns if c.name in table.key and c.dtype != pl.String()]
+        keys = ", ".join(quote(c, dialect) for c in (BUSINESS_DATE, *short))
         statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({keys})")
     statements.append(f"COMMENT ON TABLE {name} IS {text_literal(table.description)}")
     statements += [
         f"COMMENT ON COLUMN {name}.{quote(c.name, dialect)} IS {text_literal(c.description)}" for c in table.columns
     ]
     return statements
+
+
+def _index_name(table: str) -> str:
+    """Within 62 bytes, and another one for every table: an index of a taken name would silently not be made."""
+    suffix = "_partition_key"
+    if len(table + suffix) <= _LONGEST_NAME:
+        return table + suffix
+    digest = f"_{zlib.crc32(table.encode()):08x}{suffix}"
+    return table[: _LONGEST_NAME - len(digest)] + digest
 
 
 def _create_in_one(table: Table, schema: str) -> str:

@@ -31,17 +31,23 @@ def plan_memory(configured_mb: int | None = None) -> MemoryPlan:
     if configured_mb is not None:
         return MemoryPlan(configured_mb * 2**20, "ETL_MEMORY_LIMIT_MB")
     machine = psutil.virtual_memory().available
-    container = _cgroup_free()
+    container = _cgroup_free(CGROUP)
     if container is not None and container < machine:
         return MemoryPlan(int(container * SHARE_OF_FREE), "half of what the container has free")
     return MemoryPlan(int(machine * SHARE_OF_FREE), "half of what the machine has free")
 
 
-def _cgroup_free(root: Path = CGROUP) -> int | None:
-    """Limit minus use of this process's cgroup (version 2); None without a limit."""
+def _cgroup_free(root: Path) -> int | None:
+    """Limit minus use of this process's cgroup (version 2); None without a limit.
+
+    Cached file pages that nobody has touched lately count as free: files read and written fill the cache up to the
+    limit, and the kernel takes it back as soon as memory is asked for.
+    """
     try:
         limit = (root / "memory.max").read_text().strip()
         used = int((root / "memory.current").read_text())
+        lines = (root / "memory.stat").read_text().splitlines()
     except OSError:
         return None
-    return None if limit == "max" else max(0, int(limit) - used)
+    cached = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+    return None if limit == "max" else max(0, int(limit) - used + cached)

@@ -23,7 +23,6 @@ class StoredFindings:
     broken: dict[str, int] = field(default_factory=dict)
     samples: dict[str, pl.DataFrame] = field(default_factory=dict)
     repeated_keys: int = 0
-    key_sample: pl.DataFrame = field(default_factory=pl.DataFrame)
     schema_differences: list[str] = field(default_factory=list)
 
 
