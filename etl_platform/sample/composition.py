@@ -63,7 +63,7 @@ class _Counts:
         changes, contract = corrections(sender), sender.contract
         correctable = enough and contract.key and changes and not set(changes) & sender.supplied
         superseded = min(max(1, rows // 500), room) if correctable and contract.deduplicates else 0
-        broken = min(max(round(rows * share), kinds), room - superseded)
+        broken = min(max(round(rows * share), kinds), room - superseded) if kinds else 0
         return cls(broken, max(1, rows // 400) if enough and contract.deduplicates else 0, superseded)
 
 

@@ -68,7 +68,7 @@ def broken(rows: pl.DataFrame, contract: Contract, date: dt.date, institution: s
 
 def _draw(sender: Sender, date: dt.date, numbers: Numbers, random: np.random.Generator) -> pl.DataFrame:
     declaration = _declaration(sender.contract)
-    differing = _differing_columns(declaration, sender.supplied)
+    differing = _differing_columns(sender)
     columns = []
     for column in declaration.columns:
         constant = sender.config.constants.get(column.name)
@@ -85,11 +85,23 @@ def _draw(sender: Sender, date: dt.date, numbers: Numbers, random: np.random.Gen
     return pl.DataFrame(columns)
 
 
-def _differing_columns(declaration: Declaration, supplied: frozenset[str]) -> set[str]:
-    """The columns that get another value in each row: unique ones, and one of the key's, the one with most room."""
-    free = [c for c in declaration.columns if c.name in declaration.key and c.name not in supplied and not c.allowed]
-    ranked = sorted(free, key=lambda c: _KEY_TYPES.index(_kind(c)) if _kind(c) in _KEY_TYPES else len(_KEY_TYPES))
-    return {c.name for c in declaration.columns if c.unique} | {c.name for c in ranked[:1]}
+def _differing_columns(sender: Sender) -> set[str]:
+    """The columns that get another value in each row: unique ones, and one of the key's, the one with most room.
+
+    Without a key whole rows are compared, so that any column serves.
+    """
+    declaration = _declaration(sender.contract)
+    key = declaration.key or tuple(column.name for column in declaration.columns)
+    free = [c for c in declaration.columns if c.name in key and c.name not in sender.supplied and not c.allowed]
+    ranked = sorted((c for c in free if _kind(c) in _KEY_TYPES), key=lambda c: _KEY_TYPES.index(_kind(c)))
+    unique = {column.name for column in declaration.columns if column.unique}
+    if not ranked and sender.contract.deduplicates and not unique & set(key):
+        raise ConfigurationError(
+            f"sample of institution {sender.code} dataset {sender.dataset}",
+            found=f"key {', '.join(key)}",
+            expected="a key column with room for a value in each row",
+        )
+    return unique | {column.name for column in ranked[:1]}
 
 
 def _values(
@@ -112,6 +124,8 @@ def _values(
         return pl.Series(random.random(len(numbers)) < 0.5)
     if kind == "timestamp":
         instants = sender.instants(date)
+        if is_key and int(numbers.max(initial=0)) >= len(instants):
+            raise _too_few(sender, column, len(instants))
         return instants.gather(numbers if is_key else np.sort(random.integers(0, len(instants), len(numbers))))
     return _ordered_values(sender, column, date, numbers, random, is_key=is_key)
 
@@ -142,13 +156,17 @@ def _ordered_values(
         room = (Decimal(str(high)) - base) / unit if high is not None else Decimal(SPAN) / unit
         steps = int(room if is_key else min(room, Decimal(SPAN) / unit)) + 1
     if is_key and high is not None and int(numbers.max(initial=0)) >= steps:
-        subject = f"sample of institution {sender.code} dataset {sender.dataset} column {column.name}"
-        raise ConfigurationError(subject, found=f"{steps} possible values", expected="one for each row, as it is a key")
+        raise _too_few(sender, column, steps)
     drawn = pl.Series(numbers if is_key else random.integers(0, steps, len(numbers)))
     if unit is None:
         return drawn.to_frame("n").select(pl.lit(base) + pl.duration(days="n")).to_series()
     exact = drawn.cast(pl.Decimal(38, 0)).to_frame("n").select(pl.col("n") * pl.lit(unit) + pl.lit(base)).to_series()
     return exact
+
+
+def _too_few(sender: Sender, column: ColumnDeclaration, values: int) -> ConfigurationError:
+    subject = f"sample of institution {sender.code} dataset {sender.dataset} column {column.name}"
+    return ConfigurationError(subject, found=f"{values} possible values", expected="one for each row")
 
 
 def _texts(sender: Sender, column: ColumnDeclaration, numbers: Numbers) -> pl.Series:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.institutions.loader import bind_contract
@@ -15,7 +16,14 @@ from etl_platform.transforms.silver import Silver, SilverPlan, SourceFile, build
 
 
 def silver_of(
-    landing: Path, keys: Sequence[str], institution: Institution, dataset: str, *, date: dt.date, scratch: Path
+    landing: Path,
+    keys: Sequence[str],
+    institution: Institution,
+    dataset: str,
+    *,
+    date: dt.date,
+    scratch: Path,
+    contracts: Mapping[str, Contract] | None = None,
 ) -> Silver:
     """Silver and quarantine of one partition, whose files were delivered in the order of `keys`."""
     config = institution.datasets[dataset]
@@ -26,7 +34,7 @@ def silver_of(
         assert match is not None and (match.dataset, match.business_date) == (dataset, date), key
         files.append(SourceFile(key, landing / key, delivery, sender_format(institution, dataset, match.captured)))
     plan = SilverPlan(
-        contract=bind_contract(built_in_contracts()[dataset], institution),
+        contract=bind_contract((contracts or built_in_contracts())[dataset], institution),
         partition=PartitionKey(date, institution.code),
         options=config.format,
         processed_at=dt.datetime.now(dt.UTC),
