@@ -6,10 +6,11 @@ import logging
 import multiprocessing
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import dagster as dg
 
@@ -20,6 +21,8 @@ from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import dataset_assets
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key
+
+T = TypeVar("T")
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Results go to the closing table; the events are in the instance, where the UI shows them."""
@@ -50,29 +53,31 @@ class Result:
         return t.rows_read - t.rows_silver - t.rows_quarantined - t.rows_duplicate
 
 
-def execute_all(tasks: Sequence[Task], workers: int) -> Iterator[list[Result]]:
-    """Results per task, as they come. One task, or one worker, runs in this process."""
+def execute_all(
+    tasks: Sequence[T], workers: int, run_one: Callable[[T], list[Result]]
+) -> Iterator[tuple[T, list[Result]]]:
+    """Each task with its results, as they come. One task, or one worker, runs in this process."""
     if workers == 1 or len(tasks) <= 1:
         for task in tasks:
-            yield execute(task)
+            yield task, run_one(task)
         return
     # Fork would copy locks that Polars' and gRPC's threads hold: a fresh interpreter per worker.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
-        futures = [pool.submit(execute, task) for task in tasks]
+        futures = {pool.submit(run_one, task): task for task in tasks}
         for future in as_completed(futures):
-            yield future.result()
+            yield futures[future], future.result()
 
 
 def execute(task: Task) -> list[Result]:
     """Run one task in this process, on the instance of DAGSTER_HOME."""
-    session, definitions = _loaded()
+    session, definitions = loaded()
     job = definitions.resolve_job_def(INGEST if task.datasets else OVERVIEW)
     start = time.monotonic()
     outcome = job.execute_in_process(
         partition_key=format_key(task.partition),
         asset_selection=dataset_assets(task.datasets, session.graph) if task.datasets else None,
-        instance=_instance(),
+        instance=dagster_instance(),
         raise_on_error=False,
         run_config=QUIET,
     )
@@ -117,13 +122,13 @@ def _message(event: dg.DagsterEvent) -> str:
 
 
 @cache
-def _instance() -> dg.DagsterInstance:
+def dagster_instance() -> dg.DagsterInstance:
     """One instance per process: opening it costs as much as a third of a small run."""
     return dg.DagsterInstance.get()
 
 
 @cache
-def _loaded() -> tuple[Session, dg.Definitions]:
+def loaded() -> tuple[Session, dg.Definitions]:
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     session = open_session()

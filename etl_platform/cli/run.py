@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
+from etl_platform.cli.bulk import execute_many, execute_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_names
-from etl_platform.cli.execute import Result, Task, execute_all
+from etl_platform.cli.execute import Result, Task, execute, execute_all
 from etl_platform.cli.session import Session, open_session, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.ledger.records import DatasetPartition, State
@@ -111,7 +112,7 @@ def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Co
     """Run `tasks`, then the tables across institutions of every date that they touched."""
     prepare_dagster_home(session.settings)
     dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets})
-    overviews = [Task(PartitionKey(date)) for date in dates]
+    bulk, single = plan_bulk(session, tasks, workers)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -121,14 +122,19 @@ def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Co
     )
     results: list[Result] = []
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("partitions", total=len(tasks))
-        for done in execute_all(tasks, workers):
+        bar = progress.add_task("partitions", total=len(single) + sum(len(many.dates) for many in bulk))
+        left: list[Task] = []
+        for many, done in execute_all(bulk, workers, execute_many):
             results += done
-            progress.update(bar, advance=1, description=f"{done[0].partition}")
-        bar = progress.add_task("across institutions", total=len(overviews))
-        for done in execute_all(overviews, 1):
+            left += many.left(done)
+            progress.update(bar, advance=len(done), description=str(many))
+        for task, done in execute_all([*single, *left], workers, execute):
+            results += done
+            progress.update(bar, advance=1, description=str(task.partition))
+        bar = progress.add_task("across institutions", total=len(dates))
+        for some, done in execute_all(plan_overviews(dates, workers), workers, execute_overviews):
             results += [r for r in done if not r.succeeded]
-            progress.update(bar, advance=1)
+            progress.update(bar, advance=len(some))
     return sorted(results, key=lambda r: (r.partition.business_date, r.partition.institution or "", r.dataset))
 
 

@@ -15,6 +15,8 @@ from etl_platform.defs.checks import build_silver_checks
 from etl_platform.defs.gold import AGGREGATES, build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
+from etl_platform.defs.many import build_load_many
+from etl_platform.defs.many_overview import build_overview_many
 from etl_platform.defs.references import build_accounts_check
 from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
 from etl_platform.defs.silver import build_silver_assets
@@ -55,11 +57,12 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
         *(build_gold_asset(a, graph) for a in AGGREGATES),
         *(build_warehouse_asset(t, graph) for t in graph.catalog.warehouse_tables()),
     ]
+    checks = [*(build_silver_checks(c, graph) for c in contracts), build_accounts_check(graph)]
     resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*(build_silver_checks(c, graph) for c in contracts), build_accounts_check(graph)],
-        jobs=build_jobs(graph),
+        asset_checks=checks,
+        jobs=[*build_jobs(graph), build_load_many(graph, checks), build_overview_many(graph)],
         sensors=[build_landing_sensor(graph), build_automation_sensor()],
         resources=resources,
         executor=dg.in_process_executor,

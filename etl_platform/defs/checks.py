@@ -4,7 +4,7 @@ One step reads once and gives every result: what costs is events and steps, not 
 warehouse and gold of that partition are not built on silver that fails one.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,43 @@ class Stored:
     drift: DriftFacts
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What the checks of one partition found. files: its reconciliation."""
+
+    dataset: str
+    files: pl.DataFrame
+    verdicts: Mapping[str, Verdict]
+
+    @property
+    def failed(self) -> list[str]:
+        return [name for name, verdict in self.verdicts.items() if not verdict.passed]
+
+    @property
+    def blocking(self) -> list[str]:
+        """The failed checks that keep the partition out of warehouse and gold."""
+        return [name for name in self.failed if not self.verdicts[name].warns]
+
+    def results(self) -> Iterator[dg.AssetCheckResult]:
+        """As Dagster wants them."""
+        for name, verdict in self.verdicts.items():
+            yield _result(name, dg.AssetKey(["silver", self.dataset]), verdict)
+
+    def end_attempt(self, ledger: Ledger, step: Step) -> None:
+        """Put the end of the run's attempt on record."""
+        totals = AttemptTotals(
+            rows_read=int(self.files["rows_read"].sum()),
+            rows_silver=int(self.files["rows_silver"].sum()),
+            rows_quarantined=int(self.files["rows_quarantined"].sum()),
+            rows_duplicate=int(self.files["rows_duplicate"].sum()),
+            checks_passed=len(self.verdicts) - len(self.failed),
+            checks_failed=len(self.failed),
+        )
+        error = f"blocking checks failed: {', '.join(self.blocking)}" if self.blocking else None
+        attempt = dataset_partition(self.dataset, step.partition)
+        ledger.end_attempt(step.run_id, attempt, totals=totals, error=error, now=now())
+
+
 def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefinition:
     """All checks of one dataset's silver asset, as one step."""
     dataset = contract.dataset
@@ -78,26 +115,25 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
         ledger: dg.ResourceParam[Ledger],
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        yield from check_silver(Step.of(context), contract, graph, lake, ledger, selected)
+        step = Step.of(context)
+        judged = judge_silver(step, contract, graph, lake, ledger, selected)
+        yield from judged.results()
+        # A run of some checks alone says nothing about the whole partition.
+        if selected == set(judges):
+            judged.end_attempt(ledger, step)
 
     return silver_checks
 
 
-def check_silver(
+def judge_silver(
     step: Step, contract: Contract, graph: Graph, lake: TableIOManager, ledger: Ledger, selected: Set[str] | None = None
-) -> Iterator[dg.AssetCheckResult]:
-    """Every check of the partition's silver (or the selected ones); all of them together end the attempt."""
+) -> Judged:
+    """Every check of the partition's silver, or the selected ones."""
     dataset, judges = contract.dataset, _judges(contract)
-    selected = set(judges) if selected is None else selected
-    attempt = dataset_partition(dataset, step.partition)
-    with reported(ledger, step.run_id, attempt):
+    with reported(ledger, step.run_id, dataset_partition(dataset, step.partition)):
         stored = _read(lake, ledger, graph, dataset, step.partition)
-        verdicts = {name: judge(stored) for name, (_, judge) in judges.items() if name in selected}
-    for name, verdict in verdicts.items():
-        yield _result(name, dg.AssetKey(["silver", dataset]), verdict)
-    # A run of some checks alone says nothing about the whole partition.
-    if selected == set(judges):
-        _close(ledger, step.run_id, attempt, stored, verdicts)
+        wanted = {name: judge for name, (_, judge) in judges.items() if selected is None or name in selected}
+        return Judged(dataset, stored.files, {name: judge(stored) for name, judge in wanted.items()})
 
 
 def _read(lake: TableIOManager, ledger: Ledger, graph: Graph, dataset: str, partition: PartitionKey) -> Stored:
@@ -249,19 +285,3 @@ def _result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckRes
         metadata=metadata,
         description=verdict.text,
     )
-
-
-def _close(ledger: Ledger, run_id: str, attempt: Any, stored: Stored, verdicts: dict[str, Verdict]) -> None:
-    failed = [name for name, verdict in verdicts.items() if not verdict.passed]
-    blocking = [name for name in failed if name != "volume_is_usual"]
-    files = stored.files
-    totals = AttemptTotals(
-        rows_read=int(files["rows_read"].sum()),
-        rows_silver=int(files["rows_silver"].sum()),
-        rows_quarantined=int(files["rows_quarantined"].sum()),
-        rows_duplicate=int(files["rows_duplicate"].sum()),
-        checks_passed=len(verdicts) - len(failed),
-        checks_failed=len(failed),
-    )
-    error = f"blocking checks failed: {', '.join(blocking)}" if blocking else None
-    ledger.end_attempt(run_id, attempt, totals=totals, error=error, now=now())

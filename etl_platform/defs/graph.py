@@ -40,7 +40,14 @@ class Graph:
         tenant = self.institutions.get(institution or "")
         if tenant is None or dataset not in tenant.datasets:
             return contract
-        return bind_contract(contract, tenant)
+        # Once: binding compiles the rules anew, which takes longer than the rows of a small partition take to pass.
+        if (dataset, tenant.code) not in self._bound:
+            self._bound[dataset, tenant.code] = bind_contract(contract, tenant)
+        return self._bound[dataset, tenant.code]
+
+    @cached_property
+    def _bound(self) -> dict[tuple[str, str], Contract]:
+        return {}
 
 
 def as_asset(function: Callable[..., Any], **attributes: Any) -> dg.AssetsDefinition:

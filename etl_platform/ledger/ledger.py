@@ -263,6 +263,11 @@ class Ledger:
         with self._database.read() as connection:
             return status.select_objects(connection, *conditions, newest_first=True, limit=limit)
 
+    def fresh_sizes(self, institution: str, dataset: str) -> dict[dt.date, int]:
+        """Bytes that make up each partition, of those in which no object has failed."""
+        with self._database.read() as connection:
+            return status.select_fresh_sizes(connection, institution, dataset)
+
     def status_matrix(
         self, dates: Sequence[dt.date], institutions: Sequence[str], datasets: Sequence[str]
     ) -> dict[DatasetPartition, PartitionStatus]:

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 import sqlalchemy as sa
 
 from etl_platform.ledger.attempts import select_attempts
-from etl_platform.ledger.records import Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
+from etl_platform.ledger.records import CURRENT, Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, profiles, schema_drift
 
 _t = landing_objects.c
@@ -27,6 +27,16 @@ def select_objects(
     query = query.order_by(_t.id.desc() if newest_first else _t.id).limit(limit)
     objects = (LedgerObject(*row) for row in connection.execute(query))
     return [replace(found, state=State(found.state)) for found in objects]
+
+
+def select_fresh_sizes(connection: sa.Connection, institution: str, dataset: str) -> dict[dt.date, int]:
+    """Bytes of the current objects by date, of dates on which no run has failed."""
+    query = (
+        sa.select(_t.business_date, sa.func.sum(_t.size), sa.func.sum(sa.case((_t.state == State.FAILED, 1), else_=0)))
+        .where(_t.institution == institution, _t.dataset == dataset, _t.state.in_(CURRENT))
+        .group_by(_t.business_date)
+    )
+    return {date: int(size) for date, size, has_failed in connection.execute(query) if not has_failed}
 
 
 def select_status(

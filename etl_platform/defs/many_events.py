@@ -1,0 +1,107 @@
+"""What a run over many partitions tells Dagster: every materialization and check result for its own partition.
+
+Belongs here: rows and facts of one partition until they are told. Not here: the steps (`many.py`).
+
+Yielded from an op they need no planned events: Dagster then puts a check's result on record as a row of its own, with
+the partition that it names. A result counts as that of the latest materialization only if it says which one it looked
+at; the type for that is not public in Dagster 1.13, `test_history.py` holds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+from etl_platform.contracts.table import Table
+from etl_platform.defs.step import Step
+from etl_platform.io_managers.base import TableIOManager
+from etl_platform.io_managers.frames import to_batches
+from etl_platform.io_managers.metadata import output_metadata
+from etl_platform.io_managers.run_tag import query_run
+from etl_platform.partitions import format_key
+
+Blocking = Mapping[dg.AssetCheckKey, bool]
+"""Every check of the graph, and whether a failure of it blocks."""
+
+
+@dataclass
+class Stored:
+    """One partition: what the warehouse is to take by table name, and the facts of everything written."""
+
+    step: Step
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+    facts: dict[dg.AssetKey, Mapping[str, Any]] = field(default_factory=dict)
+
+    def write(self, lake: TableIOManager, table: Table, output: dg.Output[Any]) -> None:
+        """Store the output of a step in the lake, as the IO manager does for an asset."""
+        key = dg.AssetKey([table.layer, table.name])
+        batches = to_batches(output.value, table, f"asset {key.to_user_string()}")
+        facts = lake.write(table, [self.step.partition], batches, self.step.run_id)
+        self.facts[key] = _told({**facts, **output.metadata})
+
+    def materializations(self) -> Iterator[dg.AssetMaterialization]:
+        """One for every table that was written."""
+        partition = format_key(self.step.partition)
+        for key, facts in self.facts.items():
+            yield dg.AssetMaterialization(key, metadata=facts, partition=partition)
+
+
+def publish(table: Table, partitions: Sequence[Stored], warehouse: TableIOManager) -> None:
+    """Replace all partitions of a warehouse table in one transaction."""
+    if not partitions:
+        return
+    keys = [stored.step.partition for stored in partitions]
+    rows = pl.concat([stored.frames[table.name] for stored in partitions])
+    start = time.monotonic()
+    with query_run(partitions[0].step.run_id):
+        written = warehouse.store.replace(table, keys, to_batches(rows, table, f"warehouse/{table.name}"))
+    seconds = (time.monotonic() - start) / len(partitions)
+    for stored in partitions:
+        mine = dataclasses.replace(written, rows=stored.frames[table.name].height, bytes=None)
+        facts = output_metadata(table, [stored.step.partition], mine, seconds)
+        stored.facts[dg.AssetKey(["warehouse", table.name])] = _told(facts)
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the column schema: the asset's definition has it, and it is most of the bytes of such an event."""
+    return {name: value for name, value in facts.items() if name != "dagster/column_schema"}
+
+
+def evaluations(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    run_id: str,
+    results: Mapping[str, Sequence[dg.AssetCheckResult]],
+    blocking: Blocking,
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Every check result of `asset`, given by partition, as one of the materialization that this run has just made."""
+    made = instance.get_asset_event_summary_records(
+        event_type=dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, run_id=run_id
+    )
+    targets = {
+        record.partition: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=run_id, timestamp=record.timestamp
+        )
+        for record in made
+    }
+    for partition, of_partition in results.items():
+        for result in of_partition:
+            assert result.check_name is not None
+            yield dg.AssetCheckEvaluation(
+                asset_key=asset,
+                check_name=result.check_name,
+                passed=bool(result.passed),
+                metadata=result.metadata,
+                target_materialization_data=targets[partition],
+                severity=result.severity,
+                description=result.description,
+                blocking=blocking[dg.AssetCheckKey(asset, result.check_name)],
+                partition=partition,
+            )

@@ -1,0 +1,59 @@
+"""`overview_many`: the tables across institutions for many dates in one run. See `many.py`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.gold import AGGREGATES, aggregated
+from etl_platform.defs.graph import Graph
+from etl_platform.defs.many_events import Stored, publish
+from etl_platform.defs.step import Step
+from etl_platform.io_managers.base import TableIOManager
+from etl_platform.io_managers.reading import read_frame
+from etl_platform.partitions import parse_key
+
+OVERVIEW_MANY = "overview_many"
+
+
+class DatesConfig(dg.Config):
+    """dates: business dates as 2025-01-15."""
+
+    dates: list[str]
+
+
+def build_overview_many(graph: Graph) -> dg.JobDefinition:
+    """The job."""
+
+    @dg.op(out={}, description="The tables across institutions of every date, in lake and warehouse.")
+    def overview_dates(
+        context: dg.OpExecutionContext,
+        config: DatesConfig,
+        lake: dg.ResourceParam[TableIOManager],
+        warehouse: dg.ResourceParam[TableIOManager],
+    ) -> Iterator[Any]:
+        steps = [Step(context.run_id, parse_key(date), context.log) for date in sorted(config.dates)]
+        yield from _overview(steps, graph, lake, warehouse)
+
+    @dg.job(name=OVERVIEW_MANY, description="Tables across institutions, for many dates.")
+    def overview_many() -> None:
+        overview_dates()
+
+    return overview_many
+
+
+def _overview(
+    steps: Sequence[Step], graph: Graph, lake: TableIOManager, warehouse: TableIOManager
+) -> Iterator[dg.AssetMaterialization]:
+    dates = [Stored(step) for step in steps]
+    for aggregate in (a for a in AGGREGATES if a.table.shared):
+        source = graph.catalog.table(*aggregate.source)
+        for date in dates:
+            keys = [PartitionKey(date.step.partition.business_date, code) for code in graph.institutions]
+            output = aggregated(aggregate, read_frame(lake.store, source, keys).lazy())
+            date.write(lake, aggregate.table, output)
+            date.frames[aggregate.table.name] = output.value
+        publish(aggregate.table, dates, warehouse)
+    for date in dates:
+        yield from date.materializations()
