@@ -21,7 +21,7 @@ DAYS = 15
 PRICE = pl.Decimal(18, 8)
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 BLOCK_BYTES = 2**20
-BATCH_ROWS = 16_384
+BATCH_ROWS = 8_192
 
 _PARTITION = (
     Column("business_date", pl.Date(), False, "Business date."),

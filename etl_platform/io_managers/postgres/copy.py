@@ -17,11 +17,11 @@ from etl_platform.contracts.table import Table
 from etl_platform.io_managers.postgres.connection import Connection
 from etl_platform.io_managers.postgres.encode import Encoder
 
-ENCODE_ROWS = 16_384
+ENCODE_ROWS = 8_192
 """Rows encoded at once: larger pieces gain nothing and their bytes are held once per piece."""
 
-QUEUED_PIECES = 32
-"""Of at most 128 KiB each: 4 MiB between encoder and sender, more than the server takes while the next rows are read
+QUEUED_PIECES = 16
+"""Of at most 128 KiB each: 2 MiB between encoder and sender, more than the server takes while the next rows are read
 and encoded. psycopg's own bound is 128 MiB."""
 
 
