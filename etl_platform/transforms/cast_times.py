@@ -23,7 +23,7 @@ _FIRST, _LAST = dt.date(1000, 1, 1), dt.date(9999, 12, 31)
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _FINER_THAN_MICROSECONDS = r"[.,]\d{6}0*[1-9]"
 """More than six fractional digits, not all zero: the type cannot hold them."""
-_LEAP_SECOND = r"[0-5][0-9][^0-9]60([^0-9]|$)|(^|[^0-9])([0-9]{8})?[0-9]{4}60([^0-9]|$)"
+_LEAP_SECOND = r"[0-9](:[0-5][0-9]:|\.[0-5][0-9]\.)60([^0-9]|$)|(^|[^0-9.,])([0-9]{8})?[0-9]{4}60([^0-9]|$)"
 """Second 60, which the parser makes the next minute. A fraction `.60` looks alike and is told apart by its value."""
 
 

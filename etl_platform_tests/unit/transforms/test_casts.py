@@ -347,6 +347,9 @@ def test_the_quick_path_never_disagrees_with_the_careful_one(texts: list[str], d
 
 @settings(max_examples=200)
 @given(st.dates(dt.date(1000, 1, 1), dt.date(9999, 12, 31)), st.times(), st.sampled_from(["T", " "]))
+@example(dt.date(2060, 6, 6), dt.time(0, 0, 0, 160), "T")
+@example(dt.date(2025, 1, 15), dt.time(23, 59, 0, 600_000), " ")
+@example(dt.date(2025, 1, 15), dt.time(23, 59, 0, 235_960), " ")
 def test_every_microsecond_reads_back_equal(date: dt.date, time: dt.time, between: str) -> None:
     value = dt.datetime.combine(date, time)
     text = value.isoformat(between, "microseconds")
