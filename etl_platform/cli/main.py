@@ -14,8 +14,10 @@ from etl_platform.cli.contract import contract
 from etl_platform.cli.demo import demo
 from etl_platform.cli.docs import docs
 from etl_platform.cli.doctor import doctor
+from etl_platform.cli.drift import drift
 from etl_platform.cli.generate import generate
 from etl_platform.cli.infer import infer_command
+from etl_platform.cli.plan import plan
 from etl_platform.cli.replay import replay
 from etl_platform.cli.run import run
 from etl_platform.cli.status import status
@@ -39,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (contract, demo, docs, doctor, generate, infer_command, replay, run, status, warehouse):
+for command in (contract, demo, docs, doctor, drift, generate, infer_command, plan, replay, run, status, warehouse):
     cli.add_command(command)
 
 

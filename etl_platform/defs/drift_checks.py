@@ -36,7 +36,7 @@ def drift_judges(contract: Contract) -> Mapping[str, tuple[str, DriftJudge]]:
     """Every drift check of the dataset: name -> (sentence, judge)."""
     trailing = f"the last {PARTITIONS} partitions (warning)"
     judges: dict[str, tuple[str, DriftJudge]] = {
-        CHECK: ("The sender's columns are those of the contract and of the last delivery (by `drift_policy`).", _schema),
+        CHECK: ("The sender's columns are as in the contract and the last delivery (by `drift_policy`).", _schema),
     }
     if contract.watched:
         names = ", ".join(watched.column for watched in contract.watched)

@@ -36,7 +36,7 @@ def replace_profile(
 
 
 def select_earlier(connection: sa.Connection, partition: DatasetPartition, count: int) -> list[dict[str, Any]]:
-    """The profiles of the last `count` earlier dates of the same institution and dataset that have rows, newest first."""
+    """Profiles of the last `count` earlier dates of the institution and dataset that have rows, newest first."""
     query = (
         sa.select(_t.profile)
         .where(

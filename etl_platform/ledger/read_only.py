@@ -14,7 +14,7 @@ from etl_platform.ledger.tables import metadata
 
 
 def open_read_only(url: URL) -> sa.Engine:
-    """An engine that cannot write. Where a table does not exist yet, an empty ledger in memory takes the place of all."""
+    """An engine that cannot write. Where a table does not exist yet, an empty ledger in memory serves instead."""
     engine = _engine(url)
     if engine is not None:
         with engine.connect() as connection:

@@ -38,7 +38,8 @@ def select_last(
     connection: sa.Connection, partition: DatasetPartition, *, before_uri: str | None = None
 ) -> DeliveredSchema | None:
     """The last delivery before the partition. before_uri: or in it, other than this object, as if it came last."""
-    conditions = [_t.institution == partition.institution, _t.dataset == partition.dataset, _t.is_baseline, _t.is_current]
+    conditions = [_t.institution == partition.institution, _t.dataset == partition.dataset]
+    conditions += [_t.is_baseline, _t.is_current]
     if before_uri is None:
         conditions.append(_t.business_date < partition.business_date)
     else:

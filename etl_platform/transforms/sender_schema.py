@@ -97,7 +97,7 @@ class SchemaObserver:
         read = cast_series(sample, self._dtypes[target], dialect)
         reads = len(read) - read.null_count() >= LOOKS_LIKE * len(sample)
         if not reads and len(sample) < FEWEST_VALUES:
-            return SenderColumn(values.name, UNCLEAR, target)
+            return SenderColumn(values.name, found if self._format == PARQUET else UNCLEAR, target)
         return SenderColumn(values.name, found, target, reads)
 
 
