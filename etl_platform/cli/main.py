@@ -16,8 +16,10 @@ from etl_platform.cli.docs import docs
 from etl_platform.cli.doctor import doctor
 from etl_platform.cli.drift import drift
 from etl_platform.cli.generate import generate
+from etl_platform.cli.history import import_history
 from etl_platform.cli.infer import infer_command
 from etl_platform.cli.plan import plan
+from etl_platform.cli.quarantine import quarantine
 from etl_platform.cli.replay import replay
 from etl_platform.cli.run import run
 from etl_platform.cli.status import status
@@ -41,7 +43,22 @@ def cli() -> None:
     """
 
 
-for command in (contract, demo, docs, doctor, drift, generate, infer_command, plan, replay, run, status, warehouse):
+for command in (
+    contract,
+    demo,
+    docs,
+    doctor,
+    drift,
+    generate,
+    import_history,
+    infer_command,
+    plan,
+    quarantine,
+    replay,
+    run,
+    status,
+    warehouse,
+):
     cli.add_command(command)
 
 

@@ -17,6 +17,7 @@ from etl_platform.defs.graph import Graph, table_attributes
 from etl_platform.defs.schema_drift import hold_drift, policy_of
 from etl_platform.defs.step import Step
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
+from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document
 from etl_platform.institutions.sender import sender_format
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.metadata import markdown
@@ -85,6 +86,8 @@ def transform(
         wanted = contributing_files(manifest, contract)
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
+        text = as_text(rule_document(plan.contract, graph.institutions[partition.institution or ""]))
+        ledger.record_version(step.run_id, attempt, fingerprint(text), text, now=now())
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
         hold_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
         _stop_above_limit(result, graph, dataset, partition)

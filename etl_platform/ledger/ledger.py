@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.ledger import attempts, pending, profiles, recording, schemas, status
+from etl_platform.ledger import attempts, pending, profiles, recording, schemas, status, versions
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.given import in_chunks
 from etl_platform.ledger.records import (
@@ -40,6 +40,7 @@ from etl_platform.ledger.records import (
     Outcome,
     PartitionStatus,
     PendingPartition,
+    Replay,
     State,
 )
 from etl_platform.ledger.tables import attempts as attempts_table
@@ -284,6 +285,47 @@ class Ledger:
         """The last business date, up to the partition's own, on which its dataset has loaded objects; None: never."""
         with self._database.read() as connection:
             return status.select_latest_loaded_date(connection, partition)
+
+    # Which rules judged, and what was replayed
+
+    def record_version(
+        self, run_id: str, partition: DatasetPartition, version: str, document: str, *, now: dt.datetime
+    ) -> None:
+        """The run's attempt at the partition is judged under the rules that `document` holds."""
+        with self._database.write() as connection:
+            versions.record(connection, run_id, partition, version, document, now)
+
+    def rule_version(self, partition: DatasetPartition, run_id: str | None = None) -> str | None:
+        """The rules under which the partition was judged last, or by that run."""
+        with self._database.read() as connection:
+            return versions.select_version(connection, partition, run_id)
+
+    def rule_document(self, version: str) -> str | None:
+        """What a version says, as JSON text."""
+        with self._database.read() as connection:
+            return versions.select_document(connection, version)
+
+    def quarantined_partitions(
+        self, institutions: Sequence[str], datasets: Sequence[str], dates: Sequence[dt.date] | None
+    ) -> list[DatasetPartition]:
+        """The partitions of which rows or files are in quarantine, oldest first. dates: None for all."""
+        with self._database.read() as connection:
+            return versions.select_quarantined(connection, institutions, datasets, dates)
+
+    def record_replays(self, found: Sequence[Replay]) -> None:
+        """Put replays on record as they are asked for."""
+        with self._database.write() as connection:
+            versions.insert_replays(connection, found)
+
+    def end_replay(self, replay: Replay) -> None:
+        """Put the result of a replay on record."""
+        with self._database.write() as connection:
+            versions.update_replay(connection, replay)
+
+    def replays(self, limit: int) -> list[Replay]:
+        """What was replayed, the latest first."""
+        with self._database.read() as connection:
+            return versions.select_replays(connection, limit)
 
     def latest_attempt(self, partition: DatasetPartition) -> Attempt | None:
         """The attempt at the partition that started last, or None."""

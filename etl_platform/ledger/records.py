@@ -204,3 +204,24 @@ class DeliveredSchema:
     is_baseline: bool = True
     is_current: bool = True
     recorded_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One partition run again for the sake of its quarantine. The result is None until its run has ended.
+
+    replay_id: shared by the partitions that were asked for together. rows_moved: from quarantine to silver.
+    """
+
+    replay_id: str
+    partition: DatasetPartition
+    requested_at: dt.datetime
+    requested_by: str
+    reason: str
+    version_before: str | None
+    rows_quarantined_before: int
+    run_id: str | None = None
+    version_after: str | None = None
+    rows_quarantined_after: int | None = None
+    rows_moved: int | None = None
+    outcome: str | None = None

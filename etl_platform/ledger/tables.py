@@ -187,3 +187,43 @@ profiles = sa.Table(
     sa.Column("profile", AsciiJson, nullable=False),
     sa.Column("recorded_at", UtcDateTime, nullable=False),
 )
+
+rule_versions = sa.Table(
+    "rule_versions",
+    metadata,
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("dataset", SafeText, nullable=False),
+    sa.Column("document", SafeText, nullable=False),
+    sa.Column("first_used_at", UtcDateTime, nullable=False),
+)
+
+judgements = sa.Table(
+    "judgements",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("institution", SafeText, primary_key=True),
+    sa.Column("dataset", SafeText, primary_key=True),
+    sa.Column("business_date", sa.Date, primary_key=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("judged_at", UtcDateTime, nullable=False),
+    sa.Index("judgements_partition", "institution", "dataset", "business_date", "judged_at"),
+)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("replay_id", sa.Text, primary_key=True),
+    sa.Column("institution", SafeText, primary_key=True),
+    sa.Column("dataset", SafeText, primary_key=True),
+    sa.Column("business_date", sa.Date, primary_key=True),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("requested_by", SafeText, nullable=False),
+    sa.Column("reason", Message, nullable=False),
+    sa.Column("version_before", sa.Text),
+    sa.Column("rows_quarantined_before", sa.BigInteger, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("version_after", sa.Text),
+    *_counts("rows_quarantined_after", "rows_moved"),
+    sa.Column("outcome", Message),
+    sa.Index("replays_requested_at", "requested_at"),
+)

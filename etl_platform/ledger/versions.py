@@ -1,0 +1,101 @@
+"""Which rules judged which attempt, and what was replayed out of quarantine: by whom, when, why, with what effect.
+
+Not here: what makes a version (`institutions/rule_version.py`), running a replay (`cli/quarantine.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.records import CURRENT, DatasetPartition, Replay, State
+from etl_platform.ledger.tables import judgements, landing_objects, replays, rule_versions
+
+_t = landing_objects.c
+_j = judgements.c
+
+
+def record(
+    connection: sa.Connection, run_id: str, partition: DatasetPartition, version: str, document: str, now: dt.datetime
+) -> None:
+    """The run's attempt at the partition was judged under `version`. Safe to repeat."""
+    known = connection.execute(sa.select(rule_versions.c.version).where(rule_versions.c.version == version)).first()
+    if known is None:
+        row = {"version": version, "dataset": partition.dataset, "document": document, "first_used_at": now}
+        connection.execute(sa.insert(rule_versions), row)
+    mine = sa.and_(_j.run_id == run_id, *_is_of(partition))
+    connection.execute(sa.delete(judgements).where(mine))
+    connection.execute(
+        sa.insert(judgements), {"run_id": run_id, **asdict(partition), "version": version, "judged_at": now}
+    )
+
+
+def select_version(connection: sa.Connection, partition: DatasetPartition, run_id: str | None) -> str | None:
+    """The version of the partition's latest judgement, or of that run's."""
+    conditions = [*_is_of(partition), *([_j.run_id == run_id] if run_id else [])]
+    query = sa.select(_j.version).where(*conditions).order_by(_j.judged_at.desc()).limit(1)
+    return connection.execute(query).scalar()
+
+
+def select_document(connection: sa.Connection, version: str) -> str | None:
+    """What a version says."""
+    return connection.execute(sa.select(rule_versions.c.document).where(rule_versions.c.version == version)).scalar()
+
+
+def select_quarantined(
+    connection: sa.Connection, institutions: Sequence[str], datasets: Sequence[str], dates: Sequence[dt.date] | None
+) -> list[DatasetPartition]:
+    """The partitions of which something is in quarantine, oldest first."""
+    conditions: list[sa.ColumnElement[bool]] = [
+        _t.institution.in_(institutions),
+        _t.dataset.in_(datasets),
+        _t.state.in_(CURRENT),
+    ]
+    conditions.append(sa.or_(_t.rows_quarantined > 0, _t.state == State.REFUSED))
+    if dates is not None:
+        conditions.append(_t.business_date.between(min(dates), max(dates)))
+    query = sa.select(_t.dataset, _t.business_date, _t.institution).distinct().where(*conditions)
+    found = (DatasetPartition(*row) for row in connection.execute(query.order_by(_t.business_date)))
+    return [partition for partition in found if dates is None or partition.business_date in set(dates)]
+
+
+def insert_replays(connection: sa.Connection, found: Sequence[Replay]) -> None:
+    """Put replays on record as they are asked for."""
+    connection.execute(sa.insert(replays), [_row(replay) for replay in found])
+
+
+def update_replay(connection: sa.Connection, replay: Replay) -> None:
+    """Its result."""
+    mine = (
+        replays.c.replay_id == replay.replay_id,
+        *(replays.c[name] == value for name, value in asdict(replay.partition).items()),
+    )
+    connection.execute(sa.update(replays).where(*mine).values(_row(replay)))
+
+
+def select_replays(connection: sa.Connection, limit: int) -> list[Replay]:
+    """The latest first."""
+    query = sa.select(replays).order_by(replays.c.requested_at.desc(), replays.c.business_date).limit(limit)
+    return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def _row(replay: Replay) -> dict[str, object]:
+    values = asdict(replay)
+    return {**values.pop("partition"), **values}
+
+
+def _read(row: sa.RowMapping) -> Replay:
+    values = dict(row)
+    partition = DatasetPartition(values.pop("dataset"), values.pop("business_date"), values.pop("institution"))
+    return Replay(partition=partition, **values)
+
+
+def _is_of(partition: DatasetPartition) -> list[sa.ColumnElement[bool]]:
+    return [
+        _j.institution == partition.institution,
+        _j.dataset == partition.dataset,
+        _j.business_date == partition.business_date,
+    ]
