@@ -7,6 +7,7 @@ import os
 import zoneinfo
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import click
 from rich.console import Console
@@ -18,8 +19,11 @@ from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, execute, execute_all
 from etl_platform.cli.session import Session, open_session, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.ledger.records import DatasetPartition, State
+from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
 from etl_platform.resources.scan import scan_landing
+
+
+LINES_SHOWN = 100
 
 
 @click.command()
@@ -158,7 +162,7 @@ def closing_table(results: Sequence[Result]) -> RichTable:
         table.add_column(name, justify="right", footer=f"{value:,}")
     table.add_column("seconds", justify="right", footer=f"{sum(r.seconds for r in ended):.1f}")
     table.add_column("state")
-    for r in ended:
+    for when, r in _lines(ended):
         t = r.totals
         counts = (
             t.rows_read,
@@ -171,7 +175,7 @@ def closing_table(results: Sequence[Result]) -> RichTable:
         )
         state = "[green]loaded[/]" if r.succeeded else "[red]failed[/]"
         table.add_row(
-            str(r.partition.business_date),
+            when,
             r.partition.institution,
             r.dataset,
             *(f"{c:,}" for c in counts),
@@ -179,6 +183,28 @@ def closing_table(results: Sequence[Result]) -> RichTable:
             state,
         )
     return table
+
+
+def _lines(ended: Sequence[Result]) -> list[tuple[str, Result]]:
+    """A line for each; of more than a screen holds, one for what failed and one for all that an institution sent."""
+    if len(ended) <= LINES_SHOWN:
+        return [(str(r.partition.business_date), r) for r in ended]
+    groups: dict[tuple[str | None, str], list[Result]] = defaultdict(list)
+    for r in ended:
+        if r.succeeded:
+            groups[r.partition.institution, r.dataset].append(r)
+    sums = [(_span(found), _sum(found)) for _, found in sorted(groups.items(), key=lambda item: str(item[0]))]
+    return sums + [(str(r.partition.business_date), r) for r in ended if not r.succeeded]
+
+
+def _span(found: Sequence[Result]) -> str:
+    dates = [r.partition.business_date for r in found]
+    return f"{min(dates)}..{max(dates)} ({len(dates):,})"
+
+
+def _sum(found: Sequence[Result]) -> Result:
+    added = {field.name: sum(getattr(r.totals, field.name) for r in found) for field in fields(AttemptTotals)}
+    return replace(found[0], totals=AttemptTotals(**added), seconds=sum(r.seconds for r in found))
 
 
 def print_failures(results: Sequence[Result], console: Console) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.tables import metadata
 from etl_platform_tests.support.postgres import PostgresDatabase, PostgresServer, postgres_server
 
 __all__ = ["ledger", "ledger_url", "postgres_server"]
@@ -26,7 +27,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     database = _database_of(server)
     # A new database for each test would copy the template every time.
     with database.connect() as connection:
-        connection.execute("DROP TABLE IF EXISTS landing_objects, attempts, schema_drift, profiles")
+        connection.execute(f"DROP TABLE IF EXISTS {', '.join(metadata.tables)}")
     return database.url
 
 
