@@ -65,7 +65,7 @@ def publish(table: Table, partitions: Sequence[Stored], warehouse: TableIOManage
     seconds = (time.monotonic() - start) / len(partitions)
     for stored in partitions:
         mine = dataclasses.replace(written, rows=stored.frames[table.name].height, bytes=None)
-        facts = output_metadata(table, [stored.step.partition], mine, seconds)
+        facts = output_metadata(table, [stored.step.partition], mine, seconds, layer="warehouse")
         stored.facts[dg.AssetKey(["warehouse", table.name])] = _told(facts)
 
 

@@ -14,6 +14,9 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.partitions import parse_key
 
+PARTITION_TAG = "dagster/partition"
+"""The tag that Dagster itself puts on the run of a partition."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -26,4 +29,11 @@ class Step:
     @classmethod
     def of(cls, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Step:
         """The step that Dagster is executing."""
-        return cls(context.run.run_id, parse_key(context.partition_key), context.log)
+        key = context.run.tags.get(PARTITION_TAG)
+        if key is None:
+            raise dg.Failure(
+                description=f"run {context.run.run_id}: found no partition, expected one as tag {PARTITION_TAG}; next step: "
+                "launch job check_stored with that tag, e.g. 2025-01-15|institution_a, or materialize a partition",
+                allow_retries=False,
+            )
+        return cls(context.run.run_id, parse_key(key), context.log)

@@ -29,10 +29,16 @@ DATE_DIMENSION, INSTITUTION_DIMENSION = "date", "institution"
 
 
 class TableIOManager(dg.IOManager):
-    """Stores and loads the tables of assets. `table_of` gives the table that an asset's rows belong to."""
+    """Stores and loads the tables of assets. `table_of` gives the table that an asset's rows belong to.
 
-    def __init__(self, store: TableStore, table_of: Callable[[dg.AssetKey], Table]) -> None:
+    layer: of the assets, where it is another one than the tables' own (`warehouse` shows silver and gold tables).
+    """
+
+    def __init__(
+        self, store: TableStore, table_of: Callable[[dg.AssetKey], Table], *, layer: str | None = None
+    ) -> None:
         self.store = store
+        self._layer = layer
         self._table_of = table_of
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
@@ -60,7 +66,7 @@ class TableIOManager(dg.IOManager):
         start = time.monotonic()
         with query_run(run_id):
             written = self.store.replace(table, partitions, preview.watch(batches) if preview else batches)
-        facts = output_metadata(table, partitions, written, time.monotonic() - start)
+        facts = output_metadata(table, partitions, written, time.monotonic() - start, layer=self._layer)
         return facts | ({"preview": preview.metadata()} if preview else {})
 
     def load_input(self, context: dg.InputContext) -> Any:

@@ -30,7 +30,7 @@ def build_resources(settings: Settings, institutions: Mapping[str, Institution],
 
     return {
         "lake": TableIOManager(LakeStore(lake_objects, settings.scratch), table_of),
-        "warehouse": TableIOManager(build_warehouse(settings, institutions), table_of),
+        "warehouse": TableIOManager(build_warehouse(settings, institutions), table_of, layer="warehouse"),
         "landing": build_landing_zone(settings, institutions, s3),
         "bronze": BronzeStore(lake_objects, settings.scratch, settings.download_concurrency),
         "ledger": Ledger(settings.ledger.get_secret_value()),

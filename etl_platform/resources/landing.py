@@ -151,7 +151,16 @@ def build_landing_zone(settings: Settings, institutions: Mapping[str, Institutio
             )
         grouped.setdefault((institution.landing or settings.landing_root, institution.credentials), []).append(code)
     roots = []
+    seen: dict[str, list[str]] = {}
     for (url, reference), codes in grouped.items():
+        if url in seen:
+            # Two roots over the same objects would each report the other's as belonging to nobody.
+            raise ConfigurationError(
+                f"institution {codes[0]} field credentials",
+                found=f"landing {url} with other credentials than {', '.join(seen[url])}",
+                expected="one pair of credentials per landing root",
+            )
+        seen[url] = codes
         options = s3
         if reference:
             key_id, secret = settings.aws_credentials(reference)

@@ -167,3 +167,26 @@ def test_an_unusual_volume_warns_and_lets_the_partition_pass(plain: Platform) ->
     (evaluation,) = run.failed_checks.values()
     assert evaluation.check_name == "volume_is_usual" and evaluation.severity is dg.AssetCheckSeverity.WARN
     assert evaluation.metadata["trailing_median"].value == 9
+
+
+def test_the_checks_of_a_partition_run_alone_as_a_job_by_its_tag(loaded: Platform) -> None:
+    job = loaded.definitions.resolve_job_def("check_stored")
+    keys = {dg.AssetCheckKey(dg.AssetKey(["silver", "prices"]), "high_is_highest")}
+    chosen = job.get_subset(asset_selection=set(), asset_check_selection=keys)
+    tags = {"dagster/partition": f"{DATE}|first"}
+    run = Run(chosen.execute_in_process(tags=tags, instance=loaded.instance, raise_on_error=False))
+    assert run.succeeded
+    (evaluation,) = run.result.get_asset_check_evaluations()
+    assert (evaluation.check_name, evaluation.passed, evaluation.partition) == (
+        "high_is_highest", True, f"{DATE}|first",
+    )  # fmt: skip
+
+
+def test_checks_without_a_partition_say_how_to_name_one(loaded: Platform) -> None:
+    job = loaded.definitions.resolve_job_def("check_stored")
+    keys = {dg.AssetCheckKey(dg.AssetKey(["silver", "prices"]), "high_is_highest")}
+    chosen = job.get_subset(asset_selection=set(), asset_check_selection=keys)
+    run = Run(chosen.execute_in_process(instance=loaded.instance, raise_on_error=False))
+    assert not run.succeeded
+    (failure,) = run.result.filter_events(lambda event: event.is_step_failure)
+    assert "expected one as tag dagster/partition" in str(failure.step_failure_data.user_failure_data)

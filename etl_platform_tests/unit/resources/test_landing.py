@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.model import Institution
+from etl_platform.resources.landing import LandingZone, Routed, Unrouted, build_landing_zone
+from etl_platform.resources.object_store import S3Options
+from etl_platform.settings import Settings
+
+NOW = dt.datetime(2025, 1, 15, 20, 0, tzinfo=dt.UTC)  # the 16th already in Singapore
+
+
+def institution(code: str, **fields: object) -> Institution:
+    return Institution.model_validate({"code": code, "name": code, "datasets": {"prices": {}}, **fields})
+
+
+def zone(tmp_path: Path, *institutions: Institution) -> LandingZone:
+    built = build_landing_zone(Settings(home=tmp_path), {i.code: i for i in institutions}, S3Options())
+    return LandingZone(built.roots, {i.code: i for i in institutions}, dt.date(2025, 1, 1), clock=lambda: NOW)
+
+
+def routes(landing: LandingZone, tmp_path: Path, key: str) -> Routed | Unrouted:
+    path = tmp_path / "landing" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    (root,) = landing.roots
+    return next(found for found in landing.listing(root) if found.info.key == key)
+
+
+def test_a_key_is_routed_to_its_institution_dataset_and_date(tmp_path: Path) -> None:
+    found = routes(zone(tmp_path, institution("first")), tmp_path, "first/prices/2025-01-15/a.csv")
+    assert isinstance(found, Routed)
+    assert (found.institution, found.dataset, found.business_date) == ("first", "prices", dt.date(2025, 1, 15))
+
+
+def test_today_is_that_of_the_institutions_own_zone(tmp_path: Path) -> None:
+    ahead = zone(tmp_path, institution("first", time_zone="Asia/Singapore"))
+    assert isinstance(routes(ahead, tmp_path, "first/prices/2025-01-16/a.csv"), Routed)
+    behind = zone(tmp_path, institution("first", time_zone="America/New_York"))
+    found = routes(behind, tmp_path, "first/prices/2025-01-16/a.csv")
+    assert isinstance(found, Unrouted)
+    assert "2025-01-16" in found.reason
+    assert "2025-01-15 (today in America/New_York)" in found.reason
+
+
+def test_a_date_before_the_first_one_belongs_to_nobody_and_the_setting_is_named(tmp_path: Path) -> None:
+    found = routes(zone(tmp_path, institution("first")), tmp_path, "first/prices/2024-12-31/a.csv")
+    assert isinstance(found, Unrouted)
+    assert "ETL_FIRST_DATE" in found.reason
+
+
+def test_a_key_that_two_institutions_claim_belongs_to_nobody(tmp_path: Path) -> None:
+    pattern = "drop/{date:%Y-%m-%d}/..."
+    both = zone(tmp_path, institution("first", key_pattern=pattern), institution("second", key_pattern=pattern))
+    found = routes(both, tmp_path, "drop/2025-01-15/a.csv")
+    assert isinstance(found, Unrouted)
+    assert "first prices, second prices" in found.reason
+
+
+def test_one_landing_root_takes_one_pair_of_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ONE", "TWO"):
+        monkeypatch.setenv(f"{name}_AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv(f"{name}_AWS_SECRET_ACCESS_KEY", "secret")
+    first = institution("first", landing="s3://shared/drop", credentials="ONE")
+    second = institution("second", landing="s3://shared/drop", credentials="TWO")
+    with pytest.raises(ConfigurationError, match="one pair of credentials per landing root"):
+        zone(tmp_path, first, second)
+
+
+def test_an_institution_with_a_root_of_its_own_is_listed_there_alone(tmp_path: Path) -> None:
+    own = institution("second", landing=str(tmp_path / "own"))
+    landing = zone(tmp_path, institution("first"), own)
+    assert [root.institutions for root in landing.roots] == [("first",), ("second",)]
+    assert landing.store_of("second").url.endswith("/own")
