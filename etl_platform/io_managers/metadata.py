@@ -32,8 +32,11 @@ def table_schema(table: Table) -> dg.TableSchema:
 def output_metadata(
     table: Table, partitions: Sequence[PartitionKey], written: Written, seconds: float, *, layer: str | None = None
 ) -> dict[str, dg.MetadataValue]:
-    """The facts of one write; `layer` where the table is stored under another one than its own. Dagster puts them on the event of *every* partition of the run: a run of several
-    partitions therefore gets the rows of all under a name that says so, never as the count of one partition."""
+    """The facts of one write; `layer` where the table is stored under another one than its own.
+
+    Dagster puts them on the event of *every* partition of the run: a run of several partitions therefore gets the
+    rows of all under a name that says so, never as the count of one partition.
+    """
     facts: dict[str, dg.MetadataValue] = {
         "dagster/column_schema": dg.MetadataValue.table_schema(table_schema(table)),
         "dagster/table_name": dg.MetadataValue.text(f"{layer or table.layer}.{table.name}"),
