@@ -83,7 +83,8 @@ def _header(source: Source, block: Block, kept: Mask, dialect: Dialect) -> tuple
     if text.count(ord(dialect.options.delimiter)) >= limit:
         raise source.beyond(f"more than {limit} columns in the header", f"{limit} at most")
     if rows[0] in block.broken or b"\0" in text:
-        raise source.refusal("file_is_readable", f"a broken header: {text[:200].decode()!r}", "column names")
+        shown = text[:200].decode(errors="replace")  # the cut may go through a character
+        raise source.refusal("file_is_readable", f"a broken header: {shown!r}", "column names")
     read = pc.ReadOptions(use_threads=False, autogenerate_column_names=True, block_size=len(text) + 1)
     placeholders = tuple(f"f{index}" for index in range(text.count(ord(dialect.options.delimiter)) + 1))
     table = pc.read_csv(pa.BufferReader(text), read, dialect.parse_options(has_quotes=True), _text(placeholders))

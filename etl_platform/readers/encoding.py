@@ -58,8 +58,12 @@ def count_line_ends(text: str) -> int:
 def _refusal(source: Source, compression: Compression, encoding: str, number: int, error: UnicodeError) -> Exception:
     found = str(error)
     if isinstance(error, UnicodeDecodeError):
-        line = 1 + _line_ends_before(source, compression, encoding, number, error)
-        found = f"line {line}: byte 0x{error.object[error.start]:02x} ({error.reason})"
+        try:
+            line = 1 + _line_ends_before(source, compression, encoding, number, error)
+            found = f"line {line}: byte 0x{error.object[error.start]:02x} ({error.reason})"
+        except UnicodeError as earlier:
+            # UTF-16 without a mark: Python says so only once the bytes that it read without one are right.
+            found = str(earlier)
     return source.refusal(
         "file_is_in_declared_encoding",
         found,

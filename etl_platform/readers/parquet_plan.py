@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_platform.readers.archive import RATIO_FLOOR
+from etl_platform.readers.parquet_pages import Chunk
 from etl_platform.readers.parquet_types import is_text
 from etl_platform.readers.source import Source
 
@@ -68,38 +69,61 @@ def hold_shape(source: Source, metadata: pq.FileMetaData) -> None:
         raise source.beyond(f"{size} bytes expand to {content}", f"a ratio of {limits.decompressed_ratio} at most")
 
 
-def text_columns(schema: pa.Schema) -> list[str]:
-    """Columns that can be read as dictionaries."""
-    return [field.name for field in schema if is_text(field.type) and "." not in field.name]
+def coded_columns(schema: pa.Schema, names: list[str], groups: list[list[Chunk]]) -> list[str]:
+    """Columns (of `names` by column index) whose text pyarrow can hand over as dictionaries in every row group."""
+    plain = {chunk.column for group in groups for chunk in group if not chunk.can_be_coded}
+    coded = {names[chunk.column] for group in groups for chunk in group if chunk.is_coded and chunk.column not in plain}
+    return [field.name for field in schema if field.name in coded and is_text(field.type)]
 
 
-def plan(source: Source, file: pq.ParquetFile, batch_rows: int) -> Iterator[Part]:
-    """The file in parts; `file` reads text as dictionaries. Small row groups are read together."""
-    metadata = file.metadata
-    most = max(1, min(batch_rows, _BATCH_CELLS // max(metadata.num_columns, 1)))
-    groups: list[int] = []
-    held, widest = 0, 1
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        width = max(_widest_row(source, file, index), group.total_byte_size // max(group.num_rows, 1))
-        if groups and (held + group.num_rows > most or max(width, widest) * most > BATCH_BYTES):
-            yield _part(groups, most, widest)
-            groups, held, widest = [], 0, 1
-        groups.append(index)
-        held, widest = held + group.num_rows, max(width, widest)
-    if groups:
-        yield _part(groups, most, widest)
+def plan(
+    source: Source, file: pq.ParquetFile, coded: list[str], groups: list[list[Chunk]], most: int
+) -> Iterator[Part]:
+    """The file in parts of at most `most` rows a batch; `file` reads `coded` as dictionaries. Small row groups are
+    read together."""
+    most = max(1, min(most, _BATCH_CELLS // max(file.metadata.num_columns, 1)))
+    held: list[int] = []
+    rows, widest = 0, Width()
+    for index, chunks in enumerate(groups):
+        count = file.metadata.row_group(index).num_rows
+        width = Width(sum(chunk.width for chunk in chunks), _widest_text(source, file, coded, index))
+        if held and (rows + count > most or width.or_wider(widest).total * most > BATCH_BYTES):
+            yield _part(held, most, widest)
+            held, rows, widest = [], 0, Width()
+        held.append(index)
+        rows, widest = rows + count, width.or_wider(widest)
+    if held:
+        yield _part(held, most, widest)
 
 
-def _part(groups: list[int], most: int, widest: int) -> Part:
-    rows = min(most, BATCH_BYTES // widest)
-    return Part(groups, rows, False) if rows >= min(most, _FEWEST_ROWS) else Part(groups, most, True)
+@dataclass(frozen=True)
+class Width:
+    """Bytes that a row can take. plain: as its pages tell. coded: by its dictionaries."""
+
+    plain: int = 0
+    coded: int = 0
+
+    @property
+    def total(self) -> int:
+        return max(self.plain + self.coded, 1)
+
+    def or_wider(self, other: Width) -> Width:
+        """The wider of both, each in its own way."""
+        return Width(max(self.plain, other.plain), max(self.coded, other.coded))
 
 
-def _widest_row(source: Source, file: pq.ParquetFile, group: int) -> int:
+def _part(groups: list[int], most: int, width: Width) -> Part:
+    rows = min(most, BATCH_BYTES // width.total)
+    if rows >= min(most, _FEWEST_ROWS) or not width.coded:
+        return Part(groups, max(rows, 1), False)
+    return Part(groups, max(1, min(most, BATCH_BYTES // max(width.plain, 1))), True)
+
+
+def _widest_text(source: Source, file: pq.ParquetFile, coded: list[str], group: int) -> int:
     """The most bytes of text that a row of this row group can have, as far as its dictionaries tell."""
-    texts = text_columns(file.schema_arrow)
-    batch = next(file.iter_batches(_PROBE_ROWS, row_groups=[group], columns=texts, use_threads=False), None)
+    if not coded:
+        return 0
+    batch = next(file.iter_batches(_PROBE_ROWS, row_groups=[group], columns=coded, use_threads=False), None)
     return sum(int(_lengths(source, column).max(initial=0)) for column in batch.columns) if batch else 0
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
-from etl_platform.readers.parquet_plan import LISTED, hold_footer, hold_shape, plan, slices, text_columns
+from etl_platform.readers.parquet_pages import survey
+from etl_platform.readers.parquet_plan import LISTED, coded_columns, hold_footer, hold_shape, plan, slices
 from etl_platform.readers.parquet_types import exact_type, row_as_json
 from etl_platform.readers.records import reject_frame
 from etl_platform.readers.source import Source
@@ -57,10 +58,13 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
         metadata, schema = plain.metadata, plain.schema_arrow
         hold_shape(source, metadata)
         _hold_names(source, schema.names)
-        options |= {"read_dictionary": text_columns(schema), "metadata": metadata}
+        groups = survey(source, metadata)
+        names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+        coded_names = coded_columns(schema, names, groups)
+        options |= {"read_dictionary": coded_names, "metadata": metadata}
         with pq.ParquetFile(source.path, **options) as coded:
             first = 1
-            for part in plan(source, coded, batch_rows):
+            for part in plan(source, coded, coded_names, groups, batch_rows):
                 file = coded if part.as_dictionaries else plain
                 for batch in file.iter_batches(part.rows, row_groups=part.groups, use_threads=False):
                     batch.validate(full=True)

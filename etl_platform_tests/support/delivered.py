@@ -18,6 +18,7 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.readers import FormatOptions, ReadLimits
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform.transforms.silver import Silver, SilverPlan, SourceFile, build_silver
+from etl_platform.transforms.validate import find_failures
 
 DATE = dt.date(2025, 1, 15)
 PROCESSED = dt.datetime(2025, 1, 16, 2, tzinfo=dt.UTC)
@@ -83,3 +84,10 @@ def hold_conservation(delivered: Delivered) -> None:
     assert delivered.quarantine.height == result.rows_quarantined + whole_files
     assert delivered.quarantine.get_column("_source_row").null_count() == whole_files
     assert result.rows_read == result.rows_silver + result.rows_quarantined + result.rows_duplicate
+
+
+def hold_valid(delivered: Delivered, dataset: str) -> None:
+    """Silver holds only rows that keep every rule, in the table's own schema."""
+    contract = BUILT_IN[dataset]
+    assert delivered.silver.schema == contract.silver.polars_schema
+    assert find_failures(delivered.silver, contract).is_empty()

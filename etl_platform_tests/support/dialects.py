@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pyarrow as pa
@@ -50,7 +51,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstandard.compress,
     "zip": lambda data: zipped(("prices.txt", data)),
 }
-_MARKS = [(".", ""), (".", ","), (".", "'"), (",", ""), (",", "."), (",", " "), (",", "\u202f"), (".", "_")]
+_MARKS = [(".", ""), (".", ","), (".", "'"), (",", ""), (",", "."), (",", " "), (",", "\u00a0"), (".", "_")]
 _DATES = [(), ("%Y%m%d",), ("%d.%m.%Y",), ("%m/%d/%Y",)]
 _TIMES = [(), ("%d.%m.%Y %H:%M:%S%.f",), ("%Y%m%dT%H%M%S%.f%z",), ("%m/%d/%Y %I:%M:%S%.f %p",)]
 _ZONES = ["UTC", "Asia/Tokyo", "America/New_York"]
@@ -79,8 +80,6 @@ def as_text(value: Any, dialect: Dialect) -> str | None:
 
 
 def _moment(value: dt.datetime, dialect: Dialect) -> str:
-    from zoneinfo import ZoneInfo
-
     local = value.astimezone(ZoneInfo(dialect.time_zone))
     if not dialect.datetime_formats:
         return local.isoformat()
@@ -115,7 +114,7 @@ def csv_files(draw: st.DrawFn, table: pl.DataFrame, encoding: str) -> File:
         return text
 
     shown, mapping = draw(_headings(names))
-    lines = [shown] if header else []
+    lines: list[list[str | None]] = [[*shown]] if header else []
     lines += [[as_text(value, dialect) for value in row] for row in table.select(names).rows()]
     text = end.join(delimiter.join(map(field, line)) for line in lines) + draw(st.sampled_from(["", end]))
     options = CsvOptions(
@@ -176,7 +175,10 @@ def parquet_files(draw: st.DrawFn, table: pl.DataFrame) -> File:
         dialect = draw(dialects())
         rows = [[as_text(value, dialect) for value in row] for row in table.rows()]
         kind = draw(st.sampled_from([pa.string(), pa.large_string(), pa.binary()]))
-        columns = [pa.array([None if v is None else v.encode() for v in c], pa.binary()).cast(kind) for c in zip(*rows)]
+        columns = [
+            pa.array([None if v is None else v.encode() for v in c], pa.binary()).cast(kind)
+            for c in zip(*rows, strict=True)
+        ]
     else:
         columns = [column.combine_chunks() for column in table.to_arrow().columns]
     has_dictionary = draw(st.booleans())

@@ -1,0 +1,543 @@
+"""Every hostile file or row that senders are known to deliver, each with what becomes of it.
+
+`docs/files.md` is written from this table: `python -m etl_platform_tests.support.hostile_files docs/files.md`.
+Belongs here: the cases. Not here: bombs' bytes (`bombs.py`), reading them (`execution/test_hostile_files.py`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions, ReadLimits
+from etl_platform.transforms.normalise import SenderFormat
+from etl_platform_tests.support import bombs
+from etl_platform_tests.support.dialects import zipped
+
+CSV, JSON, PARQUET = CsvOptions(), JsonOptions(), ParquetOptions()
+HEADER = "symbol,timestamp,open,high,low,close,volume\n"
+BOOKINGS = "transaction_id,account_id,timestamp,amount,currency,type,description\n"
+_BAR = {
+    "symbol": "AAA",
+    "timestamp": "2025-01-15T10:00:00Z",
+    "open": "2",
+    "high": "3",
+    "low": "1",
+    "close": "2",
+    "volume": "10",
+}
+_PRICE = "symbol price prices"
+
+Broken = Mapping[int | None, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """what: for people. silver, broken, duplicates: the verdict; `broken` is `_source_row` -> rules, None: the file.
+
+    make: the bytes of each delivery. limits: of bombs alone, which are refused within 2 s and 200 MB.
+    """
+
+    topic: str
+    what: str
+    make: Callable[[], Sequence[bytes]]
+    options: FormatOptions = CSV
+    silver: int = 0
+    broken: Broken = field(default_factory=dict)
+    duplicates: int = 0
+    dataset: str = "prices"
+    sender: SenderFormat = SenderFormat()
+    limits: ReadLimits | None = None
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """As the page says it."""
+        rules = ", ".join(
+            f"`{name}`" for name in dict.fromkeys(name for names in self.broken.values() for name in names)
+        )
+        if None in self.broken:
+            return f"file refused: {rules}"
+        if self.broken:
+            return f"row quarantined: {rules}"
+        return "loaded, the repeat counted as duplicate" if self.duplicates else "loaded"
+
+
+def bar(symbol: str = "AAA", **changes: str) -> str:
+    """One line of `prices`."""
+    return ",".join({**_BAR, "symbol": symbol, **changes}.values()) + "\n"
+
+
+def booking(number: int = 1, description: str = "", amount: str = "5") -> str:
+    """One line of `transactions`."""
+    return f"T{number},ACC-1,2025-01-15T10:00:00Z,{amount},EUR,deposit,{description}\n"
+
+
+TWO = HEADER + bar("AAA") + bar("BBB")
+
+
+def _json(*bars: Mapping[str, str]) -> bytes:
+    lines = ["{" + ",".join(f'"{k}":"{v}"' for k, v in {**_BAR, **one}.items()) + "}\n" for one in bars]
+    return "".join(lines).encode()
+
+
+LINES = _json({"symbol": "AAA"}, {"symbol": "BBB"})
+ARRAY = b"[" + LINES.strip().replace(b"\n", b",") + b"]"
+
+
+def _parquet(**options: Any) -> bytes:
+    columns = {name: [value, value] for name, value in _BAR.items()} | {"symbol": ["AAA", "BBB"]}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, **({"compression": "none", "use_dictionary": False} | options))
+    return buffer.getvalue()
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def _file(topic: str, what: str, content: str | bytes, rule: str, options: FormatOptions = CSV, **more: Any) -> Case:
+    """A file that is refused."""
+    data = content.encode() if isinstance(content, str) else content
+    return Case(topic, what, lambda: [data], options, broken={None: [rule]}, **more)
+
+
+def _loaded(
+    topic: str, what: str, content: str | bytes, silver: int, options: FormatOptions = CSV, **more: Any
+) -> Case:
+    data = content.encode() if isinstance(content, str) else content
+    return Case(topic, what, lambda: [data], options, silver, **more)
+
+
+def _row(topic: str, what: str, line: str, *rules: str, **more: Any) -> Case:
+    """A good row, then the case in line 3."""
+    content = (HEADER + bar("GOOD") + line).encode()
+    return Case(topic, what, lambda: [content], silver=1, broken={3: rules}, **more)
+
+
+def _value(what: str, column: str, value: str, rule: str) -> Case:
+    return _row("Values", what, bar(**{column: value}), rule)
+
+
+def _bomb(what: str, make: Callable[[], bytes], options: FormatOptions, **limits: int) -> Case:
+    held = ReadLimits(**limits)
+    return Case("Bombs", what, lambda: [make()], options, broken={None: ["file_is_within_limits"]}, limits=held)
+
+
+def _files() -> list[Case]:
+    topic = "Empty and cut off"
+    cut = gzip.compress(TWO.encode() * 50)[:-20]
+    trailer = CsvOptions(trailer=r"T,(?P<rows>\d+)")
+    return [
+        _file(topic, "0 bytes", b"", "file_is_not_empty"),
+        _file(topic, "0 bytes, compressed", gzip.compress(b""), "file_is_not_empty"),
+        _file(topic, "only a byte order mark", b"\xef\xbb\xbf", "file_is_not_empty"),
+        _file(topic, "only blank lines", "\n\r\n\n", "file_is_not_empty"),
+        _loaded(topic, "CSV of a header only (no rows)", HEADER, 0),
+        _loaded(topic, "JSON: an empty array (no rows)", b"[]", 0, JSON),
+        _loaded(topic, "Parquet without rows", bombs.no_rows(tuple(_BAR)), 0, PARQUET),
+        Case(
+            topic,
+            "CSV cut in the middle of a row",
+            lambda: [TWO[:-20].encode()],
+            silver=1,
+            broken={3: ["row_has_all_fields"]},
+        ),
+        _loaded(topic, "CSV cut inside its last number (only a control line can tell)", TWO[:-2], 2),
+        _file(topic, "the same where a control line is agreed", TWO[:-2], "file_matches_its_trailer", trailer),
+        _file(topic, "CSV cut inside a quoted field", TWO + 'CCC,"2025-01', "quotes_are_closed"),
+        Case(topic, "JSON lines cut in the middle of a line", lambda: [LINES[:-20]], JSON, 1, {2: ["line_is_json"]}),
+        _file(topic, "JSON array cut off", ARRAY[:-20], "file_is_complete", JSON),
+        _file(topic, "Parquet cut off", _parquet()[:-20], "file_is_readable", PARQUET),
+        _file(topic, "gzip cut off", cut, "file_is_complete"),
+        _file(topic, "zstd cut off", zstandard.compress(TWO.encode() * 50)[:-2], "file_is_complete"),
+        _file(topic, "zip cut off", zipped(("a", TWO.encode() * 50))[:-30], "file_is_readable"),
+    ]
+
+
+def _damage() -> list[Case]:
+    topic = "Damaged"
+    checked = _parquet(write_page_checksum=True)
+    stored = b"\x03\0\0\0BBB"  # in the page; the footer has it as a statistic
+    gzipped = gzip.compress(TWO.encode())
+    return [
+        _file(
+            topic,
+            "Parquet with a flipped bit, pages with checksums",
+            _flipped(checked, checked.index(stored) + 4),
+            "file_is_readable",
+            PARQUET,
+        ),
+        _loaded(
+            topic,
+            "the same without checksums, in a value (cannot be seen: ask senders for `write_page_checksum`)",
+            _flipped(_parquet(), _parquet().index(stored) + 4),
+            2,
+            PARQUET,
+            values={"symbol": ["AAA", "CBB"]},
+        ),
+        _file(
+            topic,
+            "Parquet with a flipped bit in its footer",
+            _flipped(_parquet(), len(_parquet()) - 5),
+            "file_is_readable",
+            PARQUET,
+        ),
+        _file(topic, "gzip with a flipped bit", _flipped(gzipped, 30), "file_is_readable"),
+        _file(topic, "gzip with bytes after its end", gzipped + b"tail", "file_is_readable"),
+        _row(topic, "a NUL byte in a row", bar(symbol="A\0A"), "text_has_no_nul"),
+        _file(topic, "a NUL byte in the header", TWO.replace("open", "op\0en"), "file_is_readable"),
+        _file(topic, "nothing but NUL bytes", bytes(1000), "file_is_readable"),
+        Case(topic, "JSON: a line that is no JSON", lambda: [LINES + b"oops\n"], JSON, 2, {3: ["line_is_json"]}),
+        Case(topic, "JSON: a line that is no object", lambda: [LINES + b"[1]\n"], JSON, 2, {3: ["line_is_object"]}),
+        Case(
+            topic,
+            "JSON: a key twice in one object",
+            lambda: [LINES + LINES[:-2].splitlines()[0][:-1] + b',"open":"9"}\n'],
+            JSON,
+            2,
+            {3: ["line_has_unique_keys"]},
+        ),
+        Case(
+            topic,
+            "JSON: an escaped NUL in a value",
+            lambda: [LINES + _json({"symbol": "A\\u0000"})],
+            JSON,
+            2,
+            {3: ["text_has_no_nul"]},
+        ),
+    ]
+
+
+def _encodings() -> list[Case]:
+    topic, rule = "Encodings and line ends", "file_is_in_declared_encoding"
+    latin = CsvOptions(encoding="latin-1")
+    text = BOOKINGS + booking(1, "Müller") + booking(2, "Genève")
+    mixed = (BOOKINGS + booking(1, "Müller")).encode() + booking(2, "Genève").encode("latin-1")
+    booked: dict[str, Any] = {"dataset": "transactions"}
+    return [
+        _loaded(topic, "UTF-8 with a byte order mark", TWO.encode("utf-8-sig"), 2),
+        _loaded(topic, "UTF-16, declared", TWO.encode("utf-16"), 2, CsvOptions(encoding="utf-16")),
+        _file(topic, "UTF-16, not declared", TWO.encode("utf-16"), rule),
+        _file(topic, "UTF-16 without a byte order mark, not declared", TWO.encode("utf-16-le"), "file_is_readable"),
+        _file(topic, "UTF-8 where UTF-16 is declared", TWO, rule, CsvOptions(encoding="utf-16")),
+        _loaded(
+            topic,
+            "Latin-1, declared",
+            text.encode("latin-1"),
+            2,
+            latin,
+            **booked,
+            values={"description": ["Müller", "Genève"]},
+        ),
+        _file(topic, "Latin-1, not declared", text.encode("latin-1"), rule, **booked),
+        _file(topic, "one line in Latin-1 among UTF-8", mixed, rule, **booked),
+        _loaded(
+            topic,
+            "UTF-8 where Latin-1 is declared (every byte is a Latin-1 letter: `MÃ¼ller`)",
+            text,
+            2,
+            latin,
+            **booked,
+            values={"description": ["MÃ¼ller", "GenÃ¨ve"]},
+        ),
+        _loaded(topic, "line ends CRLF", TWO.replace("\n", "\r\n"), 2),
+        _loaded(topic, "line ends CR only", TWO.replace("\n", "\r"), 2),
+        _loaded(
+            topic, "line ends mixed", HEADER.replace("\n", "\r") + bar("AAA").replace("\n", "\r\n") + bar("BBB"), 2
+        ),
+    ]
+
+
+def _rows() -> list[Case]:
+    topic = "Rows and quotes"
+    multiline = BOOKINGS + booking(1, '"first\nsecond\r\nthird"') + booking(2)
+    big = BOOKINGS + booking(1, "x" * 10_000_000)
+    booked: dict[str, Any] = {"dataset": "transactions"}
+    return [
+        _row(topic, "a row with a field too few", bar().rpartition(",")[0] + "\n", "row_has_all_fields"),
+        _row(topic, "a row with a field too many", bar().strip() + ",7\n", "row_has_all_fields"),
+        _loaded(topic, "blank lines between rows", HEADER + "\n" + bar("AAA") + "\r\n\n" + bar("BBB"), 2),
+        _file(topic, "a quote that is never closed", HEADER + bar('"AAA') + bar("BBB"), "quotes_are_closed"),
+        _row(topic, "text after a closing quote", bar('"AAA"x'), "quotes_are_closed"),
+        _loaded(
+            topic,
+            "a quote inside an unquoted field is text",
+            BOOKINGS + booking(1, '5" pipe'),
+            1,
+            **booked,
+            values={"description": ['5" pipe']},
+        ),
+        _loaded(
+            topic,
+            "line ends inside a quoted field",
+            multiline,
+            2,
+            **booked,
+            values={"description": ["first\nsecond\r\nthird", None]},
+        ),
+        _loaded(topic, "a field of 10 MB", big, 1, **booked),
+        _file(topic, "a field of 20 MB", BOOKINGS + booking(1, "x" * 20_000_000), "file_is_within_limits", **booked),
+        _row(topic, "a symbol of 10 MB", bar("A" * 10_000_000), "symbol_is_well_formed"),
+        _loaded(
+            topic,
+            "formula text (`=cmd|...`) stays text",
+            BOOKINGS + booking(1, "=cmd|'/C calc'!A0"),
+            1,
+            **booked,
+            values={"description": ["=cmd|'/C calc'!A0"]},
+        ),
+        _row(topic, "formula text in a symbol", bar("=1+1"), "symbol_is_well_formed"),
+        _row(topic, "a symbol with a Cyrillic А", bar("\u0410AA"), "symbol_is_well_formed"),
+        _row(topic, "a symbol with an invisible character", bar("AA\u200b"), "symbol_is_well_formed"),
+    ]
+
+
+def _values() -> list[Case]:
+    typed, present = "close_is_typed", "close_is_present"
+    null_texts = SenderFormat(null_texts=("N/A", "null"))
+    return [
+        *(_value(f"`{text}` as a price", "close", text, typed) for text in ("NaN", "inf", "-Infinity", "null", "N/A")),
+        _row(
+            "Values",
+            "`N/A` where the institution file names it as no value",
+            bar(close="N/A"),
+            present,
+            sender=null_texts,
+        ),
+        _value("no price", "close", "", present),
+        _value("quoted empty text as a price", "close", '""', typed),
+        _value("a price beyond the type", "close", "12345678901", typed),
+        _value("a volume beyond the type", "volume", str(2**63), "volume_is_typed"),
+        _value("a volume with a fraction", "volume", "10.5", "volume_is_typed"),
+        _loaded(
+            "Values",
+            "a volume like `10.0` or `1e3`",
+            HEADER + bar("AAA", volume="10.0") + bar("BBB", volume="1e3"),
+            2,
+            values={"volume": [10, 1000]},
+        ),
+        _value("more decimals than the contract", "close", "2.123456789", typed),
+        _loaded("Values", "surplus decimals that are zeros", HEADER + bar(close="2.5000000000000"), 1),
+        _value("a decimal comma that is not declared", "close", '"2,5"', typed),
+        _value("thousands marks that are not declared", "close", '"1,002"', typed),
+        _value("digits of another script", "close", "\u0662", typed),
+        _value("a hexadecimal number", "close", "0x2", typed),
+        _value("a two-digit year", "timestamp", "25-01-15T10:00:00Z", "timestamp_is_typed"),
+        _value("month 13", "timestamp", "2025-13-15T10:00:00Z", "timestamp_is_typed"),
+        _value("30 February", "timestamp", "2025-02-30T10:00:00Z", "timestamp_is_typed"),
+        _value("second 60", "timestamp", "2025-01-15T10:00:60Z", "timestamp_is_typed"),
+        _value("nanoseconds that are not zero", "timestamp", "2025-01-15T10:00:00.000000001Z", "timestamp_is_typed"),
+        _value("a day in no declared order", "timestamp", "15/01/2025 10:00", "timestamp_is_typed"),
+        _value("another business date", "timestamp", "2025-01-12T10:00:00Z", "timestamp_is_in_business_date"),
+    ]
+
+
+def _columns() -> list[Case]:
+    topic = "Columns"
+    header = HEADER.strip().split(",")
+    values = bar().strip().split(",")
+    moved = ",".join(header[::-1]) + "\n" + ",".join(values[::-1]) + "\n"
+    renamed = TWO.replace("close", "last")
+    more = TWO.replace("volume\n", "volume,venue\n").replace(",10\n", ",10,X\n")
+    twice = TWO.replace("volume\n", "volume,close\n").replace(",10\n", ",10,2\n")
+    return [
+        _file(topic, "a column twice", twice, "header_names_are_unique"),
+        _file(
+            topic, "a column twice, once in capitals", twice.replace(",close\n", ",CLOSE\n"), "columns_are_unambiguous"
+        ),
+        _file(topic, "a column missing", TWO.replace(",close", ""), "file_has_required_columns"),
+        _loaded(topic, "columns in another order", moved, 1, values={"symbol": ["AAA"], "volume": [10]}),
+        _loaded(topic, "names in capitals, with blanks around", TWO.replace("close", " CLOSE "), 2),
+        _file(topic, "a column renamed", renamed, "file_has_required_columns"),
+        _loaded(
+            topic,
+            "a column renamed and mapped in the institution file",
+            renamed,
+            2,
+            sender=SenderFormat(columns={"last": "close"}),
+        ),
+        _loaded(topic, "an extra column", more, 2),
+        _loaded(topic, "an extra column without a name", more.replace(",venue", ","), 2),
+        Case(
+            topic,
+            "JSON: a key missing in one row",
+            lambda: [LINES + LINES[:-2].splitlines()[0].replace(b'"close":"2",', b"")],
+            JSON,
+            2,
+            {3: ["close_is_present"]},
+        ),
+        _file(
+            topic,
+            "no header although one is declared (the first row is read as names)",
+            TWO.replace(HEADER, ""),
+            "header_names_are_unique",
+        ),
+    ]
+
+
+def _formats() -> list[Case]:
+    topic, rule = "Content that is not what its name says", "file_is_in_declared_format"
+    excel = zipped(("[Content_Types].xml", b"<Types/>"), ("xl/workbook.xml", b"<workbook/>"))
+    html = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"
+    archive = "archive_holds_one_file"
+    data = TWO.encode()
+    return [
+        _file(topic, "an HTML error page as CSV", html, rule),
+        _file(topic, "an HTML error page as JSON", html, rule, JSON),
+        _file(topic, "an Excel workbook as CSV", excel, rule),
+        _file(topic, "Parquet as CSV", _parquet(), rule),
+        _file(topic, "JSON as CSV", LINES, rule),
+        _file(topic, "CSV as JSON", TWO, rule, JSON),
+        _file(topic, "CSV as Parquet", TWO, rule, PARQUET),
+        _file(topic, "Parquet inside gzip", gzip.compress(_parquet()), rule, PARQUET),
+        _file(topic, "PDF as CSV", b"%PDF-1.7\n", rule),
+        _loaded(topic, "CSV in gzip, zstd or zip, whatever its name", gzip.compress(data), 2),
+        _file(topic, "a zip of several files", zipped(("a", data), ("b", data)), archive),
+        _file(topic, "a zip with `../` in a name", zipped(("../a", data)), archive),
+        _file(topic, "a zip inside a zip", zipped(("a", zipped(("b", data)))), archive),
+        _file(topic, "a zip compressed with LZMA", zipped(("a", data), method=zipfile.ZIP_LZMA), "file_is_readable"),
+    ]
+
+
+def _bombs() -> list[Case]:
+    return [
+        _bomb("gzip bomb", lambda: gzip.compress(bytes(60_000_000), 1), CSV),
+        _bomb("zip bomb", lambda: zipped(("a", bytes(60_000_000))), CSV),
+        _bomb("zstd bomb", lambda: zstandard.compress(LINES * 500_000), JSON),
+        _bomb("1,000,000 columns in CSV", lambda: b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n", CSV),
+        _bomb(
+            "1,000,000 keys in JSON", lambda: b"{" + b",".join(b'"k%d":1' % n for n in range(1_000_000)) + b"}", JSON
+        ),
+        _bomb("JSON nested 100,000 deep", lambda: b'{"a":' * 100_000 + b"1" + b"}" * 100_000, JSON),
+        _bomb("JSON array nested 100,000 deep", lambda: b"[" * 100_000 + b"]" * 100_000, JSON),
+        _bomb("Parquet of 12,000 columns", bombs.wide, PARQUET),
+        _bomb("Parquet: rows x columns beyond the limit", bombs.many_cells, PARQUET, cells=1_000_000),
+        _bomb("Parquet: one long text repeated by a dictionary", bombs.repeated_text, PARQUET),
+        _bomb("Parquet: the same inside lists", bombs.repeated_nested_text, PARQUET),
+        _bomb(
+            "Parquet: one long text repeated by delta encoding",
+            bombs.repeated_prefix,
+            PARQUET,
+            decompressed_bytes=2**30,
+        ),
+        _bomb("Parquet: a page header that lies about its size", bombs.lying_page, PARQUET),
+    ]
+
+
+def _market() -> list[Case]:
+    topic, highest, lowest = "Prices against each other", "high_is_highest", "low_is_lowest"
+
+    def ohlc(what: str, prices: str, *rules: str) -> Case:
+        return _row(
+            topic, what, bar(**dict(zip(("open", "high", "low", "close"), prices.split(), strict=True))), *rules
+        )
+
+    ranges = [
+        ohlc(
+            f"{name} {text}",
+            " ".join(text.split()[-1] if n == name else "2" for n in ("open", "high", "low", "close")),
+            f"{name}_is_in_range",
+            *further,
+        )
+        for name, text, *further in [
+            ("open", "below the range: 0.009", lowest),
+            ("open", "above the range: 1000000.01", highest),
+            ("high", "below the range: 0.009", highest, lowest),
+            ("high", "above the range: 1000000.01"),
+            ("low", "below the range: 0.009"),
+            ("low", "above the range: 1000000.01", highest, lowest),
+            ("close", "below the range: 0.009", lowest),
+            ("close", "above the range: 1000000.01", highest),
+        ]
+    ]
+    return [
+        ohlc("high below open", "3 2 1 1", highest),
+        ohlc("high below close", "1 2 1 3", highest),
+        ohlc("high below low", "2 1 3 2", highest, lowest),
+        ohlc("low above open", "1 4 2 3", lowest),
+        ohlc("low above close", "3 4 2 1", lowest),
+        *ranges,
+        _row(topic, "a negative volume", bar(volume="-1"), "volume_is_not_negative"),
+        _loaded(
+            topic, "all four prices equal, no volume traded", HEADER + bar(open="2", high="2", low="2", volume="0"), 1
+        ),
+    ]
+
+
+def _repeats() -> list[Case]:
+    topic = "The same row again"
+    one, changed = HEADER + bar("AAA"), HEADER + bar("AAA", close="2.5")
+    return [
+        _loaded(topic, "twice in one file", one + bar("AAA"), 1, duplicates=1),
+        Case(topic, "in two files", lambda: [one.encode()] * 2, silver=1, duplicates=1),
+        Case(
+            topic,
+            "the same key with other values in a later file: the later one wins",
+            lambda: [one.encode(), changed.encode()],
+            silver=1,
+            broken={2: ["row_is_latest_of_its_key"]},
+        ),
+        Case(
+            topic,
+            "the same key with other values in one file: the later line wins",
+            lambda: [(one + bar("AAA", close="2.5")).encode()],
+            silver=1,
+            broken={2: ["row_is_latest_of_its_key"]},
+        ),
+    ]
+
+
+CASES: tuple[Case, ...] = tuple(
+    case
+    for part in (
+        _files,
+        _damage,
+        _encodings,
+        _formats,
+        _bombs,
+        _rows,
+        _columns,
+        _values,
+        _market,
+        _repeats,
+    )
+    for case in part()
+)
+
+_INTRODUCTION = """\
+# What a file or a row gets
+
+A **row** that cannot be read or breaks a rule goes to quarantine alone, with its line, its raw text and the rule; the
+other rows of the file are loaded. A **file** that cannot be trusted as a whole is refused: none of its rows is loaded,
+and the partition is not published until the sender delivers it anew or the institution file says how to read it.
+What a file is decides its content, never its name. Nothing is guessed, rounded or dropped.
+
+Below, for `prices` and `transactions`, every case that the tests hold; other datasets have their own
+[rules](contracts/), the same for every format.
+"""
+
+
+def page() -> str:
+    """The page for users: every case with its verdict."""
+    parts = [_INTRODUCTION]
+    for topic in dict.fromkeys(case.topic for case in CASES):
+        rows = [
+            f"| {case.what.replace('|', chr(92) + '|')} | {case.verdict} |" for case in CASES if case.topic == topic
+        ]
+        parts.append("\n".join([f"## {topic}\n", "| what arrives | what becomes of it |", "|---|---|", *rows]) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
