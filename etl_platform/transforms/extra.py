@@ -34,4 +34,4 @@ def _shown(values: pl.Series) -> pl.Series:
         return values.cast(pl.String)
     # Polars cannot write bytes as JSON, and panics instead of saying so.
     is_json = values.dtype.is_nested() and "Binary" not in str(values.dtype)
-    return values if is_json else shown_text(values)
+    return values if is_json else shown_text(values).alias(values.name)

@@ -14,6 +14,7 @@ import pytest
 
 from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home, put
 from etl_platform_tests.support.platform import DATE, HEADER, bar, plain_senders
+from etl_platform_tests.support.s3 import S3Bucket, s3_bucket, s3_server  # noqa: F401
 
 __all__ = ["etl", "home"]
 
@@ -170,3 +171,32 @@ def test_what_cannot_be_planned_gets_one_line(home: Path, etl: Shell, arguments:
     put(home, "stray.csv", HEADER)
     done = etl("plan", *arguments)
     assert done.status == 2 and message in done.err and done.err.count("\n") == 1
+
+
+def test_a_key_on_s3_is_planned_by_its_address(
+    home: Path, etl: Shell, tmp_path: Path, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = s3_bucket.server
+    for name, value in {
+        "LANDING": f"{s3_bucket.url}/landing",
+        "S3_ENDPOINT_URL": server.endpoint_url,
+        "S3_REGION": server.region,
+        "S3_ACCESS_KEY_ID": server.access_key_id,
+        "S3_SECRET_ACCESS_KEY": server.secret_access_key,
+        "S3_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(f"ETL_{name}", value)
+    key = f"first/prices/{DATE}/a.csv"
+    s3_bucket.put(f"landing/{key}", (HEADER + bar("AAA")).encode())
+    s3_bucket.put("mail/b.csv", (HEADER + bar("AAA") + bar("BBB", 1)).encode())
+    options = ("--institution", "second", "--dataset", "prices", "--date", str(DATE))
+
+    with nothing_is_written(tmp_path):
+        by_key, by_address = etl("plan", key), etl("plan", f"{s3_bucket.url}/landing/{key}")
+        elsewhere = etl("plan", f"{s3_bucket.url}/mail/b.csv", *options)
+        missing = etl("plan", f"{s3_bucket.url}/mail/c.csv", *options)
+
+    assert by_key.status == by_address.status == 0 and by_key.out == by_address.out and "LOAD" in by_key.out
+    assert elsewhere.status == 0 and "2 read = 2 silver" in elsewhere.out and f"{DATE}|second" in elsewhere.out
+    assert missing.status == 2 and "nothing there" in missing.err
+    assert sorted(s3_bucket.keys()) == [f"landing/{key}", "mail/b.csv"]
