@@ -22,7 +22,6 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
 from etl_platform.resources.scan import scan_landing
 
-
 LINES_SHOWN = 100
 
 

@@ -42,8 +42,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with warnings.catch_warnings():
         yield tmp_path / "home"
     logging.disable(logging.NOTSET)
-    execute._loaded.cache_clear()
-    execute._instance.cache_clear()
+    execute.loaded.cache_clear()
+    execute.dagster_instance.cache_clear()
 
 
 @pytest.fixture
