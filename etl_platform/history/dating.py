@@ -101,6 +101,11 @@ class DatedRows:
         return found
 
 
+def placed(days: Numbers, undated_to: dt.date | None) -> Numbers:
+    """`days` with the rows without a date on that of `undated_to`."""
+    return days if undated_to is None else np.where(days == UNDATED, (undated_to - _EPOCH).days, days)
+
+
 def day_of(number: int) -> dt.date:
     """The date of a day number."""
     return _EPOCH + dt.timedelta(days=number)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.history.dating import UNDATED, Dated, DatedRows, Dating, day_of
+from etl_platform.history.dating import UNDATED, Dated, DatedRows, Dating, day_of, placed
 from etl_platform.history.shelf import Shelf
 from etl_platform.readers import read_file, sniff
 from etl_platform.readers.csv_dialect import Dialect
@@ -43,7 +43,7 @@ class TextFile:
             raise _uncuttable(subject, "a JSON array", "JSON lines: `jq -c '.[]' FILE` makes them")
 
     def shelve(self, dating: Dating, shelf: Shelf, undated_to: dt.date | None) -> Iterator[int]:
-        """Put every row on the shelf; yields the numbers of rows done. Without `undated_to` undated rows are only noted."""
+        """Put every row on the shelf; yields the numbers of rows done. Without `undated_to` undated rows are noted."""
         dates = DatedRows(self._dated(dating))
         for records in self._records():
             found = dates.up_to(int(records.rows[-1]))
@@ -92,14 +92,13 @@ class TextFile:
     def _put(self, records: Records, found: Dated, shelf: Shelf, undated_to: dt.date | None) -> None:
         place = np.searchsorted(records.rows, found.rows)
         shelf.note_undated(found.rows[found.days == UNDATED].tolist())
-        for day in np.unique(found.days):
-            chosen = place[found.days == day]
-            date = undated_to if day == UNDATED else day_of(int(day))
-            if date is not None:
-                shelf.add(date, _ended(self._own(records.take(chosen))), len(chosen))
+        days = placed(found.days, undated_to)
+        for day in np.unique(days[days != UNDATED]):
+            chosen = place[days == day]
+            shelf.add(day_of(int(day)), _ended(self._own(records.take(chosen))), len(chosen))
 
     def _own(self, records: Records) -> bytes:
-        """The records' text with the sender's own delimiter: the detour changes characters in pairs, so twice is none."""
+        """The records' text with the sender's own delimiter: the detour swaps two characters, so twice is none."""
         if isinstance(self._options, JsonOptions):
             return records.joined()
         return b"".join(Dialect.of(self._source, self._options).inward([records.joined()]))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl_platform.history.dating import UNDATED, Dating, day_of
+from etl_platform.history.dating import UNDATED, Dating, day_of, placed
 from etl_platform.history.shelf import Shelf
 from etl_platform.readers import read_file
 from etl_platform.readers.options import ParquetOptions, ReadLimits
@@ -40,11 +40,10 @@ class ParquetHistory:
                     waiting = np.concatenate((waiting, next(days).days))
                 mine, waiting = waiting[: batch.num_rows], waiting[batch.num_rows :]
                 shelf.note_undated((np.flatnonzero(mine == UNDATED) + done + 1).tolist())
-                for day in np.unique(mine):
-                    date = undated_to if day == UNDATED else day_of(int(day))
-                    if date is not None:
-                        chosen = pa.table(batch.filter(pa.array(mine == day)).columns, schema=batch.schema)
-                        shelf.add(date, _stream(chosen), chosen.num_rows)
+                mine = placed(mine, undated_to)
+                for day in np.unique(mine[mine != UNDATED]):
+                    chosen = pa.table(batch.filter(pa.array(mine == day)).columns, schema=batch.schema)
+                    shelf.add(day_of(int(day)), _stream(chosen), chosen.num_rows)
                 done += batch.num_rows
                 yield batch.num_rows
 
