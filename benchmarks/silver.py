@@ -50,7 +50,7 @@ def write_input(path: Path, rows: int) -> None:
     broken = pl.int_range(pl.len()) % 100 == 7
     text = frame.select(
         "symbol",
-        timestamp=(pl.lit(dt.datetime(2025, 1, 15)) + pl.duration(seconds=pl.col("second"))).dt.strftime(
+        timestamp=(pl.lit(dt.datetime(2025, 1, 15, tzinfo=dt.UTC)) + pl.duration(seconds=pl.col("second"))).dt.strftime(
             "%Y-%m-%dT%H:%M:%SZ"
         ),
         open="open",

@@ -129,6 +129,7 @@ def dagster_instance() -> dg.DagsterInstance:
 
 @cache
 def loaded() -> tuple[Session, dg.Definitions]:
+    """The session and definitions of this process, made once."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     session = open_session()

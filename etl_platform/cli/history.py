@@ -31,7 +31,7 @@ from etl_platform.history.shelf import Shelf
 @click.option(
     "--undated-to",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Rows without a readable date go to this date's object and are quarantined there. Default: the import is refused.",
+    help="Rows without a readable date go to this date's object and are quarantined there. Default: refuse the file.",
 )
 def import_history(
     files: tuple[Path, ...],

@@ -143,7 +143,7 @@ def replay(
 ) -> None:
     """Run the partitions of the chosen rows again, after a contract or a configuration was corrected.
 
-    Whole partitions run, in the ordinary way: what passes now moves into silver, the rest stays, and the counts balance.
+    Whole partitions run, in the ordinary way: what passes now moves into silver, the rest stays, the counts balance.
     Who, when, why, under which rules before and after, and how many rows moved: `etl-platform quarantine replays`.
     """
     session = open_session()

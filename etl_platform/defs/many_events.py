@@ -17,7 +17,9 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251 - Dagster exports the evaluation, but not the type of this field of it
+    AssetCheckEvaluationTargetMaterializationData,
+)
 
 from etl_platform.contracts.table import Table
 from etl_platform.defs.step import Step

@@ -32,8 +32,8 @@ class Step:
         key = context.run.tags.get(PARTITION_TAG)
         if key is None:
             raise dg.Failure(
-                description=f"run {context.run.run_id}: found no partition, expected one as tag {PARTITION_TAG}; next step: "
-                "launch job check_stored with that tag, e.g. 2025-01-15|institution_a, or materialize a partition",
+                description=f"run {context.run.run_id}: found no partition, expected one as tag {PARTITION_TAG}; next "
+                "step: launch job check_stored with it, e.g. 2025-01-15|institution_a, or materialize a partition",
                 allow_retries=False,
             )
         return cls(context.run.run_id, parse_key(key), context.log)

@@ -103,7 +103,7 @@ def require_columns(mapped: Mapped, names: Sequence[str], contract: Contract, su
 
 
 def normalise(raw: pl.DataFrame, contract: Contract, sender: SenderFormat, mapped: Mapped) -> Normalised:
-    """`raw` (as received) as a frame of exactly the sender's columns of the contract in their types, same height and order."""
+    """`raw` (as received) as a frame of the sender's columns of the contract, in its types, same height and order."""
     columns: list[pl.Series] = []
     failures: list[pl.DataFrame] = [no_failures()]
     for column in contract.sender_columns:

@@ -118,7 +118,7 @@ def test_a_run_of_another_process_is_followed_while_it_is_running(instance: dg.D
 
 
 def test_a_batch_of_events_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> None:
-    entry = dg.EventLogEntry(
+    entry = dg.EventLogEntry(  # type: ignore[no-untyped-call]
         error_info=None, level=20, user_message="one of a batch", run_id="a run", timestamp=1.0, job_name="a job"
     )
     storage = instance.event_log_storage
