@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
-from etl_platform.errors import StorageUnavailableError
+from etl_platform.contracts.table import Column, Table
+from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.io_managers.postgres.locks import lock_partitions
 from etl_platform.resources.object_store_types import Retries
 from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
@@ -82,6 +90,80 @@ def test_a_server_that_crashes_during_copy_leaves_the_old_rows() -> None:
         assert stored(store, [key(0)]).equals(OLD)
         store.replace(SAMPLES, [key(0)], batches(NEW))
         assert stored(store, [key(0)]).equals(NEW)
+
+
+CATEGORIZED = replace(SAMPLES, columns=(*SAMPLES.columns, Column("kind", pl.Categorical(), False, "Kind.")))
+"""Loaded over the other driver."""
+
+
+def _batches(frame: pl.DataFrame, table: Table) -> list[pa.RecordBatch]:
+    (batch,) = batches(frame)
+    kinds = pa.array(["a"] * frame.height).cast(CATEGORIZED.arrow_schema.field("kind").type)
+    return [batch if table is SAMPLES else batch.append_column("kind", kinds)]
+
+
+@pytest.mark.parametrize("table", [SAMPLES, CATEGORIZED], ids=["COPY", "Arrow driver"])
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_server_restarted_during_copy_leaves_the_old_rows(mode: Literal["fast", "immediate"], table: Table) -> None:
+    with run_postgres_server() as server:
+        store = new_store(server.new_database().url, retries=PATIENT)
+        store.replace(table, [key(0)], _batches(OLD, table))
+
+        def interrupted() -> Iterator[pa.RecordBatch]:
+            yield from _batches(NEW, table)
+            server.restart(mode)
+            while True:
+                yield from _batches(NEW, table)
+
+        with pytest.raises(StorageUnavailableError, match="run the partition again"):
+            store.replace(table, [key(0)], interrupted())
+        columns = SAMPLES.arrow_schema.names
+        assert stored(store, [key(0)], table=table, columns=columns).equals(OLD)
+        store.replace(table, [key(0)], _batches(NEW, table))
+        assert stored(store, [key(0)], table=table, columns=columns).equals(NEW)
+
+
+@contextmanager
+def _small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of that size; only root may make one."""
+    folder.mkdir()
+    options = [f"size={megabytes}m,mode=0777"]
+    mount = ["mount", "-t", "tmpfs", "-o", *options, "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False) if shutil.which("mount") else None
+    if done is None or done.returncode:
+        pytest.skip(f"a full disk needs the right to mount a small one ({done.stderr.strip() if done else 'no mount'})")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("table", [SAMPLES, CATEGORIZED], ids=["COPY", "Arrow driver"])
+def test_a_full_disk_is_named_and_leaves_the_old_rows(table: Table) -> None:
+    # Not below the test's own folder, which the server's account may not enter.
+    with (
+        tempfile.TemporaryDirectory(prefix="small-disk-") as name,
+        _small_disk(Path(name) / "disk", megabytes=24) as disk,
+        run_postgres_server() as server,
+    ):
+        Path(name).chmod(0o755)
+        database = server.new_database()
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(4 * 2**20))
+        (disk / "space").mkdir()
+        shutil.chown(disk / "space", Path(database.rows("SHOW data_directory")[0][0]).owner())
+        with database.connect() as connection:
+            connection.execute(f"CREATE TABLESPACE small LOCATION '{disk / 'space'}'".encode())
+            connection.execute("GRANT CREATE ON TABLESPACE small TO PUBLIC")
+        store = new_store(f"{database.url}?options=-c%20default_tablespace%3Dsmall")
+        store.replace(table, [key(0)], _batches(OLD, table))
+        with pytest.raises(StorageError, match=r"53100.*No space left.*free space on the database server's disk"):
+            store.replace(table, [key(0)], itertools.chain(*(_batches(NEW, table) for _ in range(6))))
+        columns = SAMPLES.arrow_schema.names
+        assert stored(store, [key(0)], table=table, columns=columns).equals(OLD)
+        ballast.unlink()
+        store.replace(table, [key(0)], _batches(OLD[:3], table))
+        assert stored(store, [key(0)], table=table, columns=columns).equals(OLD[:3])
 
 
 @pytest.mark.parametrize("cut", ["before the server hears it", "after the server did it"])

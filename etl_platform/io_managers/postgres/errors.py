@@ -6,6 +6,7 @@ The text of a server is shown with the password taken out, whatever put it there
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import psycopg
@@ -53,6 +54,8 @@ _CONNECT_WORDS = {
 }
 """A refused connection has no code, only words. The wheels of psycopg and most servers speak English."""
 
+_DETAIL = re.compile(r"\nDETAIL:.*?(?=\n(?:HINT|CONTEXT):|\.? SQLSTATE:|\Z)", re.DOTALL)
+
 
 def explain(subject: str, error: Exception, secrets: Collection[str] = ()) -> EtlError:
     """The platform's error for one of DRIVER_ERRORS about `subject`; `secrets` never show."""
@@ -80,7 +83,8 @@ def _words(error: Exception) -> str:
         # COPY names line and column in CONTEXT, and of a binary copy nothing else.
         where = next((line for line in (error.diag.context or "").splitlines() if line.startswith("COPY ")), "")
         return error.diag.message_primary + (f" ({where})" if where else "")
-    return " ".join(str(error).split()) or type(error).__name__
+    # The Arrow driver gives one text, with the parts of the server's message named in it.
+    return " ".join(_DETAIL.sub("", str(error)).split()) or type(error).__name__
 
 
 def _code_of_connect(text: str) -> str | None:

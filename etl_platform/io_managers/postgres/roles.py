@@ -29,6 +29,9 @@ def create_schemas(server: Server, schemas: Sequence[str], *, roles: bool, login
     with server.connect() as connection:
         server.begin(connection, None)
         lock_setup(connection)
+        if roles and login and connection.info.server_version < _INHERIT_SINCE:
+            # There only the member itself can be told not to have the rights of all its roles at once.
+            connection.execute(sql.SQL("ALTER ROLE {} NOINHERIT").format(sql.Identifier(login)))
         for schema in schemas:
             if roles:
                 _create_role(connection, schema, login)
@@ -60,7 +63,6 @@ def _create_role(connection: Connection, schema: str, login: str | None) -> None
     exists = connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [role_of(schema)]).fetchone()
     if exists is None:
         connection.execute(f"CREATE ROLE {role} NOLOGIN NOINHERIT".encode())
-    # Before 16 a login that inherits has the rights of all its roles at once; there it should be NOINHERIT itself.
     option = sql.SQL("WITH INHERIT FALSE, SET TRUE" if connection.info.server_version >= _INHERIT_SINCE else "")
     user = connection.execute("SELECT current_user::text").fetchone()
     for member in {*(user or ()), *([login] if login else ())}:

@@ -70,7 +70,7 @@ class PostgresStore:
 
     def initialise(self, login: str | None = None) -> None:
         """Create schemas, roles and grants. Run as an administrator; `login` is the user that the platform loads as
-        (default: the URL's own). Running it again changes nothing."""
+        (default: the URL's own); before Postgres 16 it becomes NOINHERIT. Running it again changes nothing."""
         create_schemas(self._server, self._schemas.all, roles=self._roles, login=login)
 
     def check(self) -> str:

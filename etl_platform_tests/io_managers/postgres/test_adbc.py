@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import traceback
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.table import Column, Table
-from etl_platform.errors import ConfigurationError, SchemaMismatchError, StorageUnavailableError
+from etl_platform.errors import ConfigurationError, SchemaMismatchError, StorageError, StorageUnavailableError
 from etl_platform.io_managers.postgres import store as store_module
 from etl_platform.io_managers.postgres.adbc import needs_arrow_driver
 from etl_platform.io_managers.postgres.locks import lock_partitions
@@ -192,6 +193,19 @@ def test_a_writer_waits_for_the_lock_of_its_partition(postgres_database: Postgre
         waiting.start()
     waiting.join()
     assert stored(store, [key(0)], table=EXOTIC).equals(NEW)
+
+
+@pytest.mark.parametrize("table", [SAMPLES, EXOTIC], ids=["COPY", "Arrow driver"])
+def test_a_refused_row_is_not_quoted(table: Table, postgres_database: PostgresDatabase) -> None:
+    store = new_store(postgres_database.url)
+    store.replace(table, [key(0)], [])
+    with postgres_database.connect() as connection:
+        connection.execute("ALTER TABLE institution_a.samples ADD CONSTRAINT mine CHECK (text <> 'of a\ntenant')")
+    told = {name: LACKING[name][0] for name in LACKING if name in table.arrow_schema.names}
+    frame = rows(key(0)).with_columns(text=pl.lit("of a\ntenant"), **{n: pl.lit(None, d) for n, d in told.items()})
+    with pytest.raises(StorageError, match=r"23514.*violates check constraint \"mine\"") as caught:
+        store.replace(table, [key(0)], _batches(frame.select(table.arrow_schema.names), table=table))
+    assert "tenant" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("cut", ["before the server hears it", "after the server did it"])
