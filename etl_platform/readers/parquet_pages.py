@@ -37,7 +37,8 @@ class Chunk:
     """One column of one row group. width: bytes that a row's value can take, as far as its pages tell.
 
     is_coded: text behind a dictionary that pyarrow can hand over as such; `width` then says nothing of it.
-    content: bytes of all its pages, unpacked. text: bytes of its texts, where prefixes repeat.
+    content: bytes of all its pages, unpacked. text: bytes of its texts, where prefixes repeat, and of its
+    values of fixed length.
     """
 
     column: int
@@ -126,7 +127,7 @@ def _chunk(source: Source, descriptor: int, column: pq.ColumnSchema, index: int,
     is_nested = column.max_repetition_level > 0 or "." in column.path
     can_be_coded = kind == _TEXT and not has_delta and not is_nested
     if kind == _FIXED:
-        longest = column.length
+        longest, text = column.length, column.length * values
     elif kind == _TEXT and not can_be_coded:
         levels = (column.max_repetition_level, column.max_definition_level)
         for page in pages:

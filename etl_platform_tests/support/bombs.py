@@ -41,6 +41,11 @@ def repeated_text() -> bytes:
     return _written(pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int32()), [LONG])}))
 
 
+def repeated_fixed() -> bytes:
+    """3 GB by a dictionary of one value whose type says that it is a megabyte long."""
+    return _in_batches(pa.array([LONG.encode()] * 100, pa.binary(len(LONG))), dictionary_pagesize_limit=2**24)
+
+
 def repeated_nested_text() -> bytes:
     """The same inside lists."""
     values = pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int32()), [LONG])
@@ -50,12 +55,15 @@ def repeated_nested_text() -> bytes:
 
 def repeated_prefix() -> bytes:
     """3 GB of text: each value is the one before it."""
+    return _in_batches(pa.array([LONG] * 100), use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"})
+
+
+def _in_batches(values: pa.Array, **options: Any) -> bytes:
+    """One row group of 30 times `values`: whoever makes a bomb must not hold it either."""
     buffer = io.BytesIO()
-    batch = pa.record_batch({"a": [LONG] * 100})
-    with pq.ParquetWriter(
-        buffer, batch.schema, use_dictionary=False, compression="zstd", column_encoding={"a": "DELTA_BYTE_ARRAY"},
-        write_statistics=False, data_page_size=2**30,
-    ) as writer:  # fmt: skip
+    batch = pa.record_batch({"a": values})
+    settings = {"compression": "zstd", "write_statistics": False, "data_page_size": 2**30}
+    with pq.ParquetWriter(buffer, batch.schema, **(settings | options)) as writer:
         for _ in range(30):
             writer.write_batch(batch, row_group_size=10**6)
     return buffer.getvalue()

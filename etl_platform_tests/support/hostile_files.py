@@ -145,6 +145,7 @@ def _files() -> list[Case]:
         _file(topic, "only blank lines", "\n\r\n\n", "file_is_not_empty"),
         _loaded(topic, "CSV of a header only (no rows)", HEADER, 0),
         _loaded(topic, "JSON: an empty array (no rows)", b"[]", 0, JSON),
+        _file(topic, "only blank lines, JSON", b"\n\n", "file_is_not_empty", JSON),
         _loaded(topic, "Parquet without rows", bombs.no_rows(tuple(_BAR)), 0, PARQUET),
         Case(
             topic,
@@ -424,7 +425,10 @@ def _bombs() -> list[Case]:
         _bomb("Parquet of 12,000 columns", bombs.wide, PARQUET),
         _bomb("Parquet: rows x columns beyond the limit", bombs.many_cells, PARQUET, cells=1_000_000),
         _bomb("Parquet: one long text repeated by a dictionary", bombs.repeated_text, PARQUET),
-        _bomb("Parquet: the same inside lists", bombs.repeated_nested_text, PARQUET),
+        _bomb(
+            "Parquet: one long value of fixed length repeated", bombs.repeated_fixed, PARQUET, decompressed_bytes=2**30
+        ),
+        _bomb("Parquet: one long text repeated inside lists", bombs.repeated_nested_text, PARQUET),
         _bomb(
             "Parquet: one long text repeated by delta encoding",
             bombs.repeated_prefix,
@@ -521,7 +525,7 @@ _INTRODUCTION = """\
 A **row** that cannot be read or breaks a rule goes to quarantine alone, with its line, its raw text and the rule; the
 other rows of the file are loaded. A **file** that cannot be trusted as a whole is refused: none of its rows is loaded,
 and the partition is not published until the sender delivers it anew or the institution file says how to read it.
-What a file is decides its content, never its name. Nothing is guessed, rounded or dropped.
+Its content decides what a file is, never its name. Nothing is guessed, rounded or dropped.
 
 Below, for `prices` and `transactions`, every case that the tests hold; other datasets have their own
 [rules](contracts/), the same for every format.
