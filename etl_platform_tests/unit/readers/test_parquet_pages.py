@@ -49,11 +49,17 @@ def test_lengths_of_texts_with_shared_prefixes_are_known_exactly(
     column = pa.array(
         [[text] for text in texts] if is_nested else texts, pa.list_(pa.string()) if is_nested else pa.string()
     )
+    name = "a.list.element" if is_nested else "a"
     content = written(
-        pa.table({"a": column}), use_dictionary=False, compression=codec, data_page_version=version, data_page_size=page,
-        row_group_size=group, write_batch_size=5,
-        column_encoding={"a.list.element" if is_nested else "a": "DELTA_BYTE_ARRAY"},
-    )  # fmt: skip
+        pa.table({"a": column}),
+        use_dictionary=False,
+        column_encoding={name: "DELTA_BYTE_ARRAY"},
+        compression=codec,
+        data_page_version=version,
+        data_page_size=page,
+        row_group_size=group,
+        write_batch_size=5,
+    )
     chunks = [chunk for chunks in surveyed(content) for chunk in chunks]
     lengths = [len((text or "").encode()) for text in texts]
     assert sum(chunk.text for chunk in chunks) == sum(lengths)
