@@ -55,15 +55,15 @@ def main() -> None:
     lines = [
         f"# {dates:,} dates of one bar, from one file to gold and warehouse",
         "",
-        f"| step, {WORKERS} processes | dates | wall s | CPU s | wall ms a date | CPU ms a date | s on {WORKERS} quiet cores |",
+        f"| {WORKERS} processes | dates | wall s | CPU s | wall ms a date | CPU ms a date | s on {WORKERS} quiet cores |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         import_step.line("`import-history`", dates),
         together.line("`run`, partitions together", dates),
         alone.line("`run`, one run each (reference)", ALONE),
         "",
-        "Checked at the end: every bar in the warehouse once, every date in `market_overview`. The CPU of both commands holds "
-        "starting Python; of the reference most of what is above 500 ms a date. `s on quiet cores` is CPU shared by the "
-        "processes: what the wall would be with nothing else on the machine and a disk that keeps up.",
+        "Checked at the end: every bar in the warehouse once, every date in `market_overview`. The CPU of a command holds "
+        "that of starting Python, some 15 s for `run`; of the reference it is a good part. Quiet cores: CPU shared by "
+        "the processes, what the wall would be with nothing else on the machine and a disk that keeps up.",
         "",
         machine(),
         "",
@@ -113,7 +113,7 @@ def check(warehouse: Path, dates: int) -> None:
     """Every bar is where people query it, once."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         for table in ("market.prices", "market.daily_bars", "shared.market_overview"):
-            query = f"select count(*), count(distinct business_date) from {table}"  # noqa: S608 - fixed names
+            query = f"select count(*), count(distinct business_date) from {table}"
             found = connection.execute(query).fetchone()
             assert found == (dates, dates), f"{table}: found {found}, expected {dates} rows on as many dates"
 

@@ -33,7 +33,7 @@ def history(folder: Path) -> Path:
     return path
 
 
-def test_a_history_is_imported_once_and_run_to_gold(tmp_path: Path, home: Path, etl: Shell) -> None:  # noqa: F811
+def test_a_history_is_imported_once_and_run_to_gold(tmp_path: Path, home: Path, etl: Shell) -> None:
     (tmp_path / "institutions" / "first.yaml").write_text(SENDER)
     file = str(history(tmp_path))
     command = ("import-history", file, "--institution", "first", "--dataset", "prices")
@@ -59,7 +59,7 @@ def test_a_history_is_imported_once_and_run_to_gold(tmp_path: Path, home: Path, 
     assert etl("run", "--workers", "1").status == 1  # the bad one again, alone
 
 
-def test_quarantine_is_listed_shown_and_replayed(tmp_path: Path, home: Path, etl: Shell) -> None:  # noqa: F811
+def test_quarantine_is_listed_shown_and_replayed(tmp_path: Path, home: Path, etl: Shell) -> None:
     rows = [bar("AAA", minute) for minute in range(11)]
     put(home, f"first/prices/{DATE}/a.csv", HEADER + "".join([*rows, bar("TOOLONG")]))
     put(home, f"second/prices/{DATE}/a.csv", HEADER + bar("AAA"))

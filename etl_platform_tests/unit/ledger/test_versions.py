@@ -13,7 +13,7 @@ NOW = dt.datetime(2025, 1, 16, 8, tzinfo=dt.UTC)
 PARTITION = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
 
 
-def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:  # noqa: F811
+def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
     assert ledger.rule_version(PARTITION) is None
     ledger.record_version("run 1", PARTITION, "v1", '{"rules": "é"}', now=NOW)
     for _ in range(2):  # a retried step says it again
@@ -25,7 +25,7 @@ def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
     assert ledger.rule_document("v1") == '{"rules": "é"}' and ledger.rule_document("v9") is None
 
 
-def test_a_replay_is_on_record_before_and_after_its_run(ledger: Ledger) -> None:  # noqa: F811
+def test_a_replay_is_on_record_before_and_after_its_run(ledger: Ledger) -> None:
     asked = Replay("id", PARTITION, NOW, "ann", "mapping corrected", "v1", 7)
     ledger.record_replays([asked, replace(asked, partition=replace(PARTITION, institution="second"))])
     ended = replace(
@@ -42,7 +42,7 @@ def test_a_replay_is_on_record_before_and_after_its_run(ledger: Ledger) -> None:
     assert len(ledger.replays(1)) == 1
 
 
-def test_partitions_with_something_in_quarantine_are_found(ledger: Ledger) -> None:  # noqa: F811
+def test_partitions_with_something_in_quarantine_are_found(ledger: Ledger) -> None:
     for day, quarantined in ((13, 0), (14, 2), (15, 1)):
         date = dt.date(2025, 1, day)
         found = LandingObject("first", "prices", date, f"uri/{day}", f"key/{day}", "e", None, 1, NOW)
