@@ -55,14 +55,15 @@ def main() -> None:
     lines = [
         f"# {dates:,} dates of one bar, from one file to gold and warehouse",
         "",
-        f"| {WORKERS} processes | dates | wall s | CPU s | wall ms a date | CPU ms a date | s on {WORKERS} quiet cores |",
+        f"| {WORKERS} processes | dates | wall s | CPU s | wall ms a date | CPU ms a date | s on {WORKERS} quiet cores"
+        " |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         import_step.line("`import-history`", dates),
         together.line("`run`, partitions together", dates),
         alone.line("`run`, one run each (reference)", ALONE),
         "",
-        "Checked at the end: every bar in the warehouse once, every date in `market_overview`. The CPU of a command holds "
-        "that of starting Python, some 15 s for `run`; of the reference it is a good part. Quiet cores: CPU shared by "
+        "Checked at the end: every bar in the warehouse once, every date in `market_overview`. The CPU of a command "
+        "holds that of starting Python, some 15 s for `run`; of the reference it is a good part. Quiet cores: CPU shared by "
         "the processes, what the wall would be with nothing else on the machine and a disk that keeps up.",
         "",
         machine(),
