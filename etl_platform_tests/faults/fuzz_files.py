@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import itertools
 import os
 import resource
 import subprocess
@@ -66,7 +67,7 @@ def fuzz(count: int, seed: int, folder: Path, workers: int = 2, first: int = 0) 
     def work() -> None:
         while len(findings.failures) < MOST_FAILURES:
             with lock:
-                groups = [group for group, _ in zip(starts, range(chunk), strict=False)]
+                groups = list(itertools.islice(starts, chunk))
             if not groups:
                 return
             while groups:
