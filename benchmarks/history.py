@@ -63,8 +63,8 @@ def main() -> None:
         alone.line("`run`, one run each (reference)", ALONE),
         "",
         "Checked at the end: every bar in the warehouse once, every date in `market_overview`. The CPU of a command "
-        "holds that of starting Python, some 15 s for `run`; of the reference it is a good part. Quiet cores: CPU shared by "
-        "the processes, what the wall would be with nothing else on the machine and a disk that keeps up.",
+        "holds that of starting Python, some 15 s for `run`; of the reference it is a good part. Quiet cores: CPU "
+        "shared by the processes, what the wall would be with nothing else on the machine and a disk that keeps up.",
         "",
         machine(),
         "",
