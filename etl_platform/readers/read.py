@@ -5,14 +5,16 @@ Belongs here: dispatch and the guard around third-party code. Not here: any form
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
 from etl_platform.errors import StorageError
-from etl_platform.readers.archive import hold_directory_size
+from etl_platform.readers.archive import Compression, hold_directory_size, open_chunks
 from etl_platform.readers.batch import Batch
 from etl_platform.readers.csv_reader import read_csv
 from etl_platform.readers.json_reader import read_json
@@ -52,7 +54,18 @@ def _read(source: Source, options: FormatOptions, batch_rows: int, expected: tup
         return read_csv(source, found.compression, options, batch_rows)
     if isinstance(options, JsonOptions):
         return read_json(source, found.compression, options, batch_rows, expected)
-    return read_parquet(source, batch_rows)
+    if found.compression == "none":
+        return read_parquet(source, batch_rows)
+    return _read_packed_parquet(source, found.compression, batch_rows)
+
+
+def _read_packed_parquet(source: Source, compression: Compression, batch_rows: int) -> Iterator[Batch]:
+    """Parquet is read from its end: it has to lie unpacked on disk, beside the copy, for as long as it is read."""
+    with tempfile.NamedTemporaryFile(dir=source.path.parent, prefix="unpacked-") as unpacked:
+        for chunk in open_chunks(source, compression):
+            unpacked.write(chunk)
+        unpacked.flush()
+        yield from read_parquet(replace(source, path=Path(unpacked.name)), batch_rows)
 
 
 def _hold_declared(source: Source, found: Sniffed, options: FormatOptions) -> None:

@@ -89,7 +89,7 @@ def declares(path: Path, found: Sniffed, options: FormatOptions) -> bool:
         return found.format in ("csv", "binary")
     if isinstance(options, JsonOptions):
         return found.format == "json" or (found.format == "csv" and _has_json_lines(path, found.compression))
-    return found == Sniffed("parquet", "none")
+    return found.format == "parquet"
 
 
 def _has_json_lines(path: Path, compression: Compression) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions, ReadLimits, Sniffed, sniff
+from etl_platform.readers import (
+    CsvOptions,
+    FormatOptions,
+    JsonOptions,
+    ParquetOptions,
+    ReadLimits,
+    Sniffed,
+    read_file,
+    sniff,
+)
 from etl_platform_tests.unit.readers.reading import read, refusal
 
 
@@ -78,7 +88,7 @@ def test_content_decides(content: bytes, expected: Sniffed, tmp_path: Path) -> N
         (CSV, JsonOptions(), "csv"),
         (HTML, JsonOptions(), "html"),
         (CSV, ParquetOptions(), "csv"),
-        (gzip.compress(parquet()), ParquetOptions(), "parquet in gzip"),
+        (gzip.compress(CSV), ParquetOptions(), "csv in gzip"),
         (b"BZh91AY&SY....", CsvOptions(), "archive"),
     ],
 )
@@ -93,6 +103,15 @@ def test_lying_content_is_refused_and_named(content: bytes, options: FormatOptio
 )
 def test_compressed_json_is_read(content: bytes) -> None:
     assert read(content, JsonOptions()).rows == [("1",)]
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, zstandard.compress, lambda content: zipped(("x.parquet", content))])
+def test_compressed_parquet_is_read_and_leaves_nothing_behind(packed: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "delivered"
+    path.write_bytes(packed(parquet()))
+    batches = list(read_file(path, subject="file x", options=ParquetOptions()))
+    assert [row for batch in batches for row in batch.columns.rows()] == [(1,)]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_several_gzip_members_are_one_file() -> None:
