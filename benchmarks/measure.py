@@ -55,23 +55,27 @@ def median(runs: Sequence[Measurement], name: str) -> float:
     return statistics.median(values)
 
 
-def rows_of_figures(figures: Mapping[str, Sequence[Measurement]], reference: str) -> list[list[str]]:
-    """One line per contestant: medians, and the median of the ratios to the reference of the same round."""
+def rows_of_figures(figures: Mapping[str, Sequence[Measurement]], *references: str) -> list[list[str]]:
+    """One line per contestant: medians, and the median of the ratios to each reference in the same round."""
     lines = []
     for name, runs in figures.items():
         if not runs:
             continue
-        # A round's contestants meet the same machine; those that ran in fewer rounds are compared in these.
-        ratios = [run.seconds / base.seconds for run, base in zip(runs, figures[reference], strict=False)]
+        compared = [_ratios(runs, figures[reference]) for reference in references]
         seconds, cpu, server, peak = (
             median(runs, figure) for figure in ("seconds", "cpu_seconds", "server_cpu_seconds", "peak_mb")
         )
         spread = f"{min(run.seconds for run in runs):.2f} to {max(run.seconds for run in runs):.2f}"
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         lines.append(
-            [name, str(len(runs)), f"{seconds:.2f}", spread, ratio, f"{cpu:.2f}", f"{server:.2f}", f"{peak:.0f}"]
+            [name, str(len(runs)), f"{seconds:.2f}", spread, *compared, f"{cpu:.2f}", f"{server:.2f}", f"{peak:.0f}"]
         )
     return lines
+
+
+def _ratios(runs: Sequence[Measurement], bases: Sequence[Measurement]) -> str:
+    # A round's contestants meet the same machine; those that ran in fewer rounds are compared in these.
+    ratios = [run.seconds / base.seconds for run, base in zip(runs, bases, strict=False)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
