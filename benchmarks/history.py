@@ -66,7 +66,7 @@ def main() -> None:
         "holds that of starting Python, some 15 s for `run`; of the reference it is a good part. Quiet cores: CPU "
         "shared by the processes, what the wall would be with nothing else on the machine and a disk that keeps up.",
         "",
-        machine(),
+        machine("dagster", "polars", "duckdb"),
         "",
     ]
     PAGE.write_text("\n".join(lines), encoding="utf-8")

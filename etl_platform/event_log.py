@@ -8,9 +8,9 @@ run of seven steps and thirty check results: 1.24 s with the default, 0.75 s in 
 Four processes writing at once: 3.5 s and 1.1 s a run. One transaction for an event instead of three, without looking up
 the tables each time, took a third off what remained.
 
-This leans on names of Dagster 1.13 that are not public: the class it extends, its `_connect` and its look-up of columns,
-and the polling watcher of Dagster's own Postgres storage; `test_event_log.py` holds them. To go back to Dagster's default, remove
-`event_log_storage` from `dagster.yaml` (the events of earlier runs then no longer show).
+This leans on names of Dagster 1.13 that are not public: the class it extends, its `_connect` and its look-up of
+columns, and the polling watcher of Dagster's own Postgres storage; `test_event_log.py` holds them. To go back to
+Dagster's default, remove `event_log_storage` from `dagster.yaml` (the events of earlier runs then no longer show).
 """
 
 from __future__ import annotations

@@ -43,13 +43,13 @@ QUICK = Retries(first_wait_seconds=0.001)
 
 
 @pytest.fixture
-def flaky(s3_server: S3Server) -> Iterator[FlakyServer]:  # noqa: F811
+def flaky(s3_server: S3Server) -> Iterator[FlakyServer]:
     with run_flaky_server(s3_server.endpoint_url) as server:
         yield server
 
 
 @pytest.fixture
-def store(flaky: FlakyServer, s3_bucket: S3Bucket) -> ObjectStore:  # noqa: F811
+def store(flaky: FlakyServer, s3_bucket: S3Bucket) -> ObjectStore:
     s3_bucket.put("a", CONTENT)
     return open_flaky(flaky, s3_bucket)
 
@@ -138,7 +138,7 @@ def test_a_missing_object_costs_one_request(store: ObjectStore, flaky: FlakyServ
 
 def test_a_silent_server_is_given_up_and_asked_again(
     flaky: FlakyServer,
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     tmp_path: Path,
 ) -> None:
     s3_bucket.put("a", CONTENT)
@@ -159,7 +159,7 @@ def test_broken_tls_may_pass_but_an_untrusted_certificate_does_not() -> None:
         assert isinstance(explain("object s3://b/a", passing), StorageUnavailableError)
 
 
-def test_a_server_that_is_not_there_is_unavailable(s3_bucket: S3Bucket) -> None:  # noqa: F811
+def test_a_server_that_is_not_there_is_unavailable(s3_bucket: S3Bucket) -> None:
     with run_flaky_server(s3_bucket.server.endpoint_url) as gone:
         store = open_flaky(gone, s3_bucket)
     with pytest.raises(StorageUnavailableError, match="Could not connect"):
@@ -218,7 +218,7 @@ def large_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_part_of_a_large_upload_is_retried_alone(
     store: ObjectStore,
     flaky: FlakyServer,
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     large_source: Path,
 ) -> None:
     flaky.fail(*[SLOW_DOWN] * 4, PassOn(), *[Reset()] * 4, method="PUT")
@@ -230,7 +230,7 @@ def test_each_part_of_a_large_upload_is_retried_alone(
 def test_a_failed_large_upload_leaves_no_object_and_no_parts(
     store: ObjectStore,
     flaky: FlakyServer,
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     large_source: Path,
 ) -> None:
     flaky.fail(*[SLOW_DOWN] * 5, method="PUT")
@@ -243,7 +243,7 @@ def test_a_failed_large_upload_leaves_no_object_and_no_parts(
 def test_many_downloads_outlive_throttling(
     store: ObjectStore,
     flaky: FlakyServer,
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     tmp_path: Path,
 ) -> None:
     for number in range(8):
@@ -257,7 +257,7 @@ def test_many_downloads_outlive_throttling(
 def test_every_further_attempt_is_logged_with_its_reason_and_no_secret(
     store: ObjectStore,
     flaky: FlakyServer,
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     flaky.fail(SLOW_DOWN)

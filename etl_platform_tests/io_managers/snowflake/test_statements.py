@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
+from etl_platform.io_managers.run_tag import query_run
 from etl_platform.io_managers.snowflake.account import SnowflakeAccount
 from etl_platform.io_managers.snowflake.roles import initialise_statements
 from etl_platform.io_managers.snowflake.store import SnowflakeStore
-from etl_platform.io_managers.run_tag import query_run
 from etl_platform_tests.io_managers.stores import SCHEMAS
 from etl_platform_tests.io_managers.tables import SAMPLES, TOTALS, A, B, batches, key, rows, stored
 from etl_platform_tests.support.snowflake import Recorder, assert_expected

@@ -160,7 +160,7 @@ def test_a_missing_object_is_told_as_such(store: ObjectStore, tmp_path: Path) ->
     assert not (tmp_path / "target").exists()
 
 
-def test_the_stores_own_url_opens_it_again(store: ObjectStore, s3_server: S3Server) -> None:  # noqa: F811
+def test_the_stores_own_url_opens_it_again(store: ObjectStore, s3_server: S3Server) -> None:
     store.put_bytes("a/b", b"x")
     assert open_object_store(store.url, s3_options(s3_server)).read_bytes("a/b") == b"x"
     assert store.uri("a/b").startswith(store.url + "/")
@@ -419,7 +419,7 @@ def test_a_listing_survives_files_that_vanish_under_it(folder: ObjectStore) -> N
 # --- S3 ------------------------------------------------------------------------------------------------------
 
 
-def test_keys_that_are_no_paths_neither_break_nor_hide(s3_bucket: S3Bucket, tmp_path: Path) -> None:  # noqa: F811
+def test_keys_that_are_no_paths_neither_break_nor_hide(s3_bucket: S3Bucket, tmp_path: Path) -> None:
     keys = ["/lead", "a//b", "a/../b", "a/./b", "trail/", "z"]
     for key in keys:
         s3_bucket.put(key, key.encode())
@@ -431,13 +431,13 @@ def test_keys_that_are_no_paths_neither_break_nor_hide(s3_bucket: S3Bucket, tmp_
     assert store.download("a/../b", tmp_path / "t").size == 6
 
 
-def test_a_prefix_ends_at_a_slash_and_its_own_placeholder_is_no_object(s3_bucket: S3Bucket) -> None:  # noqa: F811
+def test_a_prefix_ends_at_a_slash_and_its_own_placeholder_is_no_object(s3_bucket: S3Bucket) -> None:
     for key in ("lake/", "lake/a", "lake2/b", "other"):
         s3_bucket.put(key, b"")
     assert [info.key for info in open_bucket(s3_bucket, "lake").list()] == ["a"]
 
 
-def test_a_listing_of_several_pages_is_complete(s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_listing_of_several_pages_is_complete(s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_bucket(s3_bucket)
     for number in range(7):
         store.put_bytes(f"k+{number}", b"")
@@ -454,7 +454,7 @@ def test_a_listing_of_several_pages_is_complete(s3_bucket: S3Bucket, monkeypatch
     assert pages == [2, 2, 1]
 
 
-def test_a_version_can_be_downloaded_after_it_was_replaced(s3_server: S3Server, tmp_path: Path) -> None:  # noqa: F811
+def test_a_version_can_be_downloaded_after_it_was_replaced(s3_server: S3Server, tmp_path: Path) -> None:
     store = open_bucket(s3_server.new_bucket(versioned=True))
     first, second = store.put_bytes("a", b"1"), store.put_bytes("a", b"22")
     assert first.version and second.version and first.version != second.version
@@ -465,7 +465,7 @@ def test_a_version_can_be_downloaded_after_it_was_replaced(s3_server: S3Server, 
 
 
 def test_a_large_file_goes_up_in_parts(
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -479,7 +479,7 @@ def test_a_large_file_goes_up_in_parts(
 
 
 def test_a_source_that_grows_during_a_large_upload_leaves_no_object(
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -500,14 +500,14 @@ def test_a_source_that_grows_during_a_large_upload_leaves_no_object(
     assert s3_bucket.keys() == []
 
 
-def test_a_missing_bucket_is_named_with_what_to_do(s3_server: S3Server) -> None:  # noqa: F811
+def test_a_missing_bucket_is_named_with_what_to_do(s3_server: S3Server) -> None:
     store = open_object_store("s3://no-such-bucket/x", s3_options(s3_server))
     with pytest.raises(StorageError, match=r"s3://no-such-bucket/x.*NoSuchBucket.*correct the bucket's name"):
         list(store.list())
 
 
 def test_missing_credentials_are_told_without_asking_anybody(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -518,7 +518,7 @@ def test_missing_credentials_are_told_without_asking_anybody(
 
 
 def test_the_machines_own_credentials_serve_when_none_are_given(
-    s3_bucket: S3Bucket,  # noqa: F811
+    s3_bucket: S3Bucket,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
@@ -567,7 +567,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
     assert "hunter2" not in str(error.value) and "AKIA1" not in str(error.value)
 
 
-def test_secrets_are_in_no_text_that_we_give_out(s3_server: S3Server) -> None:  # noqa: F811
+def test_secrets_are_in_no_text_that_we_give_out(s3_server: S3Server) -> None:
     options = s3_options(s3_server).model_copy(update={"endpoint_url": "http://127.0.0.1:9"})
     store = open_object_store("s3://bucket/x", options)
     with pytest.raises(StorageUnavailableError) as error:
