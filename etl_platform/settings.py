@@ -9,28 +9,29 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from etl_platform.errors import ConfigurationError
 
 Warehouse = Literal["duckdb", "postgres", "snowflake"]
 
 
-class Settings(BaseSettings):
-    """All settings, read from `ETL_*` environment variables."""
+class Settings(BaseModel):
+    """All settings. `load_settings` reads them from `ETL_*` environment variables.
 
-    model_config = SettingsConfigDict(env_prefix="ETL_", frozen=True, extra="ignore", env_ignore_empty=True)
+    Plain pydantic: importing pydantic-settings takes 0.12 s, a tenth of what Dagster itself takes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
     home: Path = Field(default=Path("var"), description="Folder of everything local: landing, lake, DuckDB, ledger.")
     dagster_home: Path | None = Field(
         default=None,
-        validation_alias="DAGSTER_HOME",
         description="Dagster instance (DAGSTER_HOME). Default {home}/dagster.",
     )
     landing: str | None = Field(
@@ -131,7 +132,7 @@ def load_settings() -> Settings:
     """Settings from the environment. Raises ConfigurationError naming the variable, what was found and expected."""
     _hold_names(os.environ)
     try:
-        return Settings()
+        return Settings.model_validate(_given(os.environ))
     except ValidationError as error:
         first = error.errors()[0]
         name = "ETL_" + "_".join(str(part) for part in first["loc"]).upper()
@@ -141,6 +142,13 @@ def load_settings() -> Settings:
             found="(not shown)" if secret else repr(first["input"]),
             expected=first["msg"].removeprefix("Value error, "),
         ) from None
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that the environment names; an empty variable is one that is not set."""
+    named = {name.upper(): value for name, value in environment.items() if value}
+    variables = {field: f"ETL_{field.upper()}" for field in Settings.model_fields} | {"dagster_home": "DAGSTER_HOME"}
+    return {field: named[variable] for field, variable in variables.items() if variable in named}
 
 
 def _hold_names(environment: Iterable[str]) -> None:

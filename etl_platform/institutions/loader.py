@@ -64,7 +64,8 @@ def _check_against_contracts(path: Path, institution: Institution, contracts: Ma
                     near = difflib.get_close_matches(target, names, n=3) or sorted(names)
                     raise UnknownNameError(f"{field}.{part}", found=f"column {target!r}", expected=" or ".join(near))
         try:
-            _try_rules(bind_contract(contracts[dataset], institution))
+            if config.parameters:  # without any, the contract's own defaults hold: nothing to try
+                _try_rules(bind_contract(contracts[dataset], institution))
         except (EtlError, pl.exceptions.PolarsError) as error:
             found = " ".join(str(error).split("This error occurred")[0].split())
             raise ConfigurationError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -23,8 +24,14 @@ _NO_ZONES = {"Factory", "localtime"}
 _RESERVED_SCHEMA = re.compile(r"pg_.*|public|main|information_schema")
 
 
+@cache
+def _zones() -> set[str]:
+    """Every zone that the machine knows: a walk through hundreds of files."""
+    return zoneinfo.available_timezones()
+
+
 def _known_zone(name: str) -> str:
-    if name in _NO_ZONES or name not in zoneinfo.available_timezones():
+    if name in _NO_ZONES or name not in _zones():
         raise ValueError(f"found {name!r}; expected an IANA time zone such as Europe/Zurich")
     return name
 

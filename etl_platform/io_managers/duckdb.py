@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from etl_platform.contracts.identifiers import quote
@@ -22,6 +22,9 @@ from etl_platform.io_managers.frames import BATCH_ROWS, align, subset
 from etl_platform.io_managers.guard import distinct, spooled
 from etl_platform.io_managers.spool import Spool
 from etl_platform.io_managers.store import Written
+
+if TYPE_CHECKING:
+    import duckdb
 
 SHARED_SCHEMA = "shared"
 

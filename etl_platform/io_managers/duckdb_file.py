@@ -16,11 +16,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 from filelock import FileLock, Timeout
 
 from etl_platform.errors import StorageError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    import duckdb
 
 _RETRY_SECONDS = 0.05
 
@@ -74,6 +77,8 @@ class DuckDBFile:
             lock.release()
 
     def _open(self, deadline: float, read_only: bool) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
         while True:
             try:
                 # No extension is ever fetched from the internet behind our back.
@@ -88,6 +93,8 @@ class DuckDBFile:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        import duckdb
+
         try:
             yield
         except duckdb.Error as error:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from etl_platform.contracts.ddl import column_definition, create_statements, sql_type, text_literal
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import SchemaMismatchError
+
+if TYPE_CHECKING:
+    import duckdb
 
 _SPELLED = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 """DuckDB reports types by their long names."""

@@ -80,7 +80,7 @@ def daemon(plain: Platform) -> Daemon:
 
 def small_ticks(tmp_path: Path, instance: dg.DagsterInstance, **settings: object) -> Platform:
     folder = plain_senders(tmp_path / "institutions", "first", "second")
-    return Platform(Settings(home=tmp_path / "home", institutions_path=folder, **settings), instance)  # type: ignore[arg-type]
+    return Platform(Settings(home=tmp_path / "home", institutions_path=folder, **settings), instance)
 
 
 def test_one_run_per_touched_partition(daemon: Daemon) -> None:
