@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 
 import click
-from rich.console import Console
 
 from etl_platform.cli.execute import Result
 from etl_platform.cli.generate import write_sample
 from etl_platform.cli.run import closing_table, pending_tasks, print_failures, run_tasks
-from etl_platform.cli.session import open_session
+from etl_platform.cli.session import open_console, open_session
 from etl_platform.sample.expected import Expected
 
 FIRST_DATE, DAYS, ROWS, SEED, DEFECTS = dt.date(2025, 1, 13), 5, 2_000, 1, 0.01
@@ -24,7 +23,7 @@ def demo(workers: int) -> None:
     Safe to repeat: the same files are written, and what is loaded already is not run again.
     """
     session = open_session()
-    console = Console()
+    console = open_console()
     console.print(
         f"1. sample files of {len(session.graph.institutions)} institutions -> {session.settings.landing_root}"
     )

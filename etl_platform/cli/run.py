@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 from etl_platform.cli.bulk import execute_many, execute_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, execute, execute_all
-from etl_platform.cli.session import Session, open_session, prepare_dagster_home
+from etl_platform.cli.session import Session, open_console, open_session, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
 from etl_platform.resources.scan import scan_landing
@@ -53,7 +53,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     session = open_session()
     codes = parse_names(institutions, session.graph.institutions, "institution")
     names = parse_names(datasets, session.graph.contracts, "dataset")
-    console = Console()
+    console = open_console()
     if dates is None:
         tasks = pending_tasks(session, codes, names, console)
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from rich.console import Console
 
 from etl_platform.defs.assemble import build_graph
 from etl_platform.defs.graph import Graph
@@ -47,6 +48,15 @@ class Session:
     def landing(self) -> LandingZone:
         landing: LandingZone = self.resources["landing"]
         return landing
+
+
+WIDTH = 150
+"""Columns that the widest table needs: cut numbers would be no numbers."""
+
+
+def open_console() -> Console:
+    """Where tables go: at least WIDTH wide, also into a pipe or a log."""
+    return Console(width=max(WIDTH, shutil.get_terminal_size((WIDTH, 50)).columns))
 
 
 def open_session() -> Session:
