@@ -1,7 +1,7 @@
 """The only reader of the environment: every setting, its default and its meaning. Frozen; secrets are redacted.
 
 With nothing set everything runs on one machine with no server: folder lake, DuckDB warehouse, SQLite ledger,
-all under `ETL_HOME` (default `./var`). See `.env.example` in the README for the usual production values.
+all under `ETL_HOME` (default `./var`). The README lists the usual production values.
 """
 
 from __future__ import annotations
