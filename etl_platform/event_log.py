@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 import sqlalchemy
-from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage, SqlEventLogStorageTable
 from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import QueuePool
 
@@ -95,10 +97,43 @@ class PooledSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
             super().store_event(event)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store several events, or none of them."""
-        with self._one_transaction():
-            for event in events:
-                super().store_event(event)
+        """Store several events, or none of them.
+
+        Materializations and check results that no planned event waits for, as a run over many partitions has them, are
+        written with one statement per table; one at a time they cost 2.5 ms each.
+        """
+        if not all(isinstance(event, dg.EventLogEntry) and _is_plain(event) for event in events):
+            with self._one_transaction():
+                for event in events:
+                    super().store_event(event)
+            return
+        rows = [self._event_to_row(event) for event in events]  # before the lock: most of the time goes here
+        with self._one_transaction(), self._connect() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            # Ids rise by one: since its first INSERT no other connection can write.
+            last = connection.execute(sqlalchemy.select(sqlalchemy.func.max(SqlEventLogStorageTable.c.id))).scalar_one()
+            numbered = list(zip(range(last - len(rows) + 1, last + 1), events, rows, strict=True))
+            self._store_materializations(connection, numbered)
+            self._store_check_results(connection, numbered)
+
+    def _store_materializations(self, connection: sqlalchemy.Connection, numbered: Sequence[_Numbered]) -> None:
+        found = [(number, event) for number, event, _ in numbered if _type_of(event) is _MATERIALIZED]
+        self._store_asset_event_tags(connection, [event for _, event in found], [number for number, _ in found])
+        # The row of an asset tells of its last materialization only.
+        latest = {event.get_dagster_event().asset_key: (event, number) for number, event in found}
+        for event, number in latest.values():
+            self._store_asset_event(connection, event, number)
+
+    def _store_check_results(self, connection: sqlalchemy.Connection, numbered: Sequence[_Numbered]) -> None:
+        found = [(n, event, row) for n, event, row in numbered if _type_of(event) is _CHECKED]
+        runs = {event.run_id for _, event, _ in found}
+        table = AssetCheckExecutionsTable
+        planned = sqlalchemy.select(table.c.id).where(table.c.run_id.in_(runs)).limit(1)
+        if runs and connection.execute(planned).first() is not None:
+            for number, event, _ in found:
+                self._update_asset_check_evaluation(event, number)
+        elif found:
+            connection.execute(table.insert(), [_check_row(*result) for result in found])
 
     def has_table(self, table_name: str) -> bool:
         """Whether the database has the table. Asked for every check result, with a new connection each time."""
@@ -129,6 +164,37 @@ class PooledSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
             del self.__dict__["_poller"]
         if "_engine" in self.__dict__:
             self._engine.dispose()
+
+
+_Numbered: TypeAlias = tuple[int, dg.EventLogEntry, dict[str, Any]]
+"""The id of a stored event, the event, its row."""
+_MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
+_CHECKED = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+
+
+def _type_of(event: dg.EventLogEntry) -> dg.DagsterEventType | None:
+    return event.dagster_event_type
+
+
+def _is_plain(event: dg.EventLogEntry) -> bool:
+    return bool(event.run_id) and _type_of(event) in (_MATERIALIZED, _CHECKED)
+
+
+def _check_row(number: int, event: dg.EventLogEntry, row: Mapping[str, Any]) -> dict[str, Any]:
+    result = event.get_dagster_event().asset_check_evaluation_data
+    target = result.target_materialization_data
+    status = AssetCheckExecutionRecordStatus.SUCCEEDED if result.passed else AssetCheckExecutionRecordStatus.FAILED
+    return {
+        "asset_key": result.asset_key.to_string(),
+        "check_name": result.check_name,
+        "run_id": event.run_id,
+        "execution_status": status.value,
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": number,
+        "materialization_event_storage_id": target.storage_id if target else None,
+        "partition": result.partition,
+    }
 
 
 def _prepare(connection: Any, _record: object) -> None:

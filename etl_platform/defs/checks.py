@@ -53,6 +53,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class StoredRows:
+    """Stored silver rows of one partition that somebody has read already. are_valid: and found to break no rule."""
+
+    frame: pl.DataFrame
+    are_valid: bool
+
+
+@dataclass(frozen=True)
 class Judged:
     """What the checks of one partition found. files: its reconciliation."""
 
@@ -126,22 +134,36 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
 
 
 def judge_silver(
-    step: Step, contract: Contract, graph: Graph, lake: TableIOManager, ledger: Ledger, selected: Set[str] | None = None
+    step: Step,
+    contract: Contract,
+    graph: Graph,
+    lake: TableIOManager,
+    ledger: Ledger,
+    selected: Set[str] | None = None,
+    rows: StoredRows | None = None,
 ) -> Judged:
-    """Every check of the partition's silver, or the selected ones."""
+    """Every check of the partition's silver, or the selected ones. rows: what is stored, where it is at hand."""
     dataset, judges = contract.dataset, _judges(contract)
     with reported(ledger, step.run_id, dataset_partition(dataset, step.partition)):
-        stored = _read(lake, ledger, graph, dataset, step.partition)
+        stored = _read(lake, ledger, graph, dataset, step.partition, rows)
         wanted = {name: judge for name, (_, judge) in judges.items() if selected is None or name in selected}
         return Judged(dataset, stored.files, {name: judge(stored) for name, judge in wanted.items()})
 
 
-def _read(lake: TableIOManager, ledger: Ledger, graph: Graph, dataset: str, partition: PartitionKey) -> Stored:
+def _read(
+    lake: TableIOManager,
+    ledger: Ledger,
+    graph: Graph,
+    dataset: str,
+    partition: PartitionKey,
+    rows: StoredRows | None,
+) -> Stored:
     contract = graph.contract_of(dataset, partition.institution)
     institution = graph.institutions[partition.institution or ""]
     is_sent = dataset in institution.datasets
     profiler = Profiler(contract, institution.time_zone)
-    findings = inspect(profiler.watch(read_frames(lake.store, contract.silver, [partition])), contract)
+    frames = iter((rows.frame,)) if rows else read_frames(lake.store, contract.silver, [partition])
+    findings = inspect(profiler.watch(frames), contract, are_valid=rows is not None and rows.are_valid)
     return Stored(
         findings=findings,
         files=read_frame(lake.store, reconciliation_table(dataset), [partition]),

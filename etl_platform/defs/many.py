@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.bronze import receive
-from etl_platform.defs.checks import Judged, judge_silver
+from etl_platform.defs.checks import Judged, StoredRows, judge_silver
 from etl_platform.defs.gold import AGGREGATES, aggregated
 from etl_platform.defs.graph import Graph
-from etl_platform.defs.many_events import Blocking, Stored, evaluations, publish
+from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
 from etl_platform.defs.references import TRANSACTIONS, judge_accounts
 from etl_platform.defs.silver import transform
 from etl_platform.defs.step import Step
@@ -38,6 +39,7 @@ from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key, parse_key
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import LandingZone
+from etl_platform.transforms.validate import validate
 
 LOAD_MANY = "load_many"
 
@@ -75,7 +77,7 @@ def build_load_many(graph: Graph, checks: Sequence[dg.AssetChecksDefinition]) ->
     """The job."""
     blocking = {spec.key: spec.blocking for definition in checks for spec in definition.check_specs}
 
-    @dg.op(out={}, description="Every partition from landing to gold and warehouse; what is not clean is left.")
+    @dg.op(description="Every partition from landing to gold and warehouse; what is not clean is left.")
     def load_partitions(
         context: dg.OpExecutionContext,
         config: ManyConfig,
@@ -84,12 +86,12 @@ def build_load_many(graph: Graph, checks: Sequence[dg.AssetChecksDefinition]) ->
         ledger: dg.ResourceParam[Ledger],
         lake: dg.ResourceParam[TableIOManager],
         warehouse: dg.ResourceParam[TableIOManager],
-    ) -> Iterator[Any]:
+    ) -> None:
         platform = Platform(graph, landing, bronze, ledger, lake, warehouse)
         keys = [parse_key(f"{date}|{config.institution}") for date in sorted(config.dates)]
         steps = [Step(context.run_id, key, context.log) for key in keys]
         with _ended(ledger, config.dataset, steps):
-            yield from _load(context.instance, steps, config.dataset, platform, blocking)
+            _load(Teller.of(context), steps, config.dataset, platform, blocking)
 
     @dg.job(name=LOAD_MANY, description="Many small partitions of one institution and dataset, landing to warehouse.")
     def load_many() -> None:
@@ -98,58 +100,80 @@ def build_load_many(graph: Graph, checks: Sequence[dg.AssetChecksDefinition]) ->
     return load_many
 
 
-def _load(
-    instance: dg.DagsterInstance, steps: Sequence[Step], dataset: str, platform: Platform, blocking: Blocking
-) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    clean = [found for step in steps if (found := _take(step, dataset, platform))]
+def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platform, blocking: Blocking) -> None:
+    clean = _checked(_stored(steps, dataset, platform), dataset, platform)
     if not clean:
         return
     for table in (platform.graph.contracts[dataset].silver, *(a.table for a in _aggregates(dataset))):
         publish(table, [found.stored for found in clean], platform.warehouse)
-    for found in clean:
-        yield from found.stored.materializations()
+    teller.materialized([found.stored for found in clean])
     results = {format_key(found.stored.step.partition): found.results for found in clean}
-    yield from evaluations(instance, dg.AssetKey(["silver", dataset]), steps[0].run_id, results, blocking)
+    teller.checked(dg.AssetKey(["silver", dataset]), results, blocking)
     # Last of all: an attempt that has succeeded is published and on record.
     for found in clean:
         found.judged.end_attempt(platform.ledger, found.stored.step)
 
 
-def _take(step: Step, dataset: str, platform: Platform) -> Clean | None:
-    """The partition in the lake, checked and aggregated; None where it is left for a run of its own."""
-    try:
-        stored, judged = _checked(step, dataset, platform)
-        if not judged.blocking:
-            return _aggregated(stored, judged, dataset, platform)
-        judged.end_attempt(platform.ledger, step)
-        reason = f"{', '.join(judged.blocking)} failed"
-    except (PermanentError, dg.Failure) as error:
-        reason = (error.description or "failed") if isinstance(error, dg.Failure) else str(error)
-        _end(platform.ledger, dataset, step, reason)
-    step.log.warning(f"{dataset} {step.partition} is left for a run of its own: {reason}")
-    return None
-
-
-def _checked(step: Step, dataset: str, platform: Platform) -> tuple[Stored, Judged]:
+def _stored(steps: Sequence[Step], dataset: str, platform: Platform) -> list[Stored]:
+    """Bronze, silver, quarantine and reconciliation of each partition, as the lake gives silver back."""
     graph, lake, ledger = platform.graph, platform.lake, platform.ledger
     contract = graph.contracts[dataset]
     tables = {t.layer: t for t in (quarantine_table(dataset), reconciliation_table(dataset), contract.silver)}
-    stored = Stored(step)
-    manifest = receive(step, dataset, platform.landing, platform.bronze, ledger, lake)
-    stored.write(lake, manifest_table(dataset), manifest)
-    for output in transform(step, contract, manifest.value, graph, platform.bronze, ledger, lake):
-        stored.write(lake, tables[output.output_name], output)
-    return stored, judge_silver(step, contract, graph, lake, ledger)
+    found = []
+    for step in steps:
+        with _left_alone(step, dataset, ledger):
+            stored = Stored(step)
+            manifest = receive(step, dataset, platform.landing, platform.bronze, ledger, lake)
+            stored.write(lake, manifest_table(dataset), manifest)
+            for output in transform(step, contract, manifest.value, graph, platform.bronze, ledger, lake):
+                stored.write(lake, tables[output.output_name], output)
+            stored.frames[contract.silver.name] = read_frame(lake.store, contract.silver, [step.partition])
+            found.append(stored)
+    return found
+
+
+def _checked(stored: Sequence[Stored], dataset: str, platform: Platform) -> list[Clean]:
+    """What passes its checks, with its aggregates. Pandera costs the same for a row as for thousands: it sees all rows
+    together first, and those of each partition only where it finds something."""
+    silver = platform.graph.contracts[dataset].silver.name
+    if not stored:
+        return []
+    contract = platform.graph.contract_of(dataset, stored[0].step.partition.institution)
+    are_valid = validate(pl.concat([found.frames[silver] for found in stored]), contract).is_empty()
+    clean = []
+    for found in stored:
+        with _left_alone(found.step, dataset, platform.ledger):
+            rows = StoredRows(found.frames[silver], are_valid)
+            judged = judge_silver(found.step, contract, platform.graph, platform.lake, platform.ledger, rows=rows)
+            if judged.blocking:
+                judged.end_attempt(platform.ledger, found.step)
+                _tell_left(found.step, dataset, f"{', '.join(judged.blocking)} failed")
+            else:
+                clean.append(_aggregated(found, judged, dataset, platform))
+    return clean
+
+
+@contextmanager
+def _left_alone(step: Step, dataset: str, ledger: Ledger) -> Iterator[None]:
+    """What goes wrong with one partition leaves it for a run of its own."""
+    try:
+        yield
+    except (PermanentError, dg.Failure) as error:
+        reason = (error.description or "failed") if isinstance(error, dg.Failure) else str(error)
+        _end(ledger, dataset, step, reason)
+        _tell_left(step, dataset, reason)
+
+
+def _tell_left(step: Step, dataset: str, reason: str) -> None:
+    step.log.warning(f"{dataset} {step.partition} is left for a run of its own: {reason}")
 
 
 def _aggregated(stored: Stored, judged: Judged, dataset: str, platform: Platform) -> Clean:
-    silver = platform.graph.contracts[dataset].silver
     partition = stored.step.partition
     results = [*judged.results()]
     if dataset == TRANSACTIONS:
         results.append(judge_accounts(partition, platform.graph, platform.lake, platform.ledger))
-    rows = read_frame(platform.lake.store, silver, [partition])
-    stored.frames[silver.name] = rows
+    rows = stored.frames[platform.graph.contracts[dataset].silver.name]
     for aggregate in _aggregates(dataset):
         output = aggregated(aggregate, rows.lazy())
         stored.write(platform.lake, aggregate.table, output)

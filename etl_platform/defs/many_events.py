@@ -2,14 +2,16 @@
 
 Belongs here: rows and facts of one partition until they are told. Not here: the steps (`many.py`).
 
-Yielded from an op they need no planned events: Dagster then puts a check's result on record as a row of its own, with
-the partition that it names. A result counts as that of the latest materialization only if it says which one it looked
-at; the type for that is not public in Dagster 1.13, `test_history.py` holds it.
+They need no planned events: Dagster then puts a check's result on record as a row of its own, with the partition that
+it names. A result counts as that of the latest materialization only if it says which one it looked at. Events that are
+stored together are built here and not by the step; the types for both are not public in Dagster 1.13,
+`test_history.py` holds them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,14 +22,20 @@ import polars as pl
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251 - Dagster exports the evaluation, but not the type of this field of it
     AssetCheckEvaluationTargetMaterializationData,
 )
+from dagster._core.events import StepMaterializationData  # noqa: TID251 - likewise
+from dagster._core.execution.plan.handle import StepHandle  # noqa: TID251 - likewise
 
 from etl_platform.contracts.table import Table
 from etl_platform.defs.step import Step
+from etl_platform.event_log import PooledSqliteEventLogStorage
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.frames import to_batches
 from etl_platform.io_managers.metadata import output_metadata
 from etl_platform.io_managers.run_tag import query_run
 from etl_platform.partitions import format_key
+
+_MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
+_CHECKED = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
 Blocking = Mapping[dg.AssetCheckKey, bool]
 """Every check of the graph, and whether a failure of it blocks."""
@@ -76,34 +84,85 @@ def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name != "dagster/column_schema"}
 
 
-def evaluations(
-    instance: dg.DagsterInstance,
-    asset: dg.AssetKey,
-    run_id: str,
-    results: Mapping[str, Sequence[dg.AssetCheckResult]],
-    blocking: Blocking,
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """Every check result of `asset`, given by partition, as one of the materialization that this run has just made."""
-    made = instance.get_asset_event_summary_records(
-        event_type=dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, run_id=run_id
-    )
-    targets = {
-        record.partition: AssetCheckEvaluationTargetMaterializationData(
-            storage_id=record.storage_id, run_id=run_id, timestamp=record.timestamp
+@dataclass(frozen=True)
+class Teller:
+    """Puts events of one step on record, those of a kind together: one by one, a run over 50 dates spends more time on
+    its 1,700 events than on its rows."""
+
+    instance: dg.DagsterInstance
+    run_id: str
+    job: str
+    step: StepHandle
+
+    @classmethod
+    def of(cls, context: dg.OpExecutionContext) -> Teller:
+        """Tells of the step that Dagster is executing."""
+        return cls(context.instance, context.run_id, context.job_name, StepHandle(context.op_handle))
+
+    def materialized(self, stored: Sequence[Stored]) -> None:
+        """Every table of every partition that was written."""
+        by_asset: dict[dg.AssetKey, list[dg.EventLogEntry]] = {}
+        for found in stored:
+            for made in found.materializations():
+                by_asset.setdefault(made.asset_key, []).append(
+                    self._entry(_MATERIALIZED, StepMaterializationData(made))
+                )
+        storage = self.instance.event_log_storage
+        for entries in by_asset.values():  # Dagster's Postgres storage takes one asset at a time
+            storage.store_event_batch(entries)
+
+    def checked(
+        self, asset: dg.AssetKey, results: Mapping[str, Sequence[dg.AssetCheckResult]], blocking: Blocking
+    ) -> None:
+        """Every check result of `asset`, given by partition, as one of the materialization that this run has made."""
+        entries = [self._entry(_CHECKED, found) for found in self._evaluations(asset, results, blocking)]
+        storage = self.instance.event_log_storage
+        if isinstance(storage, PooledSqliteEventLogStorage):
+            storage.store_event_batch(entries)
+        else:  # Dagster's own take no batch of these
+            for entry in entries:
+                storage.store_event(entry)
+
+    def _entry(
+        self, kind: dg.DagsterEventType, data: StepMaterializationData | dg.AssetCheckEvaluation
+    ) -> dg.EventLogEntry:
+        event = dg.DagsterEvent(
+            event_type_value=kind.value, job_name=self.job, step_handle=self.step, event_specific_data=data
         )
-        for record in made
-    }
-    for partition, of_partition in results.items():
-        for result in of_partition:
-            assert result.check_name is not None
-            yield dg.AssetCheckEvaluation(
-                asset_key=asset,
-                check_name=result.check_name,
-                passed=bool(result.passed),
-                metadata=result.metadata,
-                target_materialization_data=targets[partition],
-                severity=result.severity,
-                description=result.description,
-                blocking=blocking[dg.AssetCheckKey(asset, result.check_name)],
-                partition=partition,
+        return dg.EventLogEntry(  # type: ignore[no-untyped-call]
+            error_info=None,
+            level=logging.INFO,
+            user_message="",
+            run_id=self.run_id,
+            timestamp=time.time(),
+            step_key=self.step.to_key(),
+            job_name=self.job,
+            dagster_event=event,
+        )
+
+    def _evaluations(
+        self, asset: dg.AssetKey, results: Mapping[str, Sequence[dg.AssetCheckResult]], blocking: Blocking
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        made = self.instance.get_asset_event_summary_records(
+            event_type=dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, run_id=self.run_id
+        )
+        targets = {
+            record.partition: AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=self.run_id, timestamp=record.timestamp
             )
+            for record in made
+        }
+        for partition, of_partition in results.items():
+            for result in of_partition:
+                assert result.check_name is not None
+                yield dg.AssetCheckEvaluation(
+                    asset_key=asset,
+                    check_name=result.check_name,
+                    passed=bool(result.passed),
+                    metadata=result.metadata,
+                    target_materialization_data=targets[partition],
+                    severity=result.severity,
+                    description=result.description,
+                    blocking=blocking[dg.AssetCheckKey(asset, result.check_name)],
+                    partition=partition,
+                )

@@ -1,14 +1,13 @@
 """`overview_many`: the tables across institutions for many dates in one run. See `many.py`."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.gold import AGGREGATES, aggregated
 from etl_platform.defs.graph import Graph
-from etl_platform.defs.many_events import Stored, publish
+from etl_platform.defs.many_events import Stored, Teller, publish
 from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
@@ -26,15 +25,15 @@ class DatesConfig(dg.Config):
 def build_overview_many(graph: Graph) -> dg.JobDefinition:
     """The job."""
 
-    @dg.op(out={}, description="The tables across institutions of every date, in lake and warehouse.")
+    @dg.op(description="The tables across institutions of every date, in lake and warehouse.")
     def overview_dates(
         context: dg.OpExecutionContext,
         config: DatesConfig,
         lake: dg.ResourceParam[TableIOManager],
         warehouse: dg.ResourceParam[TableIOManager],
-    ) -> Iterator[Any]:
+    ) -> None:
         steps = [Step(context.run_id, parse_key(date), context.log) for date in sorted(config.dates)]
-        yield from _overview(steps, graph, lake, warehouse)
+        _overview(Teller.of(context), steps, graph, lake, warehouse)
 
     @dg.job(name=OVERVIEW_MANY, description="Tables across institutions, for many dates.")
     def overview_many() -> None:
@@ -44,8 +43,8 @@ def build_overview_many(graph: Graph) -> dg.JobDefinition:
 
 
 def _overview(
-    steps: Sequence[Step], graph: Graph, lake: TableIOManager, warehouse: TableIOManager
-) -> Iterator[dg.AssetMaterialization]:
+    teller: Teller, steps: Sequence[Step], graph: Graph, lake: TableIOManager, warehouse: TableIOManager
+) -> None:
     dates = [Stored(step) for step in steps]
     for aggregate in (a for a in AGGREGATES if a.table.shared):
         source = graph.catalog.table(*aggregate.source)
@@ -55,5 +54,4 @@ def _overview(
             date.write(lake, aggregate.table, output)
             date.frames[aggregate.table.name] = output.value
         publish(aggregate.table, dates, warehouse)
-    for date in dates:
-        yield from date.materializations()
+    teller.materialized(dates)

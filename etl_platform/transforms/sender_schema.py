@@ -105,11 +105,11 @@ def looks_like(sample: pl.Series, dialect: Dialect) -> str:
     """`integer`, `decimal`, `date`, `timestamp` or `text`; `empty` without any value."""
     if sample.is_empty():
         return EMPTY
-    text = sample.cast(pl.String).str.strip_chars().to_frame("v")
-    for kind, pattern in _patterns(dialect).items():
-        if text.select(pl.col("v").str.contains(pattern).mean()).item() >= LOOKS_LIKE:
-            return kind
-    return "text"
+    text = pl.col("v").cast(pl.String).str.strip_chars()
+    shares = sample.to_frame("v").select(
+        text.str.contains(pattern).mean().alias(kind) for kind, pattern in _patterns(dialect).items()
+    )
+    return next((kind for kind, share in shares.row(0, named=True).items() if share >= LOOKS_LIKE), "text")
 
 
 def _patterns(dialect: Dialect) -> Mapping[str, str]:

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy
+from dagster._core.events import StepMaterializationData  # noqa: TID251 - what an event of one holds; not exported
 
 from etl_platform.event_log import PooledSqliteEventLogStorage
 
@@ -115,6 +117,75 @@ def test_a_run_of_another_process_is_followed_while_it_is_running(instance: dg.D
     finally:
         process.kill()
         process.wait()
+
+
+def partition_events(run_id: str, partitions: Sequence[str]) -> list[dg.EventLogEntry]:
+    """A materialization and a check result (failed in the last partition) of asset `checked` in each partition."""
+    asset = dg.AssetKey("checked")
+    events: list[dg.EventLogEntry] = []
+    for partition in partitions:
+        made = StepMaterializationData(dg.AssetMaterialization(asset, partition=partition, tags={"size": partition}))
+        result = dg.AssetCheckEvaluation(
+            asset_key=asset,
+            check_name="keys_are_unique",
+            passed=partition != partitions[-1],
+            metadata={"rows": 1},
+            partition=partition,
+        )
+        for kind, data in (("ASSET_MATERIALIZATION", made), ("ASSET_CHECK_EVALUATION", result)):
+            event = dg.DagsterEvent(kind, "a job", event_specific_data=data)
+            events.append(
+                dg.EventLogEntry(  # type: ignore[no-untyped-call]
+                    error_info=None, level=20, user_message="", run_id=run_id, timestamp=9.0, dagster_event=event
+                )
+            )
+    return events
+
+
+def rows_stored(storage: dg.DagsterInstance, run_id: str) -> dict[str, list[tuple[object, ...]]]:
+    """Every table that the events of a run reach, without what differs between two runs."""
+    log = storage.event_log_storage
+    assert isinstance(log, PooledSqliteEventLogStorage)
+    queries = {
+        "events": "select event, dagster_event_type, timestamp, asset_key, partition from event_logs where run_id = :r",
+        "checks": "select c.asset_key, c.check_name, c.partition, c.execution_status, c.evaluation_event,"
+        " c.evaluation_event_timestamp, e.partition, e.dagster_event_type from asset_check_executions c"
+        " join event_logs e on e.id = c.evaluation_event_storage_id where c.run_id = :r order by c.partition",
+        "assets": "select asset_key, last_materialization, last_run_id from asset_keys where last_run_id = :r",
+    }
+    with log._connect() as connection:
+        return {
+            name: [tuple(row) for row in connection.execute(sqlalchemy.text(query), {"r": run_id})]
+            for name, query in queries.items()
+        }
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_batch_leaves_the_rows_that_its_events_leave_one_by_one(
+    instance: dg.DagsterInstance, tmp_path: Path, planned: bool
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    events = partition_events("a run", ["first", "second", "third"])
+    with dg.DagsterInstance.from_config(str(tmp_path / "other")) as other:
+        for one in (instance, other):
+            if planned:  # a result is then no row of its own: it ends the row that waits for it
+                one.event_log_storage.store_event_batch(events[1::2])
+        instance.event_log_storage.store_event_batch(events)
+        for event in events:
+            other.event_log_storage.store_event(event)
+        found, expected = rows_stored(instance, "a run"), rows_stored(other, "a run")
+    assert found == expected
+    assert [row[3] for row in found["checks"]] == ["SUCCEEDED", "SUCCEEDED", "FAILED"]
+    assert found["assets"]
+
+
+def test_a_batch_that_cannot_be_stored_leaves_nothing(instance: dg.DagsterInstance) -> None:
+    events = partition_events("a run", ["first", "second"])
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        instance.event_log_storage.store_event_batch([*events, events[1]])  # one result twice
+    assert not instance.all_logs("a run")
+    assert instance.get_latest_materialization_event(dg.AssetKey("checked")) is None
 
 
 def test_a_batch_of_events_is_stored_whole_or_not_at_all(instance: dg.DagsterInstance) -> None:
