@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_platform.cli.execute import QUIET, Result, Task, dagster_instance, execute, loaded
@@ -24,8 +24,10 @@ FEWEST = 20
 """With fewer dates than this the ordinary runs cost a few seconds, and each has a page of its own in the UI."""
 SMALL_BYTES = 256 * 2**10
 """Of all files of a partition, as received. A larger one costs more than Dagster's part of its run."""
-CHUNK = 50
-"""Dates in one run. What one run leaves behind when it is killed, and 100 MB of events and rows at the very most."""
+CHUNK = 200
+"""Dates in one run at the most: what one run leaves behind when it is killed."""
+CHUNK_BYTES = 12 * 2**20
+"""Of all files in one run, as received; the rows that wait for the warehouse are some 100 MB at the very most."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ def plan_bulk(session: Session, tasks: Sequence[Task], workers: int) -> tuple[li
         sizes = session.ledger.fresh_sizes(institution, dataset)
         small = sorted(date for date in dates if sizes.get(date, SMALL_BYTES) < SMALL_BYTES)
         if len(small) >= FEWEST:
-            together += [ManyTask(institution, dataset, chunk) for chunk in _chunks(small, workers)]
+            together += [ManyTask(institution, dataset, chunk) for chunk in _chunks(small, workers, sizes)]
             taken |= {(institution, dataset, date) for date in small}
     return together, [rest for task in tasks if (rest := _without(task, taken)).datasets]
 
 
 def plan_overviews(dates: Sequence[dt.date], workers: int) -> list[tuple[dt.date, ...]]:
     """The dates in groups that one run takes: single ones while they are few."""
-    return _chunks(dates, workers) if len(dates) >= FEWEST else [(date,) for date in dates]
+    return _chunks(dates, workers, {}) if len(dates) >= FEWEST else [(date,) for date in dates]
 
 
 def execute_many(task: ManyTask) -> list[Result]:
@@ -115,9 +117,17 @@ def execute_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
     return [Result(PartitionKey(date), "market_overview", True, AttemptTotals(), seconds) for date in dates]
 
 
-def _chunks(dates: Sequence[dt.date], workers: int) -> list[tuple[dt.date, ...]]:
-    size = min(CHUNK, math.ceil(len(dates) / workers))
-    return [tuple(dates[start : start + size]) for start in range(0, len(dates), size)]
+def _chunks(dates: Sequence[dt.date], workers: int, sizes: Mapping[dt.date, int]) -> list[tuple[dt.date, ...]]:
+    """In order, all workers at work to the end, none above the bounds."""
+    rounds = math.ceil(len(dates) / workers / CHUNK)
+    longest = math.ceil(len(dates) / workers / rounds)
+    chunks: list[list[dt.date]] = [[]]
+    for date in dates:
+        is_full = len(chunks[-1]) == longest or sum(sizes.get(d, 0) for d in (*chunks[-1], date)) > CHUNK_BYTES
+        if chunks[-1] and is_full:
+            chunks.append([])
+        chunks[-1].append(date)
+    return [tuple(chunk) for chunk in chunks]
 
 
 def _without(task: Task, taken: set[tuple[str, str, dt.date]]) -> Task:

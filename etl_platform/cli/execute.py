@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import time
@@ -133,4 +134,8 @@ def loaded() -> tuple[Session, dg.Definitions]:
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     session = open_session()
-    return session, build_defs(session.settings)
+    definitions = build_defs(session.settings)
+    # What is there by now stays: the collector need not walk through all of Dagster again and again.
+    gc.collect()
+    gc.freeze()
+    return session, definitions

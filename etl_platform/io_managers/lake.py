@@ -12,7 +12,9 @@ they were cut into batches.
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,8 +43,8 @@ class LakeStore:
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """See `TableStore.replace`; atomic per partition. A partition without rows becomes an object without rows."""
         keys = distinct(table, partitions)
-        with self._temporary_folder() as folder:
-            files = {key: folder / f"{number}.parquet" for number, key in enumerate(keys)}
+        with self._scratch_files(len(keys)) as paths:
+            files = dict(zip(keys, paths, strict=True))
             if len(keys) == 1:
                 rows = write_table(table, checked(table, keys, batches), files[keys[0]])
             else:
@@ -57,25 +59,24 @@ class LakeStore:
     ) -> Iterator[pa.RecordBatch]:
         """See `TableStore.read`. Every byte is verified; one partition is on local disk at a time."""
         for partition in distinct(table, partitions):
-            with self._temporary_folder() as folder:
-                path = folder / "data.parquet"
+            with self._scratch_files(1) as (path,):
                 try:
                     self._objects.download(self.key(table, partition), path)
                 except ObjectMissingError:
                     continue
                 yield from read_table(path, subset(table, columns), self._objects.uri(self.key(table, partition)))
 
-    def _temporary_folder(self) -> _Folder:
-        if self._scratch is not None:
-            self._scratch.mkdir(parents=True, exist_ok=True)
-        return _Folder(prefix="etl-lake-", dir=self._scratch)
-
-
-class _Folder(tempfile.TemporaryDirectory[str]):
-    """A temporary folder as a Path."""
-
-    def __enter__(self) -> Path:  # type: ignore[override]
-        return Path(super().__enter__())
+    @contextmanager
+    def _scratch_files(self, count: int) -> Iterator[list[Path]]:
+        """Names for `count` files, which are removed at the end. A folder for each small object costs as much as it."""
+        folder = self._scratch or Path(tempfile.gettempdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"etl-lake-{uuid.uuid4().hex}.parquet" for _ in range(count)]
+        try:
+            yield paths
+        finally:
+            for path in paths:
+                path.unlink(missing_ok=True)
 
 
 def _folder(table: Table) -> str:

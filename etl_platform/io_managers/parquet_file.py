@@ -109,7 +109,8 @@ def _require_readable(found: pa.Schema, wanted: pa.Schema, uri: str) -> None:
 
 
 def _with_new_columns(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+    present = set(batch.schema.names)
     for field in schema:
-        if field.name not in batch.schema.names:
+        if field.name not in present:
             batch = batch.append_column(field, pa.nulls(batch.num_rows, field.type))
     return batch

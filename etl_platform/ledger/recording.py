@@ -130,6 +130,8 @@ def _reopen(connection: sa.Connection, pairs: Sequence[tuple[_Known, LandingObje
 def _supersede(connection: sa.Connection, uris: Sequence[str], now: dt.datetime) -> None:
     """Leave one current object per uri: the last modified, or the last recorded where stores that count whole seconds
     give both the same time."""
+    if not uris:
+        return
     older, newer = landing_objects.alias("older"), landing_objects.alias("newer")
     is_newer = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(older.c.last_modified, older.c.id)
     replaced: list[int] = []

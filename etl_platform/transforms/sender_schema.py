@@ -70,13 +70,16 @@ class SchemaObserver:
         self._seen: dict[str, SenderColumn] = {}
         self._targets: dict[str, str] = {}
 
-    def see(self, frame: pl.DataFrame, mapped: Mapped) -> None:
-        """Take one batch, as received, and the mapping of all columns so far."""
+    def see(self, frame: pl.DataFrame, mapped: Mapped, typed: pl.DataFrame | None = None) -> None:
+        """Take one batch, as received, and the mapping of all columns so far. typed: the same rows in the contract's
+        columns and types, where they have been read already."""
         self._targets = {name: target for target, name in mapped.sources.items()}
         for name in frame.columns:
             known = self._seen.get(name)
             if known is None or known.type in UNKNOWN:
-                self._seen[name] = self._observed(frame.get_column(name), self._targets.get(name))
+                target = self._targets.get(name)
+                read = typed.get_column(target) if typed is not None and target else None
+                self._seen[name] = self._observed(frame.get_column(name), target, read)
 
     def schema(self) -> SenderSchema | None:
         """What was seen; None before the first batch."""
@@ -85,16 +88,17 @@ class SchemaObserver:
         columns = (replace(column, target=self._targets.get(name)) for name, column in self._seen.items())
         return SenderSchema(self._format, tuple(columns))
 
-    def _observed(self, values: pl.Series, target: str | None) -> SenderColumn:
-        sample = values.drop_nulls()
-        if sample.dtype == pl.String:
-            sample = sample.filter(~sample.is_in([*self._sender.null_texts, ""]))
-        sample = sample.head(SAMPLE_ROWS)
+    def _observed(self, values: pl.Series, target: str | None, typed: pl.Series | None) -> SenderColumn:
+        says_something = values.is_not_null()
+        if values.dtype == pl.String:
+            says_something &= ~values.is_in([*self._sender.null_texts, ""])
+        rows = says_something.arg_true().head(SAMPLE_ROWS)
+        sample = values.gather(rows)
         dialect = column_dialect(self._sender.dialect, self._contract.formats.get(target or ""))
         found = spell(values.dtype) if self._format == PARQUET else looks_like(sample, dialect)
         if target is None or sample.is_empty():
             return SenderColumn(values.name, found, target)
-        read = cast_series(sample, self._dtypes[target], dialect)
+        read = cast_series(sample, self._dtypes[target], dialect) if typed is None else typed.gather(rows)
         reads = len(read) - read.null_count() >= LOOKS_LIKE * len(sample)
         if not reads and len(sample) < FEWEST_VALUES:
             return SenderColumn(values.name, found if self._format == PARQUET else UNCLEAR, target)

@@ -203,10 +203,13 @@ class _Collector:
         names = tuple(dict.fromkeys((*state.names, *batch.columns.columns)))
         if state.mapped is None or names != state.names:
             state.names, state.mapped = names, map_columns(names, self.plan.contract, file.sender)
-            state.observer.see(batch.columns, state.mapped)  # before a refusal: it is drift that explains it
-            hold_unambiguous(state.mapped, subject)
-            if not isinstance(self.plan.options, JsonOptions):
-                require_columns(state.mapped, names, self.plan.contract, subject)
+            try:
+                hold_unambiguous(state.mapped, subject)
+                if not isinstance(self.plan.options, JsonOptions):
+                    require_columns(state.mapped, names, self.plan.contract, subject)
+            except FileRefusedError:
+                state.observer.see(batch.columns, state.mapped)  # it is drift that explains the refusal
+                raise
         return state.mapped
 
     def _take_batch(self, file: SourceFile, state: _Progress, mapped: Mapped, batch: Batch) -> None:
@@ -216,10 +219,11 @@ class _Collector:
             state.quarantined += batch.rejects.height
         # Not `is_empty()`: records without any field (`{}`) make a frame of rows and no columns.
         if not batch.columns.height:
+            state.observer.see(batch.columns, mapped)
             return
-        state.observer.see(batch.columns, mapped)
         contract = self.plan.contract
         normalised = normalise(batch.columns, contract, file.sender, mapped)
+        state.observer.see(batch.columns, mapped, normalised.frame)
         derived = derive(normalised.frame, contract)
         frame = self._in_context(derived.frame, file).with_columns(
             batch.source_rows.alias(SOURCE_ROW), self._extra(batch, mapped)
