@@ -159,6 +159,13 @@ class RuleDeclaration(_Strict):
     expression: str = Field(min_length=1)
 
 
+class WatchedDeclaration(_Strict):
+    """A numeric column whose usual magnitude is known, for each combination of values of `by`: a jump warns."""
+
+    column: Name
+    by: tuple[Name, ...] = ()
+
+
 class NamingDeclaration(_Strict):
     """The form in which senders' column names are compared."""
 
@@ -167,7 +174,8 @@ class NamingDeclaration(_Strict):
 
 
 class Declaration(_Strict):
-    """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own."""
+    """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own. watched, categories:
+    what is held against earlier partitions (warnings)."""
 
     name: Name
     title: str = Field(min_length=1)
@@ -182,3 +190,5 @@ class Declaration(_Strict):
     timestamp_formats: tuple[str, ...] = ()
     deduplicate: Annotated[Literal["latest", "off"], BeforeValidator(_off)] = "latest"
     write_mode: WriteMode = "replace"
+    watched: tuple[WatchedDeclaration, ...] = ()
+    categories: tuple[Name, ...] = ()

@@ -14,13 +14,14 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.column_types import literal
-from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, row_check
+from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check
 from etl_platform.contracts.declaration import ColumnDeclaration, Declaration
 from etl_platform.contracts.document import near, parse_document
 from etl_platform.contracts.expressions import compile_expression, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
 from etl_platform.contracts.table import Column
+from etl_platform.contracts.watches import hold_watches
 from etl_platform.errors import ConfigurationError, UnknownNameError
 
 TAKEN_RULES = frozenset(
@@ -44,6 +45,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     """The contract of `declaration`; `origin` names it in messages."""
     columns = _stored_columns(declaration, origin)
     _check_names(declaration, columns, origin)
+    hold_watches(declaration, {column.name: column.dtype for column in columns}, origin)
     dtypes = {column.name: column.dtype for column in columns}
     checks = [check for column in declaration.columns for check in _constraint_checks(column)]
     checks += _rule_checks(declaration, dtypes, origin)
@@ -68,6 +70,8 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         deduplicates=declaration.deduplicate == "latest",
         write_mode=declaration.write_mode,
         declaration=declaration,
+        watched=tuple(Watched(w.column, w.by) for w in declaration.watched),
+        categories=declaration.categories,
     )
     _check_rules(contract, origin)
     _check_sources(declaration, naming, origin)

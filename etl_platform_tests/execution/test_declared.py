@@ -40,6 +40,7 @@ MODES = {
     "visits_append": "write_mode: append\n",
     "visits_fail": "write_mode: fail\n",
     "visits_all": "deduplicate: off\n",
+    "visits_watched": "watched: [{column: paid, by: [pages]}, {column: each}]\ncategories: [ticket, pages]\n",
 }
 
 
@@ -181,3 +182,20 @@ def test_a_file_without_a_required_column_is_refused_and_one_without_an_optional
     assert "every_file_is_readable" in run.failed_checks
     reasons = visits.table("reconciliation", "visits", "first", day(14))["reason"].drop_nulls().to_list()
     assert len(reasons) == 1 and "expected also pages" in reasons[0]
+
+
+def test_watched_columns_and_categories_of_a_declaration_warn_of_cents_and_of_new_values(visits: Platform) -> None:
+    name, checks = "visits_watched", {"magnitudes_are_usual", "categories_are_known"}
+    for number in (20, 21, 22):
+        put(visits, day(number), "v1,4,10.00,DAY,a\nv2,4,11.00,DAY,b\n", dataset=name)
+        run = visits.ingest("first", day(number), [name])
+        assert run.succeeded and not run.failed_checks
+        assert {f"{name}.{check}" for check in checks} <= set(run.checks)
+    put(visits, day(23), "v1,4,1000.00,DAY,a\nv2,4,1100.00,DAY,c\n", dataset=name)
+    run = visits.ingest("first", day(23), [name])
+    assert run.succeeded and set(run.failed_checks) == checks
+    assert {check.severity for check in run.failed_checks.values()} == {dg.AssetCheckSeverity.WARN}
+    jumped = str(run.failed_checks["magnitudes_are_usual"].description)
+    assert "paid 4: 100x the usual" in jumped and "each: 100x the usual" in jumped
+    assert "ticket c: first seen, 1 rows" in str(run.failed_checks["categories_are_known"].description)
+    assert len(rows(visits, day(23), name)) == 2

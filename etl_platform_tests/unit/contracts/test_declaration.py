@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, DerivedDeclaration
+from etl_platform.contracts.contract import Watched
+from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, DerivedDeclaration, WatchedDeclaration
 from etl_platform.contracts.expressions import FUNCTIONS
 from etl_platform.contracts.page import contract_page
 from etl_platform.contracts.registry import BUILT_IN_FOLDER, built_in_contracts, load_contracts
@@ -245,6 +246,15 @@ MISTAKES = [
         " - {name: e, type: integer, description: E., expression: pages}\n",
         "column 'e'",
     ),
+    (LEAST + "watched: [{column: page}]\n", "field watched.0.column: column 'page'; expected pages"),
+    (LEAST + "watched: [{column: visit_id}]\n", "'visit_id' of type String; expected .*integer, float or decimal"),
+    (LEAST + "watched: [{column: pages, by: [visit]}]\n", "field watched.0.by: column 'visit'; expected visit_id"),
+    (LEAST + "watched: [{column: pages}, {column: pages}]\n", "field watched: column 'pages' twice"),
+    (LEAST + "watched: [pages]\n", "field watched.0: 'pages'"),
+    (LEAST + "watched: [{column: pages, per: [x]}]\n", "field watched.0.per: an unknown field"),
+    (LEAST + "categories: [visit]\n", "field categories: column 'visit'; expected visit_id"),
+    (LEAST + "categories: [visit_id, visit_id]\n", "field categories: column 'visit_id' twice"),
+    (LEAST.replace("integer", "float") + "categories: [pages]\n", "Float64; expected .*string, integer or boolean"),
     (LEAST + "name: twice\n", "key 'name' twice"),
     ("- a\n", "list; expected a mapping of fields"),
 ]
@@ -255,6 +265,14 @@ def test_every_mistake_names_file_field_found_and_expected(tmp_path: Path, text:
     with pytest.raises(ConfigurationError, match=message) as caught:
         declared(tmp_path, text)
     assert "visits.yaml" in caught.value.subject and caught.value.expected
+
+
+def test_watched_columns_and_categories_are_those_of_the_contract_and_on_its_page(tmp_path: Path) -> None:
+    contract = declared(tmp_path, LEAST + "watched: [{column: pages, by: [visit_id]}]\ncategories: [visit_id]\n")
+    assert contract.watched == (Watched("pages", by=("visit_id",)),) and contract.categories == ("visit_id",)
+    page = contract_page(contract)
+    assert "- warns when the median of `pages` jumps by a power of ten, for each `visit_id`\n" in page
+    assert "- warns of a value that is new in `visit_id`\n" in page
 
 
 def test_toml_declares_the_same(tmp_path: Path) -> None:
@@ -297,6 +315,7 @@ def test_the_worked_example_of_the_docs_loads_and_the_docs_name_every_field(tmp_
     blocks = re.findall(r"( *)```yaml\n(.*?)```", text, flags=re.DOTALL)
     (example,) = (body for _, body in blocks if "columns:" in body)
     assert declared(tmp_path, example).derived[0].inputs == ("paid", "pages")
-    fields = {*Declaration.model_fields, *ColumnDeclaration.model_fields, *DerivedDeclaration.model_fields}
+    fields = {*Declaration.model_fields, *ColumnDeclaration.model_fields, *DerivedDeclaration.model_fields,
+              *WatchedDeclaration.model_fields}  # fmt: skip
     assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
     assert [name for name in sorted(FUNCTIONS) if not re.search(rf"\b{name}\b", text)] == []
