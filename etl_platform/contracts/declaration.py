@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from etl_platform.contracts.column_types import format_type, parse_type, parse_value
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import NameCase, WriteMode
+from etl_platform.contracts.time_formats import hold_formats
 
 Nulls = Literal["drop", "keep", "fill", "flag"]
 
@@ -35,6 +36,16 @@ def _regular_expression(pattern: str) -> str:
         what = str(error).strip().splitlines()[-1]
         raise ValueError(f"found {pattern!r} ({what}); expected a regular expression (Rust syntax)") from None
     return pattern
+
+
+def _date_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    hold_formats(formats, are_dates=True)
+    return formats
+
+
+def _timestamp_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    hold_formats(formats, are_dates=False)
+    return formats
 
 
 def _off(value: Any) -> Any:
@@ -96,7 +107,7 @@ class ColumnDeclaration(_Strict):
     @model_validator(mode="after")
     def _nulls_fit(self) -> ColumnDeclaration:
         if (self.nulls == "fill") != (self.fill is not None):
-            found = "nulls: fill without fill" if self.nulls == "fill" else f"fill: {self.fill!r} without nulls: fill"
+            found = "nulls: fill without fill" if self.nulls == "fill" else f"fill: {self.fill} without nulls: fill"
             raise ValueError(f"found {found}; expected both or neither")
         if self.nulls == "drop" and not self.required:
             raise ValueError(
@@ -111,6 +122,7 @@ class ColumnDeclaration(_Strict):
         self._only("pattern, min_length and max_length", is_text, self.pattern, self.min_length, self.max_length)
         self._only("min and max", has_order, self.min, self.max)
         self._only("formats", self.type in {"date", "timestamp"}, self.formats or None)
+        hold_formats(self.formats, are_dates=self.type == "date")
         for field in ("min", "max", "fill"):
             self._read(field, getattr(self, field))
         for value in self.allowed or ():
@@ -186,8 +198,8 @@ class Declaration(_Strict):
     key: tuple[Name, ...] = ()
     event_time: Name | None = None
     naming: NamingDeclaration = NamingDeclaration()
-    date_formats: tuple[str, ...] = ()
-    timestamp_formats: tuple[str, ...] = ()
+    date_formats: Annotated[tuple[str, ...], AfterValidator(_date_formats)] = ()
+    timestamp_formats: Annotated[tuple[str, ...], AfterValidator(_timestamp_formats)] = ()
     deduplicate: Annotated[Literal["latest", "off"], BeforeValidator(_off)] = "latest"
     write_mode: WriteMode = "replace"
     watched: tuple[WatchedDeclaration, ...] = ()

@@ -38,7 +38,7 @@ _PARTITION = {column.name: column.dtype for column in PARTITION_COLUMNS}
 
 def load_declaration(path: Path) -> Contract:
     """The contract that a file declares. Raises ConfigurationError with file, field, found and expected."""
-    return compile_declaration(parse_document(path, Declaration), str(path))
+    return compile_declaration(parse_document(path, Declaration, is_exact=True), str(path))
 
 
 def compile_declaration(declaration: Declaration, origin: str) -> Contract:

@@ -88,6 +88,18 @@ def test_every_constraint_refuses_exactly_what_lies_outside(
     assert broken(tmp_path, column_type, more, [*good, *bad]) == [[]] * len(good) + [[rule]] * len(bad)
 
 
+def test_bounds_hold_to_the_last_digit_in_yaml_and_in_toml(tmp_path: Path) -> None:
+    largest = Decimal("12345678901234567.89")
+    assert broken(tmp_path, "decimal(20,2)", f"max: {largest}", [largest, largest + Decimal("0.01")]) == [
+        [], ["a_is_in_range"],
+    ]  # fmt: skip
+    toml = 'name = "v"\ntitle = "V"\n[[columns]]\nname = "a"\ndescription = "A."\ntype = "decimal(20,2)"\n'
+    toml += f'nulls = "fill"\nfill = {largest}\n'
+    contract = declared(tmp_path / "toml", toml, "v.toml")
+    frame = derive(pl.DataFrame({"a": [None]}, schema={"a": pl.Decimal(20, 2)}), contract).frame
+    assert frame["a"].to_list() == [largest]
+
+
 def test_a_missing_value_is_dropped_to_quarantine_kept_filled_or_flagged_as_declared(tmp_path: Path) -> None:
     assert broken(tmp_path, "integer", "nulls: drop", [None]) == [["a_is_present"]]
     assert broken(tmp_path, "integer", "nulls: keep", [None]) == [[]]
@@ -255,6 +267,12 @@ MISTAKES = [
     (LEAST + "categories: [visit]\n", "field categories: column 'visit'; expected visit_id"),
     (LEAST + "categories: [visit_id, visit_id]\n", "field categories: column 'visit_id' twice"),
     (LEAST.replace("integer", "float") + "categories: [pages]\n", "Float64; expected .*string, integer or boolean"),
+    (LEAST + "date_formats: ['%d/%m/%Y', '%m/%d/%Y']\n", "field date_formats: .*which read .* differently"),
+    (LEAST + "timestamp_formats: ['%H:%M']\n", "field timestamp_formats: '%H:%M'; expected year, month and day"),
+    (LEAST.replace("type: integer", "type: date, formats: ['%Q']"), "field columns.1: '%Q'; expected year, month"),
+    (LEAST.replace("type: integer", "type: timestamp, formats: ['%Y']"), "columns.1: '%Y'; expected year, month"),
+    (LEAST.replace("type: integer", "type: float, min: .nan"), "min: nan; expected a value of type float"),
+    (LEAST.replace("type: integer", "type: integer, min: 0.5"), "min: 0.5; expected a value of type integer"),
     (LEAST + "name: twice\n", "key 'name' twice"),
     ("- a\n", "list; expected a mapping of fields"),
 ]
