@@ -61,11 +61,14 @@ def put(platform: Platform, date: dt.date, text: str, *, dataset: str = "visits"
 
 def overwrite(platform: Platform, date: dt.date, text: str, *, dataset: str, seconds: int) -> None:
     """The same key again, at a later time: a folder's clock may not have moved between two writes of a test."""
-    path = put(platform, date, text, dataset=dataset)
-    at = dt.datetime(2025, 2, 1, 12, 0, seconds, tzinfo=dt.UTC).timestamp()
-    os.utime(path, (at, at))
+    at_second(put(platform, date, text, dataset=dataset), seconds)
     run = platform.ingest("first", date, [dataset])
     assert run.failures == {} and run.succeeded and not run.failed_checks
+
+
+def at_second(path: Path, seconds: int) -> None:
+    at = dt.datetime(2025, 2, 1, 12, 0, seconds, tzinfo=dt.UTC).timestamp()
+    os.utime(path, (at, at))
 
 
 def rows(platform: Platform, date: dt.date, dataset: str = "visits") -> list[tuple[object, ...]]:
@@ -149,6 +152,21 @@ def test_mode_append_keeps_the_rows_of_overwritten_files_and_a_rerun_changes_not
     before = rows(visits, date, name)
     again = visits.ingest("first", date, [name])
     assert again.succeeded and not again.failed_checks and rows(visits, date, name) == before
+
+
+def test_mode_append_is_published_once_a_refused_file_is_overwritten_with_a_readable_one(visits: Platform) -> None:
+    date, name = day(24), "visits_append"
+    refused = "Visit ID,paid\nv1,1\n"
+    at_second(visits.put(f"first/{name}/{date}/a.csv", refused), 0)
+    assert "every_file_is_readable" in visits.ingest("first", date, [name]).failed_checks
+    at_second(put(visits, date, GOOD, dataset=name), 5)
+    run = visits.ingest("first", date, [name])
+    assert run.succeeded and "every_file_is_readable" not in run.failed_checks
+    assert [row[0] for row in rows(visits, date, name)] == ["v1", "v2"]
+    files = visits.table("reconciliation", name, "first", date).sort("delivery")
+    assert files["is_refused"].to_list() == [True, False], "what was refused stays on record"
+    at_second(visits.put(f"first/{name}/{date}/a.csv", refused + "v2,2\n"), 9)
+    assert "every_file_is_readable" in visits.ingest("first", date, [name]).failed_checks
 
 
 def test_mode_fail_refuses_other_rows_and_repeats_the_same(visits: Platform) -> None:
