@@ -29,9 +29,16 @@ def _known_type(text: str) -> str:
     return format_type(parse_type(text))
 
 
+def whole_text(pattern: str) -> str:
+    """The expression that the whole text must match."""
+    return f"^(?:{pattern})$"
+
+
 def _regular_expression(pattern: str) -> str:
     try:
-        pl.Series(["a"]).str.contains(pattern)
+        # Also as it is used: a comment at its end (?x) would swallow what follows.
+        for used in (pattern, whole_text(pattern)):
+            pl.Series(["a"]).str.contains(used)
     except pl.exceptions.ComputeError as error:
         what = str(error).strip().splitlines()[-1]
         raise ValueError(f"found {pattern!r} ({what}); expected a regular expression (Rust syntax)") from None

@@ -15,7 +15,7 @@ import polars as pl
 
 from etl_platform.contracts.column_types import literal
 from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check
-from etl_platform.contracts.declaration import ColumnDeclaration, Declaration
+from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, whole_text
 from etl_platform.contracts.document import near, parse_document
 from etl_platform.contracts.expressions import compile_expression, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
@@ -106,7 +106,9 @@ def _check_names(declaration: Declaration, columns: list[Column], origin: str) -
                 raise UnknownNameError(
                     f"{origin} field {field}", found=f"column {name!r}", expected=near(name, by_name)
                 )
-    for name in declaration.key:
+    for name, times in Counter(declaration.key).items():
+        if times > 1:
+            raise ConfigurationError(f"{origin} field key", found=f"column {name!r} twice", expected="each column once")
         if by_name[name].nullable:
             raise ConfigurationError(
                 f"{origin} field key", found=f"column {name!r}, which may be null", expected="columns with nulls: drop"
@@ -146,7 +148,7 @@ def _constraints(column: ColumnDeclaration) -> Iterator[tuple[str, str, pl.Expr]
         yield f"{name}_is_allowed", f"{name} is one of {shown}.", value.is_in(pl.lit(allowed).implode())
     if column.pattern is not None:
         sentence = f"{name} matches {column.pattern}."
-        yield f"{name}_is_well_formed", sentence, value.str.contains(f"^(?:{column.pattern})$")
+        yield f"{name}_is_well_formed", sentence, value.str.contains(whole_text(column.pattern))
     if column.min_length is not None or column.max_length is not None:
         shortest, longest = column.min_length or 0, column.max_length
         sentence = f"{name} has {f'{shortest} to {longest}' if longest else f'at least {shortest}'} characters."

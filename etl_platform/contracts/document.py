@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
@@ -42,7 +43,8 @@ class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc]
 
 
 class _ExactLoader(_UniqueKeyLoader):
-    """A number with decimals as it is written, where a float would keep about 15 digits of it."""
+    """A number with decimals as it is written, where a float would keep about 15 digits of it; no octal numbers and
+    no clock times, which YAML 1.1 reads from 010 and 12:30 without a word."""
 
 
 def _construct_decimal(loader: Any, node: yaml.ScalarNode) -> Any:
@@ -52,7 +54,15 @@ def _construct_decimal(loader: Any, node: yaml.ScalarNode) -> Any:
         return loader.construct_yaml_float(node)
 
 
+def _construct_integer(loader: Any, node: yaml.ScalarNode) -> int:
+    if not re.fullmatch(r"[+-]?(0|[1-9][0-9_]*)", node.value):
+        found = f"{node.value}, which YAML reads as {loader.construct_yaml_int(node)}: write digits, or text in quotes"
+        raise yaml.constructor.ConstructorError(None, None, found, node.start_mark)
+    return int(node.value)
+
+
 _ExactLoader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
+_ExactLoader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
 
 
 def read_document(path: Path, *, is_exact: bool = False) -> Any:
@@ -65,7 +75,8 @@ def read_document(path: Path, *, is_exact: bool = False) -> Any:
         if path.suffix == ".toml":
             return tomllib.loads(text, parse_float=Decimal if is_exact else float)
         return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        # Also dates that do not exist, lists as keys, TOML that is none, text in another encoding.
         raise ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML") from None
 
 

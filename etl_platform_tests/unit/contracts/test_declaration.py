@@ -273,6 +273,12 @@ MISTAKES = [
     (LEAST.replace("type: integer", "type: timestamp, formats: ['%Y']"), "columns.1: '%Y'; expected year, month"),
     (LEAST.replace("type: integer", "type: float, min: .nan"), "min: nan; expected a value of type float"),
     (LEAST.replace("type: integer", "type: integer, min: 0.5"), "min: 0.5; expected a value of type integer"),
+    (LEAST.replace("type: integer", "type: date, min: 2025-13-01"), "month must be in 1..12"),
+    (LEAST.replace("type: integer", "type: integer, min: 010"), "010, which YAML reads as 8"),
+    (LEAST.replace("type: integer", "type: integer, min: 12:30"), "12:30, which YAML reads as 750"),
+    (LEAST.replace("Identifier.", "I., pattern: '(?x)a # b'"), "expected a regular expression"),
+    (LEAST + "key: [visit_id, visit_id]\n", "field key: column 'visit_id' twice"),
+    (LEAST + "? [a, b]\n: 1\n", "expected valid YAML or TOML"),
     (LEAST + "name: twice\n", "key 'name' twice"),
     ("- a\n", "list; expected a mapping of fields"),
 ]
