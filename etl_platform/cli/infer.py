@@ -8,26 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import click
-import polars as pl
 import yaml
 
+from etl_platform.cli.infer_sample import Sample, read_sample
+from etl_platform.contracts.gold import GOLD
+from etl_platform.contracts.identifiers import ALLOWED
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.shaping import Naming
-from etl_platform.errors import FileRefusedError
-from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions, read_file, sniff
-from etl_platform.readers.archive import open_chunks
-from etl_platform.readers.options import ReadLimits
-from etl_platform.readers.sniff import head_text
-from etl_platform.readers.source import Source
+from etl_platform.readers import FormatOptions
 from etl_platform.transforms.infer import Guess, Inferred, infer
 
-MOST_ROWS = 200_000
-DELIMITERS, ENCODINGS = (",", ";", "\t", "|"), ("utf-8", "cp1252", "utf-16")
-HEAD_LINES = 20
+LONGEST_NAME = 50
+
+
+def _chosen_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    if name is not None and (not ALLOWED.fullmatch(name) or name.startswith("_")):
+        raise click.BadParameter(f"found {name!r}; expected lower-case letters, digits and underscores, at most 62")
+    if name in _taken_names():
+        raise click.BadParameter(f"found {name!r}, the name of a built-in dataset or table; expected a name of its own")
+    return name
+
+
+def _taken_names() -> set[str]:
+    return {*built_in_contracts(), *GOLD}
 
 
 @click.command("infer")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="Name of the dataset. Default: from the file's name.")
+@click.option("--name", callback=_chosen_name, help="Name of the dataset. Default: from the file's name.")
 def infer_command(file: Path, name: str | None) -> None:
     """Write a dataset declaration from a sample FILE (CSV, JSON, Parquet; compressed or not) to standard output.
 
@@ -41,76 +49,30 @@ def infer_command(file: Path, name: str | None) -> None:
 
 def declaration_text(file: Path, name: str) -> str:
     """The declaration as YAML with comments. Raises FileRefusedError where the file cannot be read."""
-    options, rows, rejects = read_sample(file)
-    return "\n".join(_lines(infer(rows), options, name, file, rows.height, rejects)) + "\n"
-
-
-def read_sample(file: Path) -> tuple[FormatOptions, pl.DataFrame, int]:
-    """How the file is written, its first rows, and how many records among them could not be taken apart."""
-    candidates = _options(file)
-    for number, options in enumerate(candidates, 1):
-        try:
-            rows, rejects = _read(file, options)
-        except FileRefusedError:
-            if number == len(candidates):
-                raise
-        else:
-            return options, rows, rejects
-    raise AssertionError("there is always one candidate")
-
-
-def _options(file: Path) -> list[FormatOptions]:
-    found = sniff(file)
-    if found.format == "parquet":
-        return [ParquetOptions()]
-    if found.format == "json":
-        return [JsonOptions()]
-    head = next(open_chunks(Source(file, str(file), ReadLimits()), found.compression), b"")
-    delimiter = _delimiter(head_text(head[: 64 * 1024]))
-    return [CsvOptions(delimiter=delimiter, encoding=encoding) for encoding in ENCODINGS]
-
-
-def _delimiter(text: str) -> str:
-    """The mark that stands equally often in the most lines; quoted parts do not count."""
-    lines = [re.sub(r'"[^"]*"', "", line) for line in text.splitlines()[:HEAD_LINES] if line]
-
-    def fits(mark: str) -> tuple[int, int]:
-        counts = [line.count(mark) for line in lines]
-        return (sum(1 for count in counts if count and count == counts[0]), counts[0] if counts else 0)
-
-    return max(DELIMITERS, key=fits)
-
-
-def _read(file: Path, options: FormatOptions) -> tuple[pl.DataFrame, int]:
-    frames: list[pl.DataFrame] = []
-    rejects = 0
-    for batch in read_file(file, subject=str(file), options=options):
-        frames.append(batch.columns)
-        rejects += batch.rejects.height
-        if sum(frame.height for frame in frames) >= MOST_ROWS:
-            break
-    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(), rejects
+    sample = read_sample(file)
+    return "\n".join(_lines(infer(sample.rows), sample, name, file)) + "\n"
 
 
 def _dataset_name(file: Path) -> str:
     stem = re.sub(r"[^a-z0-9_]", "", Naming().apply(file.name.split(".")[0]).encode("ascii", "ignore").decode())
     # A delivery's date is no part of the dataset's name.
     plain = re.sub(r"_*[0-9]{4}_?[0-9]{2}_?[0-9]{2}.*$", "", stem).strip("_")
-    return plain if plain[:1].isalpha() else f"dataset_{plain}".strip("_")
+    return (plain if plain[:1].isalpha() else f"dataset_{plain}".strip("_"))[:LONGEST_NAME]
 
 
-def _lines(found: Inferred, options: FormatOptions, name: str, file: Path, rows: int, rejects: int) -> Iterator[str]:
-    yield f"# From {rows} rows of {file.name}. Replace title and descriptions; read every comment that says `unsure`."
+def _lines(found: Inferred, sample: Sample, name: str, file: Path) -> Iterator[str]:
+    rows = sample.rows.height
+    yield f"# From {rows} rows of {_one_line(file.name)}. Replace title and descriptions; read every `unsure` comment."
+    own_name = f"{name}_2" if name in _taken_names() else name
+    if own_name != name:
+        yield f"# unsure: {name} is built in; if its contract fits, this file is not needed: contract show {name}"
     yield "# The institution that sends it says in its file:"
-    yield f"#   {name}: {_flow(_sender(found, options))}"
-    if rejects:
-        yield f"# unsure: {rejects} records of the sample could not be taken apart; they would go to quarantine"
-    if rows >= MOST_ROWS:
-        yield f"# unsure: only the first {rows} rows were looked at"
+    yield f"#   {_flow(own_name)}: {_flow(_sender(found, sample.options))}"
+    yield from (f"# unsure: {_one_line(doubt)}" for doubt in sample.doubts)
     for sent_as, why in found.left_out.items():
         yield f"# unsure: column {_flow(sent_as)} is left out: {why}"
-    yield f"name: {name}"
-    yield f"title: {_flow(name.replace('_', ' ').capitalize())}"
+    yield f"name: {_flow(own_name)}"
+    yield f"title: {_flow(own_name.replace('_', ' ').capitalize())}"
     yield "columns:"
     for guess in found.columns:
         yield from (f"  # unsure: {_one_line(doubt)}" for doubt in guess.doubts)
@@ -121,16 +83,16 @@ def _lines(found: Inferred, options: FormatOptions, name: str, file: Path, rows:
     if times:
         if len(times) > 1:
             yield f"# unsure: or {', '.join(times[1:])}"
-        yield f"event_time: {times[0]}"
+        yield f"event_time: {_flow(times[0])}"
 
 
 def _column(guess: Guess) -> dict[str, Any]:
     column: dict[str, Any] = {
         "name": guess.name,
         "type": guess.type,
-        "description": f"Sent as {guess.sent_as.strip(' .')}.",
+        "description": f"Sent as {guess.sent_as.strip(' .') or 'a column without name'}.",
     }
-    if Naming().apply(guess.sent_as) != guess.name:
+    if not guess.is_mapped and Naming().apply(guess.sent_as) != guess.name:
         column["source"] = guess.sent_as
     if not guess.required:
         column["required"] = False
@@ -144,14 +106,29 @@ def _sender(found: Inferred, options: FormatOptions) -> dict[str, Any]:
     marks = {"decimal": found.dialect.decimal, "thousands": found.dialect.thousands}
     if marks != {"decimal": ".", "thousands": ""}:
         config["numbers"] = marks
+    if mapped := {guess.sent_as: guess.name for guess in found.columns if guess.is_mapped}:
+        config["columns"] = mapped
     if found.null_texts:
         config["null_texts"] = list(found.null_texts)
     return config
 
 
+class _OneLine(yaml.SafeDumper):
+    """Texts with line ends or other invisible characters in double quotes, escaped: a comment has one line."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_OneLine.add_representer(str, _text)
+
+
 def _flow(value: Any) -> str:
     """A value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**9)
+    text: str = yaml.dump(
+        value, Dumper=_OneLine, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**9
+    )
     return text.removesuffix("...\n").strip()
 
 

@@ -50,7 +50,8 @@ def parse_value(value: Any, dtype: pl.DataType) -> Any:
     read = _exact(value, dtype)
     if read is None:
         hint = " (in quotes: YAML reads bare yes, no, on, off and numbers as something else)"
-        text = f"found {value!r}; expected a value of type {format_type(dtype)}{hint if dtype == pl.String() else ''}"
+        shown = str(value) if isinstance(value, Decimal) else repr(value)
+        text = f"found {shown}; expected a value of type {format_type(dtype)}{hint if dtype == pl.String() else ''}"
         raise ValueError(text)
     return read
 

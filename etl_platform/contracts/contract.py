@@ -11,6 +11,7 @@ parameters (`symbol_pattern`, tolerances) by `Contract.bind`; unbound, the model
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -192,6 +193,12 @@ class Contract:
                     f"dataset {self.dataset} parameter {name}",
                     found=f"{value!r} ({type(value).__name__})",
                     expected=f"a value like {self.parameters[name]!r}",
+                )
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigurationError(
+                    f"dataset {self.dataset} parameter {name}",
+                    found=str(value),
+                    expected="a number: NaN bounds nothing",
                 )
         merged = {**self.parameters, **parameters}
         if self._rebind is None:

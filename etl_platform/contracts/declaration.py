@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from etl_platform.contracts.column_types import format_type, parse_type, parse_value
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import NameCase, WriteMode
+from etl_platform.contracts.time_formats import hold_formats
 
 Nulls = Literal["drop", "keep", "fill", "flag"]
 
@@ -28,13 +29,30 @@ def _known_type(text: str) -> str:
     return format_type(parse_type(text))
 
 
+def whole_text(pattern: str) -> str:
+    """The expression that the whole text must match."""
+    return f"^(?:{pattern})$"
+
+
 def _regular_expression(pattern: str) -> str:
     try:
-        pl.Series(["a"]).str.contains(pattern)
+        # Also as it is used: a comment at its end (?x) would swallow what follows.
+        for used in (pattern, whole_text(pattern)):
+            pl.Series(["a"]).str.contains(used)
     except pl.exceptions.ComputeError as error:
         what = str(error).strip().splitlines()[-1]
         raise ValueError(f"found {pattern!r} ({what}); expected a regular expression (Rust syntax)") from None
     return pattern
+
+
+def _date_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    hold_formats(formats, are_dates=True)
+    return formats
+
+
+def _timestamp_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    hold_formats(formats, are_dates=False)
+    return formats
 
 
 def _off(value: Any) -> Any:
@@ -96,7 +114,7 @@ class ColumnDeclaration(_Strict):
     @model_validator(mode="after")
     def _nulls_fit(self) -> ColumnDeclaration:
         if (self.nulls == "fill") != (self.fill is not None):
-            found = "nulls: fill without fill" if self.nulls == "fill" else f"fill: {self.fill!r} without nulls: fill"
+            found = "nulls: fill without fill" if self.nulls == "fill" else f"fill: {self.fill} without nulls: fill"
             raise ValueError(f"found {found}; expected both or neither")
         if self.nulls == "drop" and not self.required:
             raise ValueError(
@@ -111,6 +129,7 @@ class ColumnDeclaration(_Strict):
         self._only("pattern, min_length and max_length", is_text, self.pattern, self.min_length, self.max_length)
         self._only("min and max", has_order, self.min, self.max)
         self._only("formats", self.type in {"date", "timestamp"}, self.formats or None)
+        hold_formats(self.formats, are_dates=self.type == "date")
         for field in ("min", "max", "fill"):
             self._read(field, getattr(self, field))
         for value in self.allowed or ():
@@ -159,6 +178,13 @@ class RuleDeclaration(_Strict):
     expression: str = Field(min_length=1)
 
 
+class WatchedDeclaration(_Strict):
+    """A numeric column whose usual magnitude is known, for each combination of values of `by`: a jump warns."""
+
+    column: Name
+    by: tuple[Name, ...] = ()
+
+
 class NamingDeclaration(_Strict):
     """The form in which senders' column names are compared."""
 
@@ -167,7 +193,8 @@ class NamingDeclaration(_Strict):
 
 
 class Declaration(_Strict):
-    """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own."""
+    """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own. watched, categories:
+    what is held against earlier partitions (warnings)."""
 
     name: Name
     title: str = Field(min_length=1)
@@ -178,7 +205,9 @@ class Declaration(_Strict):
     key: tuple[Name, ...] = ()
     event_time: Name | None = None
     naming: NamingDeclaration = NamingDeclaration()
-    date_formats: tuple[str, ...] = ()
-    timestamp_formats: tuple[str, ...] = ()
+    date_formats: Annotated[tuple[str, ...], AfterValidator(_date_formats)] = ()
+    timestamp_formats: Annotated[tuple[str, ...], AfterValidator(_timestamp_formats)] = ()
     deduplicate: Annotated[Literal["latest", "off"], BeforeValidator(_off)] = "latest"
     write_mode: WriteMode = "replace"
+    watched: tuple[WatchedDeclaration, ...] = ()
+    categories: tuple[Name, ...] = ()

@@ -14,13 +14,14 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.column_types import literal
-from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, row_check
-from etl_platform.contracts.declaration import ColumnDeclaration, Declaration
+from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check
+from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, whole_text
 from etl_platform.contracts.document import near, parse_document
 from etl_platform.contracts.expressions import compile_expression, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
 from etl_platform.contracts.table import Column
+from etl_platform.contracts.watches import hold_watches
 from etl_platform.errors import ConfigurationError, UnknownNameError
 
 TAKEN_RULES = frozenset(
@@ -37,13 +38,14 @@ _PARTITION = {column.name: column.dtype for column in PARTITION_COLUMNS}
 
 def load_declaration(path: Path) -> Contract:
     """The contract that a file declares. Raises ConfigurationError with file, field, found and expected."""
-    return compile_declaration(parse_document(path, Declaration), str(path))
+    return compile_declaration(parse_document(path, Declaration, is_exact=True), str(path))
 
 
 def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     """The contract of `declaration`; `origin` names it in messages."""
     columns = _stored_columns(declaration, origin)
     _check_names(declaration, columns, origin)
+    hold_watches(declaration, {column.name: column.dtype for column in columns}, origin)
     dtypes = {column.name: column.dtype for column in columns}
     checks = [check for column in declaration.columns for check in _constraint_checks(column)]
     checks += _rule_checks(declaration, dtypes, origin)
@@ -68,6 +70,8 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         deduplicates=declaration.deduplicate == "latest",
         write_mode=declaration.write_mode,
         declaration=declaration,
+        watched=tuple(Watched(w.column, w.by) for w in declaration.watched),
+        categories=declaration.categories,
     )
     _check_rules(contract, origin)
     _check_sources(declaration, naming, origin)
@@ -102,7 +106,9 @@ def _check_names(declaration: Declaration, columns: list[Column], origin: str) -
                 raise UnknownNameError(
                     f"{origin} field {field}", found=f"column {name!r}", expected=near(name, by_name)
                 )
-    for name in declaration.key:
+    for name, times in Counter(declaration.key).items():
+        if times > 1:
+            raise ConfigurationError(f"{origin} field key", found=f"column {name!r} twice", expected="each column once")
         if by_name[name].nullable:
             raise ConfigurationError(
                 f"{origin} field key", found=f"column {name!r}, which may be null", expected="columns with nulls: drop"
@@ -142,7 +148,7 @@ def _constraints(column: ColumnDeclaration) -> Iterator[tuple[str, str, pl.Expr]
         yield f"{name}_is_allowed", f"{name} is one of {shown}.", value.is_in(pl.lit(allowed).implode())
     if column.pattern is not None:
         sentence = f"{name} matches {column.pattern}."
-        yield f"{name}_is_well_formed", sentence, value.str.contains(f"^(?:{column.pattern})$")
+        yield f"{name}_is_well_formed", sentence, value.str.contains(whole_text(column.pattern))
     if column.min_length is not None or column.max_length is not None:
         shortest, longest = column.min_length or 0, column.max_length
         sentence = f"{name} has {f'{shortest} to {longest}' if longest else f'at least {shortest}'} characters."

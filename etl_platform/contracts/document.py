@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -40,14 +42,41 @@ class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc]
         return mapping
 
 
-def read_document(path: Path) -> Any:
-    """The parsed YAML or TOML file. Raises ConfigurationError naming file and line."""
+class _ExactLoader(_UniqueKeyLoader):
+    """A number with decimals as it is written, where a float would keep about 15 digits of it; no octal numbers and
+    no clock times, which YAML 1.1 reads from 010 and 12:30 without a word."""
+
+
+def _construct_decimal(loader: Any, node: yaml.ScalarNode) -> Any:
+    try:
+        return Decimal(str(node.value).replace("_", ""))
+    except InvalidOperation:  # .inf, .nan, 1:30.5
+        return loader.construct_yaml_float(node)
+
+
+def _construct_integer(loader: Any, node: yaml.ScalarNode) -> int:
+    if not re.fullmatch(r"[+-]?(0|[1-9][0-9_]*)", node.value):
+        found = f"{node.value}, which YAML reads as {loader.construct_yaml_int(node)}: write digits, or text in quotes"
+        raise yaml.constructor.ConstructorError(None, None, found, node.start_mark)
+    return int(node.value)
+
+
+_ExactLoader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
+_ExactLoader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
+
+
+def read_document(path: Path, *, is_exact: bool = False) -> Any:
+    """The parsed YAML or TOML file. is_exact: numbers with decimals as Decimal, every digit of them.
+
+    Raises ConfigurationError naming file and line.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
-            return tomllib.loads(text)
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return tomllib.loads(text, parse_float=Decimal if is_exact else float)
+        return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        # Also dates that do not exist, lists as keys, TOML that is none, text in another encoding.
         raise ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML") from None
 
 
@@ -56,9 +85,12 @@ def document_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
 
 
-def parse_document(path: Path, model: type[_Model]) -> _Model:
-    """The file as `model`. Raises ConfigurationError for the first mistake; unknown fields get the near ones."""
-    document = read_document(path)
+def parse_document(path: Path, model: type[_Model], *, is_exact: bool = False) -> _Model:
+    """The file as `model`; is_exact: see `read_document`.
+
+    Raises ConfigurationError for the first mistake; unknown fields get the near ones.
+    """
+    document = read_document(path, is_exact=is_exact)
     if not isinstance(document, dict):
         raise ConfigurationError(str(path), found=type(document).__name__, expected="a mapping of fields")
     try:

@@ -7,8 +7,11 @@ makes a run fail on one bad row (a strict cast) or lets it pass (a division by z
 
 from __future__ import annotations
 
+import io
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
@@ -26,8 +29,13 @@ _BEFORE_BRACKET = frozenset(
     "AND OR NOT IN THEN WHEN ELSE CASE BETWEEN LIKE ILIKE IS FROM ON RLIKE REGEXP DECIMAL NUMERIC VARCHAR CHAR".split()  # noqa: SIM905
 )
 _REFUSED_WORDS = frozenset(
-    "SELECT WITH OVER EXISTS UNION WINDOW PARTITION CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME".split()  # noqa: SIM905
+    """
+    SELECT WITH OVER EXISTS UNION WINDOW PARTITION CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIMESTAMP LOCALTIME
+    """.split()  # noqa: SIM905
 )
+# Polars' parser knows more ways to quote ($$...$$, `...`) than the pattern below: behind them a function would pass.
+_SIGNS = frozenset("+-*/%(),.<>=!~|&^[]")
+_BEFORE_TEXT = frozenset({"DATE", "TIMESTAMP", "TIME", "INTERVAL"})
 _TOKENS = re.compile(
     r"(?P<text>'(?:[^']|'')*')|(?P<name>\"[^\"]+\")|(?P<comment>--|/\*)|(?P<word>[^\W\d]\w*)"
     r"|(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)|(?P<cast>::)|(?P<space>\s+)|(?P<sign>.)",
@@ -54,6 +62,8 @@ def compile_expression(sql: str, columns: Mapping[str, pl.DataType]) -> tuple[pl
         results = [_prepared(frame).select(expression.alias("v")) for frame in _trials({n: columns[n] for n in used})]
     except _FAILURES as error:
         raise ValueError(f"found {sql!r} ({_first_line(error)}); expected types that fit together") from None
+    if "-" in sql:
+        _hold_time_spans(expression, {name: columns[name] for name in used}, sql)
     if any(result.height != height for result, height in zip(results, (0, _TRIAL_ROWS), strict=True)):
         raise ValueError(f"found {sql!r}, one value for all rows; expected one value for each row")
     return expression, results[0].schema["v"]
@@ -100,6 +110,29 @@ def _trials(columns: Mapping[str, pl.DataType]) -> tuple[pl.DataFrame, pl.DataFr
     return frame.clear(), frame
 
 
+def _hold_time_spans(expression: pl.Expr, columns: Mapping[str, pl.DataType], sql: str) -> None:
+    """Polars compares a time span with a number by the span's microseconds: `a - b < 5` would not mean days."""
+    if not any(dtype.is_temporal() for dtype in columns.values()):
+        return
+    frame = _prepared(_trials(columns)[0])
+    for left, right in _comparisons(json.loads(expression.meta.serialize(format="json"))):
+        sides = [
+            frame.select(pl.Expr.deserialize(io.StringIO(json.dumps(side)), format="json")) for side in (left, right)
+        ]
+        types = [side.dtypes[0] for side in sides]
+        if any(dtype == pl.Duration for dtype in types) and any(dtype.is_numeric() for dtype in types):
+            raise ValueError(f"found a span of time beside a number in {sql!r}; expected e.g. INTERVAL '5 days'")
+
+
+def _comparisons(node: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(node, dict):
+        binary = node.get("BinaryExpr")
+        if isinstance(binary, dict) and str(binary["op"]).startswith(("Lt", "Gt", "Eq", "NotEq")):
+            yield binary["left"], binary["right"]
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _comparisons(part)
+
+
 def _check_words(sql: str) -> None:
     tokens = [m for m in _TOKENS.finditer(sql) if m.lastgroup != "space"]
     for position, token in enumerate(tokens):
@@ -115,6 +148,15 @@ def _check_words(sql: str) -> None:
             raise ValueError(f"found function {word} in {sql!r}; expected {near(word, FUNCTIONS)}")
         if kind == "name" and after == "(":
             raise ValueError(f"found {word} as function in {sql!r}; expected a function's name without quotes")
+        if kind == "sign" and word not in _SIGNS:
+            raise ValueError(f"found {word} in {sql!r}; expected one SQL expression, its texts in single quotes")
+        if (
+            kind == "word"
+            and word not in _BEFORE_TEXT
+            and after[:1] == "'"
+            and token.end() == tokens[position + 1].start()
+        ):
+            raise ValueError(f"found {word} before a text in {sql!r}; expected texts in plain single quotes")
         if word in {"/", "%"} and not _is_safe_divisor(tokens[position + 1 :]):
             raise ValueError(
                 f"found {word} by a value that may be zero in {sql!r}; expected a number or NULLIF(..., 0)"
@@ -122,6 +164,7 @@ def _check_words(sql: str) -> None:
 
 
 def _is_safe_divisor(tokens: list[re.Match[str]]) -> bool:
+    tokens = tokens[1:] if tokens and tokens[0].group() == "-" else tokens
     if not tokens:
         return False
     first = tokens[0]
@@ -131,7 +174,8 @@ def _is_safe_divisor(tokens: list[re.Match[str]]) -> bool:
     for position, token in enumerate(tokens):
         depth += {"(": 1, ")": -1}.get(token.group(), 0)
         if token.group() == ")" and depth == 0:
-            return [t.group() for t in tokens[position - 2 : position]] == [",", "0"]
+            comma, last = tokens[position - 2 : position]
+            return comma.group() == "," and last.lastgroup == "number" and float(last.group()) == 0
     return False
 
 

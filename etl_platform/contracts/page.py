@@ -17,6 +17,7 @@ def contract_page(contract: Contract) -> str:
         f"- key inside a partition: {', '.join(f'`{k}`' for k in contract.key) or 'none (whole rows)'}",
         f"- event time: {f'`{contract.event_time}`' if contract.event_time else 'none'}",
         *_declared_lines(contract),
+        *_watch_lines(contract),
         "",
         "## Columns",
         "",
@@ -51,6 +52,18 @@ def _declared_lines(contract: Contract) -> list[str]:
         what = f"filled with `{policy.value}`" if policy.action == "fill" else f"flagged in `{flag_column(name)}`"
         lines.append(f"- a missing `{name}` is {what}")
     return lines + [f"- `{derived.name}` = `{_cell(derived.sql)}`" for derived in contract.derived]
+
+
+def _watch_lines(contract: Contract) -> list[str]:
+    """What is held against earlier partitions."""
+    lines = []
+    for watched in contract.watched:
+        group = f", for each {' and '.join(f'`{name}`' for name in watched.by)}" if watched.by else ""
+        lines.append(f"- warns when the median of `{watched.column}` jumps by a power of ten{group}")
+    if contract.categories:
+        names = ", ".join(f"`{name}`" for name in contract.categories)
+        lines.append(f"- warns of a value that is new in {names}")
+    return lines
 
 
 def _cell(text: str) -> str:

@@ -270,7 +270,9 @@ def _share(stored: Stored) -> Verdict:
 
 
 def _files(stored: Stored) -> Verdict:
-    refused = stored.files.filter("is_refused").select("_source_file", "reason")
+    # In mode `append` an overwritten file stays a file of the partition: what replaced a refused one answers for it.
+    is_latest = pl.col("delivery") == pl.col("delivery").max().over("uri")
+    refused = stored.files.filter(pl.col("is_refused") & is_latest).select("_source_file", "reason")
     text = f"{refused.height} of {stored.files.height} files could not be read"
     if refused.height:
         # The UI folds the sample away: whoever is called at night reads this line first.

@@ -40,8 +40,8 @@ def stop_overwriting(store: TableStore, contract: Contract, partition: Partition
         description=(
             f"{partition.institution} {contract.dataset} {partition.business_date}: found {stored.height} rows already "
             f"stored and a run that would replace them by {found.height}, expected an empty partition "
-            "(`write_mode: fail`); nothing was written; next step: take the new files out of the landing zone, or "
-            "declare `write_mode: append` or `replace` for the dataset"
+            "(`write_mode: fail`); nothing was written, the stored rows stay; next step: ask the sender why files came "
+            "again; to accept the new files, declare `write_mode: append` or `replace` for the dataset"
         ),
         metadata={"rows_stored": stored.height, "rows_new": found.height},
         allow_retries=False,

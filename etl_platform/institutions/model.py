@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from etl_platform.contracts.identifiers import ALLOWED
+from etl_platform.contracts.time_formats import hold_formats
 from etl_platform.institutions.key_pattern import KeyPattern, compile_pattern
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
-from etl_platform.transforms.cast_times import hold_formats
 
 DEFAULT_KEY_PATTERN = "{institution}/{dataset}/{date:%Y-%m-%d}/..."
 DriftPolicy = Literal["ignore", "warn", "add", "fail"]

@@ -1,53 +1,31 @@
-"""From a sample of a sender's rows to the columns of a declaration: what it surely is, and every doubt in a sentence.
+"""From a sample of a sender's rows to a declaration: columns, key, how the sender writes, and every doubt.
 
-Belongs here: guesses from values, by the very casts that will read them later. Not here: reading the sample, writing
-the declaration (`cli/infer.py`).
+Belongs here: what the whole file shares: names, words for "no value", number marks, the key. Not here: one column
+(`infer_types.py`), reading the sample, writing the declaration (`cli/infer.py`).
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from etl_platform.contracts.column_types import format_type
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import Naming
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION
-from etl_platform.transforms.casts import Dialect, cast_series
+from etl_platform.transforms.casts import Dialect
+from etl_platform.transforms.infer_types import CODE_WORDS, DECIMAL, INTEGER, Guess, cannot_be_declared, guess_column
+
+__all__ = ["Guess", "Inferred", "infer"]
 
 NULL_TEXTS = ("NULL", "null", "N/A", "n/a", "NA", "#N/A", "None", "none", "-", "--")
-CODE_WORDS = {"id", "code", "no", "nr", "number", "key", "zip", "postcode", "phone", "account", "iban", "isin", "ref"}
-FEW_VALUES, ENOUGH_ROWS, WIDEST_KEY_SEARCH = 8, 30, 12
-CODE_DIGITS = 4
-HEADROOM, LEAST_PRECISION, MOST_PRECISION = 3, 18, 38
-_MONTH_NAMES = ("%d-%b-%Y", "%d %b %Y", "%d %B %Y")
-DATE_FORMATS = (
-    "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", *_MONTH_NAMES,
-    "%Y%m%d",
-)  # fmt: skip
-_CLOCKS = ("%H:%M:%S%.f", "%H:%M")
-TIMESTAMP_FORMATS = (
-    *(f"{date} {clock}" for date in DATE_FORMATS[1:-1] for clock in _CLOCKS), "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S",
-)  # fmt: skip
-_INTEGER, _DECIMAL, _FLOAT = r"^[+-]?[0-9]+$", r"^[+-]?[0-9]*[.]?[0-9]+$", r"^[+-]?[0-9.]+[eE][+-]?[0-9]+$"
+WIDEST_KEY_SEARCH = 12
 _GROUPED = {",": r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$", ".": r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?$"}
 _COMMA_DECIMAL = r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+$"
-
-
-@dataclass
-class Guess:
-    """One column. doubts: sentences for the reader of the declaration."""
-
-    name: str
-    sent_as: str
-    type: str
-    required: bool = True
-    formats: tuple[str, ...] = ()
-    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,38 +43,76 @@ class Inferred:
 
 def infer(rows: pl.DataFrame) -> Inferred:
     """Guess the columns of `rows`, as a reader gave them: text, or a Parquet file's own types."""
-    null_texts = _null_texts(rows)
-    present = rows.with_columns(
-        pl.when(~pl.col(pl.String).str.strip_chars().is_in([*null_texts, ""])).then(pl.col(pl.String)).name.keep()
-    )
-    dialect = _dialect(present)
-    guesses: list[Guess] = []
-    left_out: dict[str, str] = {}
-    taken: set[str] = set()
-    forms: set[str] = set()
-    for position, sent_as in enumerate(rows.columns, 1):
-        form = Naming().apply(sent_as)
-        values = present.get_column(sent_as)
-        if form in forms:
-            left_out[sent_as] = "another column has the same name but for case and special characters"
-        elif values.dtype.is_nested() or values.dtype == pl.Binary:
-            left_out[sent_as] = f"a column of type {values.dtype} cannot be declared"
-        else:
-            guesses.append(_guess(values, _portable(form, position, taken), sent_as, dialect))
-        forms.add(form)
+    left_out = {name: why for name in rows.columns if (why := cannot_be_declared(rows.get_column(name)))}
+    named = _named([name for name in rows.columns if name not in left_out])
+    suspected = _without(rows, NULL_TEXTS)
+    dialect = _dialect(suspected)
+
+    def guessed(frame: pl.DataFrame) -> list[Guess]:
+        return [
+            guess_column(replace(one, doubts=[*one.doubts]), frame.get_column(one.sent_as), dialect) for one in named
+        ]
+
+    # Only beside numbers and dates a word surely says "no value". Beside text it may be one: NA is a ticker.
+    typed = [guess.sent_as for guess in guessed(suspected) if guess.type != "string"]
+    null_texts = _null_texts(rows.select(typed))
+    words = {text.strip() for text in null_texts} - {""}
+    present = _without(rows, words)
+    guesses = guessed(present)
+    for guess in guesses:
+        if guess.type == "string":
+            _doubt_words(guess, rows.get_column(guess.sent_as), words)
     key, doubt = _key(present, guesses)
     return Inferred(tuple(guesses), left_out, key, doubt, null_texts, dialect)
 
 
-def _null_texts(rows: pl.DataFrame) -> tuple[str, ...]:
-    """Words for "no value" that stand among values: in a column of nothing else they may be values."""
+def _named(sent: Sequence[str]) -> list[Guess]:
+    """A name of its own for each column. Where the sender's name does not lead to it (no letter or digit, or the name
+    of another column but for case and special characters), the institution's file must."""
+    forms = {name: Naming().apply(name) for name in sent}
+    times = Counter(forms.values())
+    guesses, taken = [], set[str]()
+    for position, name in enumerate(sent, 1):
+        guess = Guess(_portable(forms[name], position, taken), name)
+        if not forms[name]:
+            guess.doubts.append("its name has no letter or digit: the institution's file says which column it is")
+        elif times[forms[name]] > 1:
+            doubt = "another column has the same name but for case and special characters"
+            guess.doubts.append(f"{doubt}: the institution's file tells them apart")
+        guess.is_mapped = bool(guess.doubts)
+        guesses.append(guess)
+    return guesses
+
+
+def _without(rows: pl.DataFrame, words: Collection[str]) -> pl.DataFrame:
+    """`rows` with null for empty text and for `words`."""
+    is_value = ~pl.col(pl.String).str.strip_chars().is_in([*words, ""])
+    return rows.with_columns(pl.when(is_value).then(pl.col(pl.String)).name.keep())
+
+
+def _null_texts(typed: pl.DataFrame) -> tuple[str, ...]:
+    """Every text that says "no value" in columns of numbers and dates, as it is written."""
     found: set[str] = set()
-    for column in rows.select(pl.col(pl.String)).iter_columns():
+    for column in typed.select(pl.col(pl.String)).iter_columns():
         distinct = column.drop_nulls().unique()
-        words = distinct.filter(distinct.is_in(list(NULL_TEXTS)))
-        if 0 < len(words) < len(distinct):
-            found.update(words)
-    return tuple(word for word in NULL_TEXTS if word in found)
+        found.update(distinct.filter(distinct.str.strip_chars().is_in([*NULL_TEXTS, ""])))
+    return tuple(sorted(found))
+
+
+def _doubt_words(guess: Guess, values: pl.Series, words: Collection[str]) -> None:
+    if values.dtype != pl.String:
+        return
+    distinct = values.drop_nulls().str.strip_chars().unique()
+    found = sorted(distinct.filter(distinct.is_in(list(NULL_TEXTS))))
+    for word in found if len(found) < len(distinct) else ():
+        if word in words:
+            guess.doubts.append(
+                f"{word!r} is no value here, as in other columns (null_texts); it may be one: NA is a ticker"
+            )
+        else:
+            guess.doubts.append(
+                f'{word!r} may say "no value": add it to null_texts in the institution\'s file if it does'
+            )
 
 
 def _dialect(rows: pl.DataFrame) -> Dialect:
@@ -105,13 +121,13 @@ def _dialect(rows: pl.DataFrame) -> Dialect:
         values = column.drop_nulls().str.strip_chars()
         if values.is_empty():
             continue
-        is_plain = values.str.contains(_INTEGER)
+        is_plain = values.str.contains(INTEGER)
         if (is_plain | values.str.contains(_COMMA_DECIMAL)).all() and not is_plain.all():
             thousands = "." if values.str.contains(_GROUPED["."]).any() else ""
             # 1,234 in every row may be a thousand or a fraction: only other digits after the comma decide.
             if not (values.str.contains(_GROUPED[","]) | is_plain).all():
                 return Dialect(decimal=",", thousands=thousands)
-        if (values.str.contains(_DECIMAL) | values.str.contains(_GROUPED[","])).all() and (
+        if (values.str.contains(DECIMAL) | values.str.contains(_GROUPED[","])).all() and (
             values.str.contains(_GROUPED[","]).any()
         ):
             return Dialect(thousands=",")
@@ -131,132 +147,6 @@ def _portable(form: str, position: int, taken: set[str]) -> str:
     assert ALLOWED.fullmatch(name)
     taken.add(name)
     return name
-
-
-def _guess(values: pl.Series, name: str, sent_as: str, dialect: Dialect) -> Guess:
-    present = values.drop_nulls()
-    guess = Guess(name, sent_as, "string")
-    if present.is_empty():
-        guess.required = False
-        guess.doubts.append("no value in the sample: its type is a guess")
-        return guess
-    if len(present) < len(values):
-        guess.required = False
-        guess.doubts.append(f"{len(values) - len(present)} of {len(values)} rows have no value: nulls are kept")
-    if values.dtype == pl.String:
-        _guess_text(guess, present.str.strip_chars(), dialect)
-    else:
-        _guess_typed(guess, present)
-    return guess
-
-
-def _guess_typed(guess: Guess, values: pl.Series) -> None:
-    """A type of the file's own."""
-    dtype = values.dtype
-    if isinstance(dtype, pl.Decimal):
-        guess.type = format_type(pl.Decimal(min(MOST_PRECISION, dtype.precision or MOST_PRECISION), dtype.scale))
-    elif dtype.is_integer():
-        guess.type = "integer"
-    elif dtype.is_float():
-        guess.type = "float"
-        guess.doubts.append("binary floats: amounts of money should be decimal(precision,scale)")
-    elif dtype == pl.Boolean:
-        guess.type = "boolean"
-    elif dtype == pl.Date:
-        guess.type = "date"
-    elif isinstance(dtype, pl.Datetime):
-        guess.type = "timestamp"
-        if dtype.time_zone is None:
-            guess.doubts.append("times without time zone: the institution's time_zone decides what they mean")
-
-
-def _guess_text(guess: Guess, values: pl.Series, dialect: Dialect) -> None:
-    distinct = values.unique()
-    if distinct.str.to_lowercase().is_in(["true", "false", "yes", "no"]).all():
-        guess.type = "boolean"
-    elif _guess_time(guess, distinct, dialect) or _guess_number(guess, distinct, dialect):
-        return
-    elif len(distinct) <= FEW_VALUES and len(values) >= ENOUGH_ROWS:
-        shown = ", ".join(sorted(distinct))
-        guess.doubts.append(f"few different values; if these are all, add allowed: [{shown}]")
-
-
-def _guess_number(guess: Guess, distinct: pl.Series, dialect: Dialect) -> bool:
-    if distinct.str.contains(_INTEGER).all():
-        _guess_integer(guess, distinct)
-        return True
-    if (distinct.str.contains(_DECIMAL) | distinct.str.contains(_FLOAT)).all() and distinct.str.contains(_FLOAT).any():
-        guess.type = "float"
-        guess.doubts.append("exponents in the sample: read as binary floating point")
-        return True
-    wide = pl.Decimal(MOST_PRECISION, 15)
-    if not _reads(distinct, wide, dialect):
-        return False
-    digits = distinct.str.replace_all(re.escape(dialect.thousands), "") if dialect.thousands else distinct
-    parts = digits.str.strip_chars_start("+-").str.split_exact(dialect.decimal, 1).struct.unnest()
-    before, after = (int(parts[n].str.len_chars().max() or 0) for n in ("field_0", "field_1"))  # type: ignore[arg-type]
-    scale = max(2, after)
-    guess.type = format_type(pl.Decimal(min(MOST_PRECISION, max(LEAST_PRECISION, before + HEADROOM + scale)), scale))
-    guess.doubts.append(
-        f"{before} digits before and {after} after the decimal mark in the sample; the type has headroom"
-    )
-    return True
-
-
-def _guess_integer(guess: Guess, distinct: pl.Series) -> None:
-    words = set(guess.name.split("_"))
-    if distinct.str.contains(r"^[+-]?0[0-9]").any():
-        guess.doubts.append("leading zeros: kept as text, as numbers would lose them")
-    elif not _reads(distinct, pl.Int64(), Dialect()):
-        guess.doubts.append("more digits than an integer has: kept as text")
-    elif words & CODE_WORDS:
-        guess.doubts.append("integers that look like codes: kept as text, so that leading zeros survive")
-    else:
-        guess.type = "integer"
-        lengths = distinct.str.len_bytes().unique()
-        if distinct.is_in(["0", "1"]).all():
-            guess.doubts.append("only 0 and 1: may be a boolean")
-        elif len(distinct) > 1 and len(lengths) == 1 and lengths[0] >= CODE_DIGITS:
-            guess.doubts.append(f"every value has {lengths[0]} digits: may be a code, which is text")
-
-
-def _guess_time(guess: Guess, distinct: pl.Series, dialect: Dialect) -> bool:
-    fitting = list(_fitting(distinct, pl.Date(), DATE_FORMATS, dialect))
-    if fitting:
-        guess.type = "date"
-        if fitting[0] == "%Y%m%d":
-            guess.doubts.append("eight digits: read as dates (YYYYMMDD); may be a number or a code")
-    elif _reads(distinct, pl.Datetime("us", "UTC"), Dialect()):
-        guess.type = "timestamp"
-        if not distinct.str.contains(r"(Z|[+-][0-9]{2}:?[0-9]{2})$").all():
-            guess.doubts.append("times without offset: the institution's time_zone decides what they mean")
-        return True
-    else:
-        fitting = list(_fitting(distinct, pl.Datetime("us", "UTC"), TIMESTAMP_FORMATS, dialect))
-        if not fitting:
-            return False
-        guess.type = "timestamp"
-        guess.doubts.append("times without offset: the institution's time_zone decides what they mean")
-    if fitting[0] != "%Y-%m-%d":
-        guess.formats = (fitting[0],)
-    if len(fitting) > 1:
-        guess.doubts.append(
-            f"day and month cannot be told apart in the sample: {fitting[0]} is a guess, not {fitting[1]}"
-        )
-    return True
-
-
-def _fitting(values: pl.Series, dtype: pl.DataType, formats: Sequence[str], dialect: Dialect) -> Iterator[str]:
-    for fmt in formats:
-        own = Dialect(date_formats=(fmt,), datetime_formats=(fmt,))
-        if fmt.startswith("%Y%m%d") and not values.str.contains(r"^(19|20)[0-9]{6}([T0-9]|$)").all():
-            continue
-        if _reads(values, dtype, own):
-            yield fmt
-
-
-def _reads(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> bool:
-    return cast_series(values, dtype, dialect).null_count() == 0
 
 
 def _key(rows: pl.DataFrame, guesses: Sequence[Guess]) -> tuple[tuple[str, ...], str]:

@@ -20,7 +20,7 @@ _ROW_CHECKS = "DataFrameSchema"
 
 def find_failures(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """Failures (FAILURE_SCHEMA) of `frame`, whose columns must already have the contract's types."""
-    rules = _expressions(contract)
+    rules = rule_expressions(contract)
     if not rules:
         return no_failures()
     flags = frame.select(expression.alias(name) for name, _, expression in rules)
@@ -44,7 +44,7 @@ class _Recorder:
         return expression
 
 
-def _expressions(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
+def rule_expressions(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
     """(rule, column to show, expression that is false for a broken row) of every rule that typed rows can break."""
     present = [
         (presence_rule(c.name), c.name, pl.col(c.name).is_not_null()) for c in contract.columns if not c.nullable

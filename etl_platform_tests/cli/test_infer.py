@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import io
 import re
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,11 +15,16 @@ import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from etl_platform.cli.infer import declaration_text
+from etl_platform.cli.infer_sample import read_sample
 from etl_platform.cli.main import cli
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.declared import load_declaration
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.errors import FileRefusedError
 from etl_platform.institutions.model import Institution
 from etl_platform.institutions.sender import sender_format
 from etl_platform.transforms.silver import SilverPlan, SourceFile, build_silver
@@ -123,7 +130,11 @@ def test_parquet_keeps_its_types_and_leaves_out_what_no_column_holds(tmp_path: P
         "id": "integer", "price": "decimal(38,2)", "ratio": "float", "on": "date", "at": "timestamp", "ok": "boolean",
     }  # fmt: skip
     assert rows["at"][0] == dt.datetime(2025, 1, 15, 9, tzinfo=dt.UTC)
-    assert "column tags is left out" in text and "binary floats" in text and "without time zone" in text
+    assert (
+        "column tags is left out: a column of type List(String)" in text
+        and "binary floats" in text
+        and "without time zone" in text
+    )
 
 
 def test_thousands_marks_pairs_as_key_other_encodings_and_ragged_lines_are_seen(tmp_path: Path) -> None:
@@ -132,6 +143,155 @@ def test_thousands_marks_pairs_as_key_other_encodings_and_ragged_lines_are_seen(
     text = run(file)
     assert "thousands: ','" in text and "encoding: cp1252" in text and "1 records of the sample" in text
     assert "key: [strasse, day]" in text and "source: Straße" in text
+
+
+def test_columns_that_only_the_institution_can_tell_apart_are_mapped_and_the_sample_goes_through(
+    tmp_path: Path,
+) -> None:
+    file = sample(tmp_path, "a b.csv", "Konto-Nr,Konto Nr,,😀,a_b\n007,x,1,2,3\n008,y,2,3,4\n".encode())
+    text = run(file)
+    contract, rows = through(file, text, tmp_path)
+    assert rows.rows() == [("007", "x", 1, 2, 3), ("008", "y", 2, 3, 4)]
+    assert [c.name for c in contract.columns] == ["konto_nr", "konto_nr_2", "column_3", "column_4", "a_b"]
+    doubts = comments(text)
+    assert all("but for case and special characters" in doubts[name][0] for name in ("konto_nr", "konto_nr_2"))
+    assert all("no letter or digit" in doubts[name][0] for name in ("column_3", "column_4"))
+
+
+@pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        (["12", "abc"], "1 of 2 values look like numbers, 'abc' does not"),
+        (["1", "2", "TOTAL"], "'TOTAL' does not: kept as text; it is the last row: a trailer line?"),
+        (["01/02/25", "03/04/25"], "looks like dates that no one format reads, e.g. '01/02/25'"),
+        (["2025-01-01", "01.02.2025"], "looks like dates that no one format reads"),
+        (["13/13/2025", "01/01/2025"], "looks like dates that no one format reads"),
+        (["1'234.50", "5'678.00"], "looks like numbers that no one format reads"),
+        (["12%", "5%"], "looks like numbers that no one format reads"),
+        (["1e400", "1e5"], "looks like numbers that no one format reads"),
+        (["1.5", "1" * 37 + "." + "3" * 30], "37 digits before and 30 after the decimal mark are too many"),
+        (["1234567890123456789", "12345678901234567890"], "more digits than an integer has"),
+        (["1,234", "5,678"], ", is taken as thousands mark, not as decimal mark"),
+        (["1.234", "5.678"], ". is taken as decimal mark, not as thousands mark"),
+        (["12.0", "13.0"], "may be an integer"),
+        (["Y", "N"], "may be a boolean"),
+        (["no", "no"], "always no: may be a code"),
+        (["AAPL", "NA"], "'NA' may say \"no value\""),
+        (['{"a": 1}', '{"a": 2}'], "nested values"),
+    ],
+)
+def test_what_is_kept_as_text_or_could_be_read_otherwise_says_why(
+    tmp_path: Path, values: list[str], doubt: str
+) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([["key", "v"], *([f"k{n}", value] for n, value in enumerate(values))])
+    file = sample(tmp_path, "x.csv", buffer.getvalue().encode())
+    text = run(file)
+    assert any(doubt in said for said in comments(text)["v"]), text
+    assert through(file, text, tmp_path)[1].height == len(values)
+
+
+def test_a_word_is_no_value_beside_numbers_and_may_be_a_ticker_beside_text(tmp_path: Path) -> None:
+    file = sample(tmp_path, "x.csv", b'key,v,ticker,name\na,NA,NA,x\nb,5,AAPL,N/A\nc,"",MSFT,y\n')
+    text = run(file)
+    _, rows = through(file, text, tmp_path)
+    assert rows.rows() == [("a", None, None, "x"), ("b", 5, "AAPL", "N/A"), ("c", None, "MSFT", "y")]
+    assert "null_texts: ['', NA]" in text
+    assert any("it may be one: NA is a ticker" in said for said in comments(text)["ticker"])
+    assert any("'N/A' may say" in said for said in comments(text)["name"])
+
+
+def test_comment_lines_records_under_a_path_foreign_letters_and_a_missing_header_are_seen(tmp_path: Path) -> None:
+    file = sample(tmp_path, "c.csv", b"# made by x\n# on y\nkey;v\na;1\nb;2\n")
+    text = run(file)
+    assert through(file, text, tmp_path)[1].rows() == [("a", 1), ("b", 2)]
+    assert "# unsure: lines that begin with # are read as comments" in text
+    header = run(sample(tmp_path, "h.csv", b"#key;v\na;1\n"))
+    assert "comment" not in header.split("columns:")[0].replace("`unsure` comment", "")
+    file = sample(tmp_path, "r.json", b'{"n": 2, "data": {"rows": [{"key": "a", "v": 2.50}, {"key": "b", "v": 3}]}}')
+    text = run(file)
+    assert through(file, text, tmp_path)[1].rows() == [("a", Decimal("2.5")), ("b", Decimal("3"))]
+    assert "# unsure: the records are read at 'data.rows'" in text
+    assert "cp1252 is a guess" in run(sample(tmp_path, "l.csv", "key\nMüller\n".encode("latin-1")))
+    assert "the header looks like values ('1')" in run(sample(tmp_path, "n.csv", b"1,2025-01-01,AAA\n"))
+
+
+def test_parquet_values_that_no_declared_type_holds_are_said(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "big": pl.Series([2**63, 1], dtype=pl.UInt64), "f": [1.5, float("nan")], "took": [dt.timedelta(1)] * 2,
+            "raw": [b"x", b"y"], "at": [dt.time(1), dt.time(2)],
+        }
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "t.parquet")
+    text = run(tmp_path / "t.parquet")
+    doubts = comments(text)
+    assert "larger than an integer holds" in doubts["big"][0] and "1 values are NaN" in doubts["f"][1]
+    assert "column took is left out" in text and "a column of type Time" in doubts["at"][0]
+    frame.head(1).write_parquet(tmp_path / "one.parquet")
+    assert through(tmp_path / "one.parquet", text, tmp_path)[1].row(0) == (str(2**63), 1.5, "x", "01:00:00")
+
+
+@pytest.mark.parametrize(
+    ("name", "becomes"), [("prices_2025-01-15.csv", "prices_2"), ("no.csv", "no"), ("x" * 90, "x" * 50)]
+)
+def test_the_name_of_a_file_becomes_a_name_that_loads(tmp_path: Path, name: str, becomes: str) -> None:
+    file = sample(tmp_path, name, b"key\na\n")
+    text = run(file)
+    assert through(file, text, tmp_path)[0].dataset == becomes
+    assert ("# unsure: prices is built in" in text) == name.startswith("prices")
+
+
+def test_a_chosen_name_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    file = sample(tmp_path, "x.csv", b"key\na\n")
+    for name, message in (("My Data", "expected lower-case letters"), ("prices", "expected a name of its own")):
+        done = CliRunner().invoke(cli, ["infer", str(file), "--name", name])
+        assert done.exit_code == 2 and message in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("x.csv", b"a,a,b\n1,2,3\n", "several columns named 'a'"),
+        ("x.json", b"[]", "no column; expected at least one record"),
+        ("x.csv", b"", "0 bytes"),
+    ],
+)
+def test_what_is_wrong_with_a_sample_is_said_and_not_that_it_is_in_no_other_encoding(
+    tmp_path: Path, name: str, body: bytes, message: str
+) -> None:
+    done = CliRunner().invoke(cli, ["infer", str(sample(tmp_path, name, body))])
+    assert done.exit_code != 0 and message in str(done.exception)
+
+
+CELL = st.one_of(
+    st.sampled_from(
+        ["", " ", "NA", "null", "0", "-1", "007", "1.5", "1,5", "1.234,50", "1e5", "1e999", "yes", "no", "t"]
+    ),
+    st.sampled_from(["2025-01-15", "15.01.2025", "01/02/2025", "20250115", "2025-01-15T10:00:00Z", "31.12.2024 08:15"]),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=6),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_sample_holds_its_declaration_loads_and_reads_every_row(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    names = data.draw(st.lists(CELL, min_size=2, max_size=4, unique_by=lambda name: name.strip().casefold()))
+    cells = st.lists(CELL, min_size=len(names), max_size=len(names))
+    rows = data.draw(st.lists(cells, min_size=1, max_size=4))
+    buffer = io.StringIO()
+    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([names, *rows])
+    file = sample(tmp_path, "any.csv", buffer.getvalue().encode())
+    try:
+        sent = read_sample(file)
+    except FileRefusedError:
+        return
+    scratch = Path(tempfile.mkdtemp(dir=tmp_path))
+    _, silver = through(file, declaration_text(file, "any"), scratch)
+    assert silver.height <= sent.rows.height
 
 
 def test_a_file_that_nobody_can_read_is_one_clear_line(tmp_path: Path) -> None:

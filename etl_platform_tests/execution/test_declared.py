@@ -40,6 +40,7 @@ MODES = {
     "visits_append": "write_mode: append\n",
     "visits_fail": "write_mode: fail\n",
     "visits_all": "deduplicate: off\n",
+    "visits_watched": "watched: [{column: paid, by: [pages]}, {column: each}]\ncategories: [ticket, pages]\n",
 }
 
 
@@ -60,11 +61,14 @@ def put(platform: Platform, date: dt.date, text: str, *, dataset: str = "visits"
 
 def overwrite(platform: Platform, date: dt.date, text: str, *, dataset: str, seconds: int) -> None:
     """The same key again, at a later time: a folder's clock may not have moved between two writes of a test."""
-    path = put(platform, date, text, dataset=dataset)
-    at = dt.datetime(2025, 2, 1, 12, 0, seconds, tzinfo=dt.UTC).timestamp()
-    os.utime(path, (at, at))
+    at_second(put(platform, date, text, dataset=dataset), seconds)
     run = platform.ingest("first", date, [dataset])
     assert run.failures == {} and run.succeeded and not run.failed_checks
+
+
+def at_second(path: Path, seconds: int) -> None:
+    at = dt.datetime(2025, 2, 1, 12, 0, seconds, tzinfo=dt.UTC).timestamp()
+    os.utime(path, (at, at))
 
 
 def rows(platform: Platform, date: dt.date, dataset: str = "visits") -> list[tuple[object, ...]]:
@@ -150,6 +154,21 @@ def test_mode_append_keeps_the_rows_of_overwritten_files_and_a_rerun_changes_not
     assert again.succeeded and not again.failed_checks and rows(visits, date, name) == before
 
 
+def test_mode_append_is_published_once_a_refused_file_is_overwritten_with_a_readable_one(visits: Platform) -> None:
+    date, name = day(24), "visits_append"
+    refused = "Visit ID,paid\nv1,1\n"
+    at_second(visits.put(f"first/{name}/{date}/a.csv", refused), 0)
+    assert "every_file_is_readable" in visits.ingest("first", date, [name]).failed_checks
+    at_second(put(visits, date, GOOD, dataset=name), 5)
+    run = visits.ingest("first", date, [name])
+    assert run.succeeded and "every_file_is_readable" not in run.failed_checks
+    assert [row[0] for row in rows(visits, date, name)] == ["v1", "v2"]
+    files = visits.table("reconciliation", name, "first", date).sort("delivery")
+    assert files["is_refused"].to_list() == [True, False], "what was refused stays on record"
+    at_second(visits.put(f"first/{name}/{date}/a.csv", refused + "v2,2\n"), 9)
+    assert "every_file_is_readable" in visits.ingest("first", date, [name]).failed_checks
+
+
 def test_mode_fail_refuses_other_rows_and_repeats_the_same(visits: Platform) -> None:
     date, name = day(10), "visits_fail"
     overwrite(visits, date, GOOD, dataset=name, seconds=0)
@@ -181,3 +200,20 @@ def test_a_file_without_a_required_column_is_refused_and_one_without_an_optional
     assert "every_file_is_readable" in run.failed_checks
     reasons = visits.table("reconciliation", "visits", "first", day(14))["reason"].drop_nulls().to_list()
     assert len(reasons) == 1 and "expected also pages" in reasons[0]
+
+
+def test_watched_columns_and_categories_of_a_declaration_warn_of_cents_and_of_new_values(visits: Platform) -> None:
+    name, checks = "visits_watched", {"magnitudes_are_usual", "categories_are_known"}
+    for number in (20, 21, 22):
+        put(visits, day(number), "v1,4,10.00,DAY,a\nv2,4,11.00,DAY,b\n", dataset=name)
+        run = visits.ingest("first", day(number), [name])
+        assert run.succeeded and not run.failed_checks
+        assert {f"{name}.{check}" for check in checks} <= set(run.checks)
+    put(visits, day(23), "v1,4,1000.00,DAY,a\nv2,4,1100.00,DAY,c\n", dataset=name)
+    run = visits.ingest("first", day(23), [name])
+    assert run.succeeded and set(run.failed_checks) == checks
+    assert {check.severity for check in run.failed_checks.values()} == {dg.AssetCheckSeverity.WARN}
+    jumped = str(run.failed_checks["magnitudes_are_usual"].description)
+    assert "paid 4: 100x the usual" in jumped and "each: 100x the usual" in jumped
+    assert "ticket c: first seen, 1 rows" in str(run.failed_checks["categories_are_known"].description)
+    assert len(rows(visits, day(23), name)) == 2

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, DerivedDeclaration
+from etl_platform.contracts.contract import Watched
+from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, DerivedDeclaration, WatchedDeclaration
 from etl_platform.contracts.expressions import FUNCTIONS
 from etl_platform.contracts.page import contract_page
 from etl_platform.contracts.registry import BUILT_IN_FOLDER, built_in_contracts, load_contracts
@@ -85,6 +86,18 @@ def test_every_constraint_refuses_exactly_what_lies_outside(
     tmp_path: Path, column_type: str, more: str, rule: str, good: list[object], bad: list[object]
 ) -> None:
     assert broken(tmp_path, column_type, more, [*good, *bad]) == [[]] * len(good) + [[rule]] * len(bad)
+
+
+def test_bounds_hold_to_the_last_digit_in_yaml_and_in_toml(tmp_path: Path) -> None:
+    largest = Decimal("12345678901234567.89")
+    assert broken(tmp_path, "decimal(20,2)", f"max: {largest}", [largest, largest + Decimal("0.01")]) == [
+        [], ["a_is_in_range"],
+    ]  # fmt: skip
+    toml = 'name = "v"\ntitle = "V"\n[[columns]]\nname = "a"\ndescription = "A."\ntype = "decimal(20,2)"\n'
+    toml += f'nulls = "fill"\nfill = {largest}\n'
+    contract = declared(tmp_path / "toml", toml, "v.toml")
+    frame = derive(pl.DataFrame({"a": [None]}, schema={"a": pl.Decimal(20, 2)}), contract).frame
+    assert frame["a"].to_list() == [largest]
 
 
 def test_a_missing_value_is_dropped_to_quarantine_kept_filled_or_flagged_as_declared(tmp_path: Path) -> None:
@@ -245,6 +258,27 @@ MISTAKES = [
         " - {name: e, type: integer, description: E., expression: pages}\n",
         "column 'e'",
     ),
+    (LEAST + "watched: [{column: page}]\n", "field watched.0.column: column 'page'; expected pages"),
+    (LEAST + "watched: [{column: visit_id}]\n", "'visit_id' of type String; expected .*integer, float or decimal"),
+    (LEAST + "watched: [{column: pages, by: [visit]}]\n", "field watched.0.by: column 'visit'; expected visit_id"),
+    (LEAST + "watched: [{column: pages}, {column: pages}]\n", "field watched: column 'pages' twice"),
+    (LEAST + "watched: [pages]\n", "field watched.0: 'pages'"),
+    (LEAST + "watched: [{column: pages, per: [x]}]\n", "field watched.0.per: an unknown field"),
+    (LEAST + "categories: [visit]\n", "field categories: column 'visit'; expected visit_id"),
+    (LEAST + "categories: [visit_id, visit_id]\n", "field categories: column 'visit_id' twice"),
+    (LEAST.replace("integer", "float") + "categories: [pages]\n", "Float64; expected .*string, integer or boolean"),
+    (LEAST + "date_formats: ['%d/%m/%Y', '%m/%d/%Y']\n", "field date_formats: .*which read .* differently"),
+    (LEAST + "timestamp_formats: ['%H:%M']\n", "field timestamp_formats: '%H:%M'; expected year, month and day"),
+    (LEAST.replace("type: integer", "type: date, formats: ['%Q']"), "field columns.1: '%Q'; expected year, month"),
+    (LEAST.replace("type: integer", "type: timestamp, formats: ['%Y']"), "columns.1: '%Y'; expected year, month"),
+    (LEAST.replace("type: integer", "type: float, min: .nan"), "min: nan; expected a value of type float"),
+    (LEAST.replace("type: integer", "type: integer, min: 0.5"), "min: 0.5; expected a value of type integer"),
+    (LEAST.replace("type: integer", "type: date, min: 2025-13-01"), "month must be in 1..12"),
+    (LEAST.replace("type: integer", "type: integer, min: 010"), "010, which YAML reads as 8"),
+    (LEAST.replace("type: integer", "type: integer, min: 12:30"), "12:30, which YAML reads as 750"),
+    (LEAST.replace("Identifier.", "I., pattern: '(?x)a # b'"), "expected a regular expression"),
+    (LEAST + "key: [visit_id, visit_id]\n", "field key: column 'visit_id' twice"),
+    (LEAST + "? [a, b]\n: 1\n", "expected valid YAML or TOML"),
     (LEAST + "name: twice\n", "key 'name' twice"),
     ("- a\n", "list; expected a mapping of fields"),
 ]
@@ -255,6 +289,14 @@ def test_every_mistake_names_file_field_found_and_expected(tmp_path: Path, text:
     with pytest.raises(ConfigurationError, match=message) as caught:
         declared(tmp_path, text)
     assert "visits.yaml" in caught.value.subject and caught.value.expected
+
+
+def test_watched_columns_and_categories_are_those_of_the_contract_and_on_its_page(tmp_path: Path) -> None:
+    contract = declared(tmp_path, LEAST + "watched: [{column: pages, by: [visit_id]}]\ncategories: [visit_id]\n")
+    assert contract.watched == (Watched("pages", by=("visit_id",)),) and contract.categories == ("visit_id",)
+    page = contract_page(contract)
+    assert "- warns when the median of `pages` jumps by a power of ten, for each `visit_id`\n" in page
+    assert "- warns of a value that is new in `visit_id`\n" in page
 
 
 def test_toml_declares_the_same(tmp_path: Path) -> None:
@@ -297,6 +339,7 @@ def test_the_worked_example_of_the_docs_loads_and_the_docs_name_every_field(tmp_
     blocks = re.findall(r"( *)```yaml\n(.*?)```", text, flags=re.DOTALL)
     (example,) = (body for _, body in blocks if "columns:" in body)
     assert declared(tmp_path, example).derived[0].inputs == ("paid", "pages")
-    fields = {*Declaration.model_fields, *ColumnDeclaration.model_fields, *DerivedDeclaration.model_fields}
+    fields = {*Declaration.model_fields, *ColumnDeclaration.model_fields, *DerivedDeclaration.model_fields,
+              *WatchedDeclaration.model_fields}  # fmt: skip
     assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
     assert [name for name in sorted(FUNCTIONS) if not re.search(rf"\b{name}\b", text)] == []

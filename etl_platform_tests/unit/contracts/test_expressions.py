@@ -32,6 +32,11 @@ GOOD = [
     "UPPER(s) || 'x' = 'Ax'",
     "i % 2 = 0",
     '"i" > 0',
+    "i / -2 > 1",
+    "d / NULLIF(f, 0.0) > 1",
+    "t >= DATE'2025-01-01'",
+    "t - DATE '2025-01-01' <= INTERVAL '5 days'",
+    "t <= DATE '2025-01-01' + INTERVAL '5 days'",
 ]
 HOSTILE = [
     ("read_csv('/etc/passwd') > 1", "function READ_CSV"),
@@ -68,6 +73,16 @@ HOSTILE = [
     ("t <= '2025-01-01'", "types that fit together"),
     ("s ~ '['", "types that fit together"),
     ("TRUE", "no column"),
+    ("ts < LOCALTIMESTAMP", "LOCALTIMESTAMP"),
+    ("i > `MAX`(i)", "found `"),
+    ("s = $$'$$ OR i > MAX(i) OR s = $$'$$", "found $"),
+    ("s = X'41'", "found X before a text"),
+    ("s = R'a'", "found R before a text"),
+    ("i / -0 > 1", "may be zero"),
+    ("d / NULLIF(i, 5.0) > 1", "may be zero"),
+    ("t - DATE '2025-01-01' < 5", "a span of time"),
+    ("5 >= (t - DATE '2025-01-01')", "a span of time"),
+    ("ts - TIMESTAMP '2025-01-01 00:00:00' BETWEEN 0 AND 5", "a span of time"),
 ]
 
 

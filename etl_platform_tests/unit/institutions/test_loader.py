@@ -94,6 +94,10 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "parameter of another type": (
         prices("parameters: {clock_skew_minutes: '5'}"), "datasets.prices.parameters", "'5' (str)", "like 5",
     ),
+    "bound that bounds nothing": (
+        "code: a\nname: A\ndatasets: {technical_indicators: {parameters: {histogram_tolerance: .nan}}}\n",
+        "datasets.technical_indicators.parameters", "nan", "rules take",
+    ),
     "pattern that is none": (
         prices("parameters: {symbol_pattern: '['}"), "datasets.prices.parameters", "regex", "rules take",
     ),

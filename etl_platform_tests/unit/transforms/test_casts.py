@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from etl_platform.contracts.time_formats import hold_formats
 from etl_platform.transforms.cast_numbers import _checked_decimal, _quick_decimal
-from etl_platform.transforms.cast_times import hold_formats
 from etl_platform.transforms.casts import Dialect, cast_series, shown_text
 
 PLAIN = Dialect()
