@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from etl_platform.cli.execute import QUIET, Result, Task, dagster_instance, execute, loaded
+from etl_platform.cli.execute import QUIET, Result, Task, dagster_instance, execute, loaded, lost_task, process_tag
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
@@ -83,7 +83,7 @@ def execute_many(task: ManyTask) -> list[Result]:
         run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
         instance=dagster_instance(),
         raise_on_error=False,
-        tags={"institution": task.institution, "dataset": task.dataset},
+        tags={"institution": task.institution, "dataset": task.dataset, **process_tag(session)},
     )
     seconds = time.monotonic() - start
     results = []
@@ -101,18 +101,24 @@ def execute_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
     """The tables across institutions of `dates`, in this process."""
     if len(dates) == 1:
         return execute(Task(PartitionKey(dates[0])))
-    _, definitions = loaded()
+    session, definitions = loaded()
     start = time.monotonic()
     config = {"dates": [date.isoformat() for date in dates]}
     outcome = definitions.resolve_job_def(OVERVIEW_MANY).execute_in_process(
         run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
         instance=dagster_instance(),
         raise_on_error=False,
+        tags=process_tag(session),
     )
     if not outcome.success:
         return [result for date in dates for result in execute(Task(PartitionKey(date)))]
     seconds = (time.monotonic() - start) / len(dates)
     return [Result(PartitionKey(date), "market_overview", True, AttemptTotals(), seconds) for date in dates]
+
+
+def lost_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
+    """What is known of them when their worker was killed."""
+    return [result for date in dates for result in lost_task(Task(PartitionKey(date)))]
 
 
 def _chunks(dates: Sequence[dt.date], workers: int) -> list[tuple[dt.date, ...]]:
