@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 
 from etl_platform.cli.choices import parse_names
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.errors import StorageError, UnknownNameError
 from etl_platform.history.plan import HistoryImport, Writing, hold, write
 from etl_platform.history.shelf import Shelf
@@ -55,7 +55,7 @@ def import_history(
     (code,) = parse_names(institution, session.graph.institutions, "institution")
     (name,) = parse_names(dataset, session.graph.institutions[code].datasets, "dataset")
     captured = {**_pairs(names), **({"symbol": symbol} if symbol else {})}
-    console = Console()
+    console = open_console()
     for path in files:
         plan = HistoryImport(path, session.graph.institutions[code], session.graph.contract_of(name, code), captured)
         console.print(_import(session, plan, undated_to.date() if undated_to else None, console))

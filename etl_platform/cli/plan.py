@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.drift import COLUMNS, cells
 from etl_platform.cli.plan_target import Target, find_target
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
 from etl_platform.defs.silver import silver_plan
@@ -76,7 +76,7 @@ def plan(uri: str, institution: str | None, dataset: str | None, date: str | Non
     session = open_session()
     target = find_target(session, uri, institution, dataset, date)
     outlook = look_ahead(session, target)
-    _print(target, outlook, Console())
+    _print(target, outlook, open_console())
     if not outlook.is_well:
         raise click.exceptions.Exit(1)
 

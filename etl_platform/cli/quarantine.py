@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import click
 import polars as pl
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.quarantine_replay import replay_partitions
 from etl_platform.cli.run import closing_table, last_date, print_failures
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.errors import ConfigurationError
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.records import DatasetPartition, Replay
 from etl_platform.transforms.quarantine_view import Chosen, grouped
@@ -76,7 +76,7 @@ def list_groups(
     partitions = filters.partitions(session)
     rows = quarantined(session, partitions, filters.chosen)
     groups = grouped(rows, _first_seen(session, partitions))
-    console = Console()
+    console = open_console()
     table = RichTable(title=f"{rows.height:,} refused rows and files in {groups.height:,} groups")
     for name in ("rows", "rule", "file", "institution", "date", "dataset", "first seen"):
         table.add_column(name, overflow="fold", justify="right" if name == "rows" else "left")
@@ -123,7 +123,7 @@ def show(
     for row in rows.iter_rows(named=True):
         line = f":{row['_source_row']}" if row["_source_row"] is not None else ""
         table.add_row(*(_plain(text) for text in (f"{row['_source_file']}{line}", row["raw"] or "", row["reason"])))
-    Console().print(table)
+    open_console().print(table)
 
 
 @quarantine.command()
@@ -146,6 +146,8 @@ def replay(
     Whole partitions run, in the ordinary way: what passes now moves into silver, the rest stays, the counts balance.
     Who, when, why, under which rules before and after, and how many rows moved: `etl-platform quarantine replays`.
     """
+    if not reason.strip():
+        raise ConfigurationError("--reason", found="nothing", expected="why the rows should pass now, in a few words")
     session = open_session()
     filters = Filters(dates, institutions, datasets, Chosen(rule, file))
     before = {
@@ -153,7 +155,7 @@ def replay(
         for partition in filters.partitions(session)
         if filters.chosen.of(rows := quarantined(session, [partition], Chosen())).height
     }
-    console = Console()
+    console = open_console()
     if not before:
         console.print("nothing to replay: no such row is in quarantine")
         return
@@ -169,7 +171,7 @@ def replay(
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 def list_replays(limit: int) -> None:
     """What was replayed: by whom, when, why, under which rules, and how many rows moved to silver."""
-    Console().print(_replays_table(open_session().ledger.replays(limit)))
+    open_console().print(_replays_table(open_session().ledger.replays(limit)))
 
 
 def quarantined(

@@ -305,7 +305,7 @@ class Ledger:
             versions.record(connection, run_id, partition, version, document, now)
 
     def rule_version(self, partition: DatasetPartition, run_id: str | None = None) -> str | None:
-        """The rules under which the partition was judged last, or by that run."""
+        """The rules under which what is stored of the partition was judged, or those of that run."""
         with self._database.read() as connection:
             return versions.select_version(connection, partition, run_id)
 
