@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
+import tempfile
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from io import FileIO
 from pathlib import Path
 
 PROCESS_TAG = "etl-platform/process"
 """Run tag of a run that is executed inside the process that began it."""
-_SUFFIX = ".lock"
+_SUFFIX, _END = ".lock", "~"
 
 
 class Processes:
@@ -35,10 +38,26 @@ class Processes:
         """Names of those that have ended."""
         return [path.stem for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if not _is_held(path)]
 
+    def is_alive(self, name: str) -> bool:
+        """Whether the process of that name is still there."""
+        path = self._folder / f"{name}{_SUFFIX}"
+        return path.exists() and _is_held(path)
+
     def forget(self, names: Collection[str]) -> None:
         """Remove the files of processes that are dead; nobody asks for them any more."""
         for name in names:
             (self._folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+
+
+@contextmanager
+def own_scratch(scratch: Path, kind: str, processes: Processes) -> Iterator[Path]:
+    """A folder for the time of the block. Those of the same kind that killed processes have left are removed."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    for left in scratch.glob(f"{kind}-*{_END}*"):
+        if not processes.is_alive(left.name.removeprefix(f"{kind}-").partition(_END)[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{kind}-{processes.mine()}{_END}") as folder:
+        yield Path(folder)
 
 
 @cache
