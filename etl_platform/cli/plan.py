@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.drift import COLUMNS, cells
 from etl_platform.cli.plan_target import Target, find_target
-from etl_platform.cli.session import Session, open_console, open_session
+from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
 from etl_platform.defs.silver import silver_plan
@@ -151,19 +151,19 @@ def _print(target: Target, outlook: Outlook, console: Console) -> None:
     if counts.refusal:
         lines["warehouse, gold"] = "would wait: every_file_is_readable fails"
     for name, text in lines.items():
-        console.print(f"{name:16} {text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(plain(f"{name:16} {text}"), highlight=False, soft_wrap=True)
     if outlook.drift:
         table = _table(*COLUMNS[4:], title="drift")
         for difference in outlook.drift:
             mark = "" if is_tolerated(difference, outlook.policy) else "!"
             change, *rest = cells(difference)
-            table.add_row(f"{change}{mark}", *rest)
+            table.add_row(f"{change}{mark}", *map(plain, rest))
         console.print(table)
     if counts.quarantined:
         shown = min(DEFECTS, outlook.defects.height)
         table = _table("line", "rule", "found", "raw", title=f"first {shown} of {counts.quarantined:,} defects")
         for row in _shown(outlook.defects).iter_rows():
-            table.add_row(*row)
+            table.add_row(*map(plain, row))
         console.print(table)
 
 

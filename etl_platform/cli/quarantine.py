@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.quarantine_replay import replay_partitions
 from etl_platform.cli.run import closing_table, last_date, print_failures
-from etl_platform.cli.session import Session, open_console, open_session
+from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError
@@ -83,7 +83,7 @@ def list_groups(
     for group in groups.head(GROUPS_SHOWN).iter_rows(named=True):
         seen = f"{group['first_seen_at']:%Y-%m-%d %H:%M}" if group["first_seen_at"] else ""
         who = (group["institution"], str(group["business_date"]), group["dataset"])
-        table.add_row(f"{group['rows']:,}", group["rule"], group["_source_file"], *who, seen)
+        table.add_row(f"{group['rows']:,}", group["rule"], plain(group["_source_file"]), *who, seen)
     console.print(table)
     if groups.height > GROUPS_SHOWN:
         console.print(f"… {groups.height - GROUPS_SHOWN:,} more groups; choose with --rule, --file, --date, …")
@@ -122,7 +122,7 @@ def show(
         table.add_column(name, overflow="fold")
     for row in rows.iter_rows(named=True):
         line = f":{row['_source_row']}" if row["_source_row"] is not None else ""
-        table.add_row(*(_plain(text) for text in (f"{row['_source_file']}{line}", row["raw"] or "", row["reason"])))
+        table.add_row(*(plain(text) for text in (f"{row['_source_file']}{line}", row["raw"] or "", row["reason"])))
     open_console().print(table)
 
 
@@ -217,8 +217,8 @@ def _replays_table(replays: list[Replay]) -> RichTable:
         after = "" if found.rows_quarantined_after is None else f" → {found.rows_quarantined_after:,}"
         table.add_row(
             f"{found.requested_at.astimezone(dt.UTC):%Y-%m-%d %H:%M}",
-            _plain(found.requested_by),
-            _plain(found.reason),
+            plain(found.requested_by),
+            plain(found.reason),
             str(found.partition),
             found.version_before or "",
             found.version_after or "",
@@ -227,8 +227,3 @@ def _replays_table(replays: list[Replay]) -> RichTable:
             found.outcome or "not ended",
         )
     return table
-
-
-def _plain(text: str) -> str:
-    """Text of others, without being taken for markup."""
-    return text.replace("[", r"\[")

@@ -18,7 +18,7 @@ from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overview
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, dagster_instance, execute, execute_all, lost_task
 from etl_platform.cli.pick_up import held, pick_up, tell_left_alone
-from etl_platform.cli.session import Session, open_console, open_session, prepare_dagster_home
+from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.abandoned import end_dead_runs
 from etl_platform.defs.overdue import overdue_overviews
@@ -225,5 +225,5 @@ def print_failures(results: Sequence[Result], console: Console) -> int:
     """Each failure with its reason. Returns how many."""
     failed = [r for r in results if not r.succeeded]
     for r in failed:
-        console.print(f"[red]failed[/] {r.partition} {r.dataset}: {r.error}", soft_wrap=True, markup=True)
+        console.print("[red]failed[/]", plain(f"{r.partition} {r.dataset}: {r.error}"), soft_wrap=True)
     return len(failed)

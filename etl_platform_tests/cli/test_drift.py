@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from etl_platform.cli import execute
 from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home, put
 from etl_platform_tests.support.platform import DATE, HEADER, bar, plain_senders
 from etl_platform_tests.support.s3 import S3Bucket, s3_bucket, s3_server  # noqa: F401
@@ -148,6 +149,26 @@ def test_options_say_what_a_file_outside_of_the_landing_zone_is(home: Path, etl:
     assert asked.status == 2 and "outside of every landing root" in asked.err and "give --institution" in asked.err
 
 
+def test_what_a_sender_wrote_is_shown_as_it_is(
+    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [bar("AAA", minute).replace("\n", ",1\n") for minute in range(20)]
+    key = f"first/prices/{DATE}/a.csv"
+    put(home, key, HEADER.replace("\n", ",[/]\n") + "".join(rows) + "[/red],\x1b[31mx\n")
+    planned = etl("plan", key)
+    assert etl("run", "--workers", "1").status == 0
+    shown, listed = etl("quarantine", "show"), etl("drift", "list")
+    for done in (planned, shown):
+        assert done.status == 0 and r"[/red],\x1b[31mx" in done.out and "\x1b" not in done.out
+    assert "[/]" in planned.out and "[/]" in listed.out
+
+    folder = plain_senders(tmp_path / "strict", "first", "second", settings="drift_policy: fail")
+    monkeypatch.setenv("ETL_INSTITUTIONS_PATH", str(folder))
+    execute.loaded.cache_clear()
+    stopped = etl("run", "--date", str(DATE), "--institution", "first", "--workers", "1")
+    assert stopped.status == 1 and "new column [/]" in stopped.out
+
+
 def test_options_override_what_the_key_says(home: Path, etl: Shell) -> None:
     deliver(home, "first", DATE)
     done = etl("plan", f"first/prices/{DATE}/a.csv", "--institution", "second", "--date", str(NEXT_DATE))
@@ -164,6 +185,10 @@ def test_options_override_what_the_key_says(home: Path, etl: Shell) -> None:
         ),
         (["stray.csv"], "fits no institution's key pattern"),
         (["stray.csv", "--institution", "frist"], "expected first"),
+        (
+            ["stray.csv", "--institution", "first", "--dataset", "prices", "--date", "2025-01-15,2025-01-16"],
+            "one business date",
+        ),
         (["stray.csv", "--institution", "first", "--dataset", "accounts"], "expected prices"),
     ],
 )
