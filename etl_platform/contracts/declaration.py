@@ -166,8 +166,16 @@ class NamingDeclaration(_Strict):
     remove_special: bool = True
 
 
+class WatchedDeclaration(_Strict):
+    """A numeric column whose usual magnitude is held against earlier dates, for each value of `by` on its own."""
+
+    column: Name
+    by: tuple[Name, ...] = ()
+
+
 class Declaration(_Strict):
-    """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own."""
+    """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own. watched, categories:
+    columns whose values are held against earlier dates, to warn where they have changed their meaning."""
 
     name: Name
     title: str = Field(min_length=1)
@@ -177,6 +185,8 @@ class Declaration(_Strict):
     rules: tuple[RuleDeclaration, ...] = ()
     key: tuple[Name, ...] = ()
     event_time: Name | None = None
+    watched: tuple[WatchedDeclaration, ...] = ()
+    categories: tuple[Name, ...] = ()
     naming: NamingDeclaration = NamingDeclaration()
     date_formats: tuple[str, ...] = ()
     timestamp_formats: tuple[str, ...] = ()

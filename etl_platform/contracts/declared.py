@@ -14,7 +14,7 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.column_types import literal
-from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, row_check
+from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check
 from etl_platform.contracts.declaration import ColumnDeclaration, Declaration
 from etl_platform.contracts.document import near, parse_document
 from etl_platform.contracts.expressions import compile_expression, compile_rule, evaluate
@@ -67,6 +67,8 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         formats={c.name: formats for c in declaration.columns if (formats := _formats(c, declaration))},
         deduplicates=declaration.deduplicate == "latest",
         write_mode=declaration.write_mode,
+        watched=tuple(Watched(watched.column, watched.by) for watched in declaration.watched),
+        categories=declaration.categories,
         declaration=declaration,
     )
     _check_rules(contract, origin)
@@ -96,7 +98,13 @@ def _stored_columns(declaration: Declaration, origin: str) -> list[Column]:
 
 def _check_names(declaration: Declaration, columns: list[Column], origin: str) -> None:
     by_name = {column.name: column for column in columns}
-    for field, names in (("key", declaration.key), ("event_time", (declaration.event_time,))):
+    named = {
+        "key": declaration.key,
+        "event_time": (declaration.event_time,),
+        "watched": [name for watched in declaration.watched for name in (watched.column, *watched.by)],
+        "categories": declaration.categories,
+    }
+    for field, names in named.items():
         for name in names:
             if name is not None and name not in by_name:
                 raise UnknownNameError(
@@ -106,6 +114,13 @@ def _check_names(declaration: Declaration, columns: list[Column], origin: str) -
         if by_name[name].nullable:
             raise ConfigurationError(
                 f"{origin} field key", found=f"column {name!r}, which may be null", expected="columns with nulls: drop"
+            )
+    for watched in declaration.watched:
+        if not by_name[watched.column].dtype.is_numeric():
+            raise ConfigurationError(
+                f"{origin} field watched",
+                found=f"column {watched.column!r} of type {by_name[watched.column].dtype}",
+                expected="a column of numbers",
             )
     if declaration.event_time and not isinstance(by_name[declaration.event_time].dtype, pl.Datetime):
         found = by_name[declaration.event_time].dtype

@@ -63,7 +63,7 @@ def _magnitudes(facts: DriftFacts) -> Verdict:
         return _too_few(facts)
     found = jumps(facts.profile, facts.earlier)
     sample = pl.DataFrame([vars(jump) for jump in found[:20]]) if found else None
-    shown = ", ".join(f"{j.column} {j.group}: {j.factor:g}x the usual {j.usual:g}" for j in found[:5])
+    shown = ", ".join(f"{f'{j.column} {j.group}'.strip()}: {j.factor:g}x the usual {j.usual:g}" for j in found[:5])
     numbers = {"jumps": len(found), "groups": sum(map(len, facts.profile.medians.values()))}
     return Verdict(not found, numbers, shown or f"as in {len(facts.earlier)} partitions", sample, warns=True)
 

@@ -40,6 +40,7 @@ MODES = {
     "visits_append": "write_mode: append\n",
     "visits_fail": "write_mode: fail\n",
     "visits_all": "deduplicate: off\n",
+    "visits_watched": "watched: [{column: paid}]\ncategories: [ticket]\n",
 }
 
 
@@ -181,3 +182,16 @@ def test_a_file_without_a_required_column_is_refused_and_one_without_an_optional
     assert "every_file_is_readable" in run.failed_checks
     reasons = visits.table("reconciliation", "visits", "first", day(14))["reason"].drop_nulls().to_list()
     assert len(reasons) == 1 and "expected also pages" in reasons[0]
+
+
+def test_a_declared_column_in_cents_and_a_new_category_are_warnings(visits: Platform) -> None:
+    for number in (20, 21, 22):
+        put(visits, day(number), GOOD, dataset="visits_watched")
+        assert not visits.ingest("first", day(number), ["visits_watched"]).failed_checks
+    put(visits, day(23), GOOD.replace("10.00", "1000").replace("t1", "t9"), dataset="visits_watched")
+
+    run = visits.ingest("first", day(23), ["visits_watched"])
+
+    assert run.succeeded and set(run.failed_checks) == {"magnitudes_are_usual", "categories_are_known"}
+    assert "paid: 100x" in str(run.failed_checks["magnitudes_are_usual"].description)
+    assert "ticket t9: first seen" in str(run.failed_checks["categories_are_known"].description)

@@ -216,6 +216,13 @@ MISTAKES = [
     (LEAST + "key: [visit]\n", "field key: column 'visit'; expected visit_id"),
     (LEAST + "key: [pages]\n", "field key: column 'pages', which may be null"),
     (LEAST + "event_time: visit_id\n", "field event_time: a column of type String; expected a timestamp"),
+    (LEAST + "watched: [{column: page}]\n", "field watched: column 'page'; expected pages"),
+    (LEAST + "watched: [{column: pages, by: [who]}]\n", "field watched: column 'who'"),
+    (
+        LEAST + "watched: [{column: visit_id}]\n",
+        "field watched: column 'visit_id' of type String; expected .* numbers",
+    ),
+    (LEAST + "categories: [page]\n", "field categories: column 'page'; expected pages"),
     (LEAST + "write_mode: upsert\n", "field write_mode: 'upsert'; expected .*'replace', 'append' or 'fail'"),
     (LEAST + "deduplicate: on\n", "field deduplicate: True; expected .*'latest' or 'off'"),
     (LEAST + "naming: {case: camel}\n", "field naming.case: 'camel'"),
