@@ -12,13 +12,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from etl_platform.cli.execute import QUIET, Result, Task, dagster_instance, execute, loaded, lost_task, process_tag
+from etl_platform.cli.execute import (
+    QUIET,
+    Result,
+    Task,
+    dagster_instance,
+    execute,
+    loaded,
+    lost_task,
+    process_tag,
+    warnings_of,
+)
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.many import LOAD_MANY
 from etl_platform.defs.many_overview import OVERVIEW_MANY
 from etl_platform.ledger.records import AttemptTotals, Outcome
+from etl_platform.partitions import format_key
 
 FEWEST = 20
 """With fewer dates than this the ordinary runs cost a few seconds, and each has a page of its own in the UI."""
@@ -87,13 +98,15 @@ def execute_many(task: ManyTask) -> list[Result]:
     )
     seconds = time.monotonic() - start
     results = []
+    warned = warnings_of(outcome, task.dataset)
     for date in task.dates:
         partition = PartitionKey(date, task.institution)
         attempt = session.ledger.latest_attempt(dataset_partition(task.dataset, partition))
         if attempt and attempt.run_id == outcome.run_id and attempt.outcome is Outcome.SUCCEEDED:
             totals = attempt.totals or AttemptTotals()
             # An attempt lasts as long as the run: its dates wait for each other.
-            results.append(Result(partition, task.dataset, True, totals, seconds / len(task.dates)))
+            told = warned.get(format_key(partition), ())
+            results.append(Result(partition, task.dataset, True, totals, seconds / len(task.dates), warnings=told))
     return results
 
 

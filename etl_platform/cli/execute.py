@@ -43,7 +43,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run did for one dataset (`dataset` is `market_overview` for the tables across institutions)."""
+    """What one run did for one dataset (`dataset` is `market_overview` for the tables across institutions).
+
+    warnings: checks that found something and block nothing."""
 
     partition: PartitionKey
     dataset: str
@@ -51,6 +53,7 @@ class Result:
     totals: AttemptTotals
     seconds: float
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def unexplained(self) -> int:
@@ -157,7 +160,19 @@ def _dataset_result(
     mine = [f for f in failures if _step_is_of(f, dataset, session)]
     if error is None and mine:
         error = "; ".join(mine)
-    return Result(task.partition, dataset, outcome.success or error is None, totals, seconds, error)
+    succeeded = outcome.success or error is None
+    found = warnings_of(outcome, dataset).get(format_key(task.partition), ())
+    return Result(task.partition, dataset, succeeded, totals, seconds, error, found)
+
+
+def warnings_of(outcome: dg.ExecuteInProcessResult, dataset: str) -> dict[str, tuple[str, ...]]:
+    """Partition -> what its checks warn of. They are told here, too: not everybody has the UI open."""
+    found: dict[str, tuple[str, ...]] = {}
+    for check in outcome.get_asset_check_evaluations():
+        if not check.passed and check.severity is dg.AssetCheckSeverity.WARN and check.asset_key.path[-1] == dataset:
+            key = check.partition or ""
+            found[key] = (*found.get(key, ()), f"{check.check_name}: {check.description}")
+    return found
 
 
 def _step_is_of(failure: str, dataset: str, session: Session) -> bool:
