@@ -27,6 +27,7 @@ from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing
 
 LINES_SHOWN = 100
+WARNINGS_SHOWN = 20
 
 
 @click.command()
@@ -77,6 +78,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
         return
     results = run_tasks(session, tasks, workers, console, overdue)
     console.print(closing_table(results))
+    _print_warnings(results, console)
     failed = print_failures(results, console)
     if failed:
         raise click.exceptions.Exit(1)
@@ -219,6 +221,16 @@ def _span(found: Sequence[Result]) -> str:
 def _sum(found: Sequence[Result]) -> Result:
     added = {field.name: sum(getattr(r.totals, field.name) for r in found) for field in fields(AttemptTotals)}
     return replace(found[0], totals=AttemptTotals(**added), seconds=sum(r.seconds for r in found))
+
+
+def _print_warnings(results: Sequence[Result], console: Console) -> None:
+    warnings = [f"{r.partition} {r.dataset}: {text}" for r in results for text in r.warnings]
+    for text in warnings[:WARNINGS_SHOWN]:
+        console.print("[yellow]warned[/]", plain(text), soft_wrap=True)
+    if len(warnings) > WARNINGS_SHOWN:
+        console.print(
+            f"… {len(warnings) - WARNINGS_SHOWN:,} more warnings; the checks of silver in the UI have them all"
+        )
 
 
 def print_failures(results: Sequence[Result], console: Console) -> int:

@@ -156,7 +156,9 @@ def test_what_a_sender_wrote_is_shown_as_it_is(
     key = f"first/prices/{DATE}/a.csv"
     put(home, key, HEADER.replace("\n", ",[/]\n") + "".join(rows) + "[/red],\x1b[31mx\n")
     planned = etl("plan", key)
-    assert etl("run", "--workers", "1").status == 0
+    run = etl("run", "--workers", "1")
+    assert run.status == 0
+    assert f"warned {DATE}|first prices: schema_has_not_drifted: " in run.out and "new column [/]" in run.out
     shown, listed = etl("quarantine", "show"), etl("drift", "list")
     for done in (planned, shown):
         assert done.status == 0 and r"[/red],\x1b[31mx" in done.out and "\x1b" not in done.out
