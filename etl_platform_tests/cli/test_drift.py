@@ -138,6 +138,17 @@ def test_drift_against_what_was_loaded_before_is_shown_and_listed(
     assert "no drift on record" in etl("drift", "list", "--institution", "second").out
 
 
+def test_a_warning_of_one_among_many_dates_is_told(home: Path, etl: Shell) -> None:
+    days = [DATE + dt.timedelta(days=n) for n in range(20)]
+    deliver(home, "first", *days[:-1])
+    put(home, f"first/prices/{days[-1]}/a.csv", VENUE + bar("AAA", date=days[-1]).replace("\n", ",XNYS\n"))
+    done = etl("run", "--workers", "1")
+    assert done.status == 0 and "20 in all" in done.out
+    assert [line.split(":")[0] for line in done.out.splitlines() if line.startswith("warned")] == [
+        f"warned {days[-1]}|first prices"
+    ]
+
+
 def test_options_say_what_a_file_outside_of_the_landing_zone_is(home: Path, etl: Shell, tmp_path: Path) -> None:
     mail = tmp_path / "bars from mail #1.csv"
     mail.write_text(HEADER + bar("AAA"))
