@@ -138,6 +138,20 @@ def test_drift_against_what_was_loaded_before_is_shown_and_listed(
     assert "no drift on record" in etl("drift", "list", "--institution", "second").out
 
 
+def test_values_that_changed_their_meaning_are_planned(home: Path, etl: Shell, tmp_path: Path) -> None:
+    days = [DATE + dt.timedelta(days=n) for n in range(4)]
+    deliver(home, "first", *days[:3])
+    assert etl("run", "--workers", "1").status == 0
+    cents = bar("AAA", date=days[3]).replace(",10,20,5,10,", ",1000,2000,500,1000,")
+    key = f"first/prices/{days[3]}/a.csv"
+    put(home, key, HEADER + cents)
+    with nothing_is_written(tmp_path):
+        planned = etl("plan", key)
+    assert planned.status == 0
+    assert "values           magnitudes_are_usual: close AAA: 100x the usual" in planned.out
+    assert "nothing unusual" in etl("plan", f"first/prices/{days[2]}/a.csv").out
+
+
 def test_a_warning_of_one_among_many_dates_is_told(home: Path, etl: Shell) -> None:
     days = [DATE + dt.timedelta(days=n) for n in range(20)]
     deliver(home, "first", *days[:-1])
