@@ -112,6 +112,11 @@ class Settings(BaseModel):
         return (self.institutions_path or Path(__file__).parent / "institutions").expanduser()
 
     @property
+    def processes(self) -> Path:
+        """Folder in which processes that execute runs say that they are alive."""
+        return self.root / "processes"
+
+    @property
     def scratch(self) -> Path:
         """Folder for temporary files of running partitions."""
         return self.root / "scratch"

@@ -12,13 +12,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from etl_platform.cli.execute import QUIET, Result, Task, dagster_instance, execute, loaded
+from etl_platform.cli.execute import (
+    QUIET,
+    Result,
+    Task,
+    dagster_instance,
+    execute,
+    loaded,
+    lost_task,
+    process_tag,
+    warnings_of,
+)
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.many import LOAD_MANY
 from etl_platform.defs.many_overview import OVERVIEW_MANY
 from etl_platform.ledger.records import AttemptTotals, Outcome
+from etl_platform.partitions import format_key
 
 FEWEST = 20
 """With fewer dates than this the ordinary runs cost a few seconds, and each has a page of its own in the UI."""
@@ -85,17 +96,19 @@ def execute_many(task: ManyTask) -> list[Result]:
         run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
         instance=dagster_instance(),
         raise_on_error=False,
-        tags={"institution": task.institution, "dataset": task.dataset},
+        tags={"institution": task.institution, "dataset": task.dataset, **process_tag(session)},
     )
     seconds = time.monotonic() - start
     results = []
+    warned = warnings_of(outcome, task.dataset)
     for date in task.dates:
         partition = PartitionKey(date, task.institution)
         attempt = session.ledger.latest_attempt(dataset_partition(task.dataset, partition))
         if attempt and attempt.run_id == outcome.run_id and attempt.outcome is Outcome.SUCCEEDED:
             totals = attempt.totals or AttemptTotals()
             # An attempt lasts as long as the run: its dates wait for each other.
-            results.append(Result(partition, task.dataset, True, totals, seconds / len(task.dates)))
+            told = warned.get(format_key(partition), ())
+            results.append(Result(partition, task.dataset, True, totals, seconds / len(task.dates), warnings=told))
     return results
 
 
@@ -103,18 +116,24 @@ def execute_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
     """The tables across institutions of `dates`, in this process."""
     if len(dates) == 1:
         return execute(Task(PartitionKey(dates[0])))
-    _, definitions = loaded()
+    session, definitions = loaded()
     start = time.monotonic()
     config = {"dates": [date.isoformat() for date in dates]}
     outcome = definitions.resolve_job_def(OVERVIEW_MANY).execute_in_process(
         run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
         instance=dagster_instance(),
         raise_on_error=False,
+        tags=process_tag(session),
     )
     if not outcome.success:
         return [result for date in dates for result in execute(Task(PartitionKey(date)))]
     seconds = (time.monotonic() - start) / len(dates)
     return [Result(PartitionKey(date), "market_overview", True, AttemptTotals(), seconds) for date in dates]
+
+
+def lost_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
+    """What is known of them when their worker was killed."""
+    return [result for date in dates for result in lost_task(Task(PartitionKey(date)))]
 
 
 def _chunks(dates: Sequence[dt.date], workers: int, sizes: Mapping[dt.date, int]) -> list[tuple[dt.date, ...]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.run import last_date
-from etl_platform.cli.session import open_session
+from etl_platform.cli.session import open_console, open_session, plain
 from etl_platform.defs.schema_drift import drift_of
 from etl_platform.transforms.schema_drift import Difference
 
@@ -31,7 +30,7 @@ def list_drift(dates: str | None, institutions: str | None, datasets: str | None
       etl-platform drift list --institution institution_a --date 2025-01-13..2025-01-17
     """
     session = open_session()
-    console = Console()
+    console = open_console()
     codes = parse_names(institutions, session.graph.institutions, "institution")
     names = parse_names(datasets, session.graph.contracts, "dataset")
     days = parse_dates(dates, session.settings.first_date, last_date(session)) if dates else None
@@ -47,7 +46,7 @@ def list_drift(dates: str | None, institutions: str | None, datasets: str | None
         file = delivered.key if delivered.is_current else f"{delivered.key} *"
         place = (str(partition.business_date), partition.institution, partition.dataset, file)
         for _, difference in drift_of([delivered]):
-            table.add_row(*place, *cells(difference))
+            table.add_row(*map(plain, (*place, *cells(difference))))
     console.print(table)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import os
+import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -22,6 +26,7 @@ from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import dataset_assets
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key
+from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 T = TypeVar("T")
 
@@ -39,7 +44,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run did for one dataset (`dataset` is `market_overview` for the tables across institutions)."""
+    """What one run did for one dataset (`dataset` is `market_overview` for the tables across institutions).
+
+    warnings: checks that found something and block nothing."""
 
     partition: PartitionKey
     dataset: str
@@ -47,6 +54,7 @@ class Result:
     totals: AttemptTotals
     seconds: float
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def unexplained(self) -> int:
@@ -55,19 +63,69 @@ class Result:
 
 
 def execute_all(
-    tasks: Sequence[T], workers: int, run_one: Callable[[T], list[Result]]
+    tasks: Sequence[T], workers: int, run_one: Callable[[T], list[Result]], lost: Callable[[T], list[Result]]
 ) -> Iterator[tuple[T, list[Result]]]:
-    """Each task with its results, as they come. One task, or one worker, runs in this process."""
+    """Each task with its results, as they come. One task, or one worker, runs in this process.
+
+    lost: the results of a task whose worker was killed (it took all memory, say).
+    """
     if workers == 1 or len(tasks) <= 1:
         for task in tasks:
             yield task, run_one(task)
         return
-    # Fork would copy locks that Polars' and gRPC's threads hold: a fresh interpreter per worker.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with _pool(min(workers, len(tasks))) as pool:
         futures = {pool.submit(run_one, task): task for task in tasks}
+        broken = []
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            try:
+                results = future.result()
+            except BrokenProcessPool:
+                broken.append(futures[future])
+                continue
+            yield futures[future], results
+    yield from _one_by_one(broken, run_one, lost)
+
+
+def _one_by_one(
+    tasks: Sequence[T], run_one: Callable[[T], list[Result]], lost: Callable[[T], list[Result]]
+) -> Iterator[tuple[T, list[Result]]]:
+    """Which task its worker died of shows only when nothing else runs: the others must not be held back."""
+    left = deque(tasks)
+    while left:
+        with _pool(1) as pool:
+            while left:
+                task = left.popleft()
+                try:
+                    yield task, pool.submit(run_one, task).result()
+                except BrokenProcessPool:
+                    yield task, lost(task)
+                    break
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Fork would copy locks that Polars' and gRPC's threads hold: a fresh interpreter per worker.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would run what is queued and then wait for ever."""
+
+    def end() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def lost_task(task: Task) -> list[Result]:
+    """What is known of a task whose worker was killed."""
+    error = (
+        "its process was killed, often because memory ran out; next step: `etl-platform run`, with fewer --workers "
+        "or a smaller ETL_MEMORY_LIMIT_MB"
+    )
+    datasets = task.datasets or ("market_overview",)
+    return [Result(task.partition, dataset, False, AttemptTotals(), 0.0, error) for dataset in datasets]
 
 
 def execute(task: Task) -> list[Result]:
@@ -81,6 +139,7 @@ def execute(task: Task) -> list[Result]:
         instance=dagster_instance(),
         raise_on_error=False,
         run_config=QUIET,
+        tags=process_tag(session),
     )
     failures = [_message(event) for event in outcome.filter_events(lambda e: e.is_step_failure)]
     if not task.datasets:
@@ -102,7 +161,19 @@ def _dataset_result(
     mine = [f for f in failures if _step_is_of(f, dataset, session)]
     if error is None and mine:
         error = "; ".join(mine)
-    return Result(task.partition, dataset, outcome.success or error is None, totals, seconds, error)
+    succeeded = outcome.success or error is None
+    found = warnings_of(outcome, dataset).get(format_key(task.partition), ())
+    return Result(task.partition, dataset, succeeded, totals, seconds, error, found)
+
+
+def warnings_of(outcome: dg.ExecuteInProcessResult, dataset: str) -> dict[str, tuple[str, ...]]:
+    """Partition -> what its checks warn of. They are told here, too: not everybody has the UI open."""
+    found: dict[str, tuple[str, ...]] = {}
+    for check in outcome.get_asset_check_evaluations():
+        if not check.passed and check.severity is dg.AssetCheckSeverity.WARN and check.asset_key.path[-1] == dataset:
+            key = check.partition or ""
+            found[key] = (*found.get(key, ()), f"{check.check_name}: {check.description}")
+    return found
 
 
 def _step_is_of(failure: str, dataset: str, session: Session) -> bool:
@@ -120,6 +191,11 @@ def _message(event: dg.DagsterEvent) -> str:
     while cause is not None and cause.cause is not None:
         cause = cause.cause
     return f"{event.step_key}: {cause.message.strip() if cause else 'failed'}"
+
+
+def process_tag(session: Session) -> dict[str, str]:
+    """Says which process executes a run, so that the next command can tell whether it still does."""
+    return {PROCESS_TAG: Processes(session.settings.processes).mine()}
 
 
 @cache

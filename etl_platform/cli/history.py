@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 import zoneinfo
 from collections import Counter
 from pathlib import Path
@@ -14,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 
 from etl_platform.cli.choices import parse_names
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.errors import StorageError, UnknownNameError
-from etl_platform.history.plan import HistoryImport, Writing, hold, write
+from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
 from etl_platform.history.shelf import Shelf
+from etl_platform.resources.processes import Processes, own_scratch
 
 
 @click.command("import-history")
@@ -33,6 +33,7 @@ from etl_platform.history.shelf import Shelf
     type=click.DateTime(["%Y-%m-%d"]),
     help="Rows without a readable date go to this date's object and are quarantined there. Default: refuse the file.",
 )
+@click.option("--replace", is_flag=True, help="Let this file take the place of other rows that its dates have already.")
 def import_history(
     files: tuple[Path, ...],
     institution: str,
@@ -40,12 +41,14 @@ def import_history(
     symbol: str | None,
     names: tuple[str, ...],
     undated_to: dt.datetime | None,
+    replace: bool,
 ) -> None:
     """Cut FILES, which span many dates, into one landing object per business date; then `etl-platform run` loads them.
 
     The event time gives the date, in the institution's time zone; columns, time formats and key pattern are those of
     its file. Rows keep the sender's own text. Nothing is written unless every row has its place. Safe to repeat: what
-    is there already is left alone, and an interrupted import goes on.
+    is there already is left alone, and an interrupted import goes on. A file that would take the place of other rows
+    is refused without --replace.
 
     \b
       etl-platform import-history GOOG.csv --institution market --dataset prices
@@ -55,10 +58,10 @@ def import_history(
     (code,) = parse_names(institution, session.graph.institutions, "institution")
     (name,) = parse_names(dataset, session.graph.institutions[code].datasets, "dataset")
     captured = {**_pairs(names), **({"symbol": symbol} if symbol else {})}
-    console = Console()
+    console = open_console()
     for path in files:
         plan = HistoryImport(path, session.graph.institutions[code], session.graph.contract_of(name, code), captured)
-        console.print(_import(session, plan, undated_to.date() if undated_to else None, console))
+        console.print(_import(session, plan, undated_to.date() if undated_to else None, replace, console))
 
 
 def _pairs(names: tuple[str, ...]) -> dict[str, str]:
@@ -68,15 +71,16 @@ def _pairs(names: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _import(session: Session, plan: HistoryImport, undated_to: dt.date | None, console: Console) -> RichTable:
+def _import(
+    session: Session, plan: HistoryImport, undated_to: dt.date | None, replace: bool, console: Console
+) -> RichTable:
     landing = session.landing.store_of(plan.institution.code)
-    session.settings.scratch.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        tempfile.TemporaryDirectory(dir=session.settings.scratch, prefix="history-") as folder,
+        own_scratch(session.settings.scratch, "history", Processes(session.settings.processes)) as folder,
         Progress(*columns, console=console) as progress,
     ):
-        shelf = Shelf(Path(folder))
+        shelf = Shelf(folder)
         file = plan.open()
         bar = progress.add_task(f"{plan.path.name}: rows", total=None)
         rows_read = 0
@@ -85,9 +89,10 @@ def _import(session: Session, plan: HistoryImport, undated_to: dt.date | None, c
             progress.update(bar, completed=rows_read)
         hold(shelf, plan, undated_to, session.settings.first_date, _today(plan))
         _prove(plan, shelf, rows_read)
+        wanted = compare(shelf, plan, file, landing, may_replace=replace)
         bar = progress.add_task(f"{plan.path.name}: dates", total=len(shelf.rows))
         written: Counter[Writing] = Counter()
-        for _, what in write(shelf, plan, file, landing):
+        for _, what in write(shelf, plan, file, landing, wanted):
             written[what] += 1
             progress.update(bar, advance=1)
     return _table(plan, shelf, written, rows_read)

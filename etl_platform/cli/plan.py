@@ -7,6 +7,7 @@ system's, which is gone when the command ends.
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.drift import COLUMNS, cells
 from etl_platform.cli.plan_target import Target, find_target
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.defs.attempt import dataset_partition
+from etl_platform.defs.drift_checks import semantic_warnings
 from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
 from etl_platform.defs.silver import silver_plan
 from etl_platform.errors import ConfigurationError
@@ -27,7 +29,9 @@ from etl_platform.institutions.sender import sender_format
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject, State
 from etl_platform.transforms.normalise import SenderFormat
+from etl_platform.transforms.profile import Profile, Profiler
 from etl_platform.transforms.schema_drift import Difference, find_drift
+from etl_platform.transforms.semantic_drift import PARTITIONS
 from etl_platform.transforms.silver import FileCounts, Silver, SourceFile, build_silver
 
 DEFECTS = 20
@@ -37,13 +41,15 @@ _FOUND = r"\(found '([^']*)'\)"
 
 @dataclass(frozen=True)
 class Outlook:
-    """What would happen to the file. stops: why nothing of its partition would be published, if so."""
+    """What would happen to the file. stops: why nothing of its partition would be published, if so. warnings: in what
+    its values differ from those of earlier dates."""
 
     counts: FileCounts
     drift: tuple[Difference, ...]
     policy: DriftPolicy
     defects: pl.DataFrame
     stops: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def verdict(self) -> str:
@@ -76,7 +82,7 @@ def plan(uri: str, institution: str | None, dataset: str | None, date: str | Non
     session = open_session()
     target = find_target(session, uri, institution, dataset, date)
     outlook = look_ahead(session, target)
-    _print(target, outlook, Console())
+    _print(target, outlook, open_console())
     if not outlook.is_well:
         raise click.exceptions.Exit(1)
 
@@ -92,9 +98,14 @@ def look_ahead(session: Session, target: Target) -> Outlook:
             file = SourceFile(target.key, target.fetch(Path(folder)), 1, sender)
             result = build_silver([file], silver)
             defects = result.quarantine.sort("_source_row").head(DEFECTS).collect()
+            profiler = Profiler(silver.contract, session.graph.institutions[wanted.institution].time_zone)
+            for frame in result.silver.collect_batches(maintain_order=False):
+                deque(profiler.watch([frame]), maxlen=0)
         counts = result.files[0]
         last = sender_schema_of(ledger.last_schema(wanted, before_uri=target.uri))
         drift = find_drift(counts.schema, silver.contract, sender.supplied, last) if counts.schema else ()
+        earlier = [Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)]
+        warnings = semantic_warnings(silver.contract, profiler.profile(), earlier)
         policy = policy_of(session.graph, target.dataset, target.partition.institution)
         others = [o for o in ledger.objects(partition=wanted, states=[State.LOADED]) if o.uri != target.uri]
         limit = session.graph.institutions[wanted.institution].largest_quarantined_share(wanted.dataset)
@@ -103,7 +114,7 @@ def look_ahead(session: Session, target: Target) -> Outlook:
             stops.append(f"the partition has rows of {len(others)} files already (`write_mode: fail`)")
     finally:
         ledger.close()
-    return Outlook(counts, drift, policy, defects, tuple(stops))
+    return Outlook(counts, drift, policy, defects, tuple(stops), tuple(warnings))
 
 
 def _sender(session: Session, target: Target) -> SenderFormat:
@@ -146,24 +157,25 @@ def _print(target: Target, outlook: Outlook, console: Console) -> None:
         "rows": f"{counts.rows_read:,} read = {counts.silver:,} silver + {counts.quarantined:,} quarantined "
         f"+ {counts.duplicates:,} duplicates",
         "drift": f"{len(outlook.drift) or 'no'} differences, policy {outlook.policy}",
+        "values": "; ".join(outlook.warnings) or "nothing unusual against earlier dates",
         "partition stops": "; ".join(outlook.stops) + ": nothing of it would be published" if outlook.stops else "no",
     }
     if counts.refusal:
         lines["warehouse, gold"] = "would wait: every_file_is_readable fails"
     for name, text in lines.items():
-        console.print(f"{name:16} {text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(plain(f"{name:16} {text}"), highlight=False, soft_wrap=True)
     if outlook.drift:
         table = _table(*COLUMNS[4:], title="drift")
         for difference in outlook.drift:
             mark = "" if is_tolerated(difference, outlook.policy) else "!"
             change, *rest = cells(difference)
-            table.add_row(f"{change}{mark}", *rest)
+            table.add_row(f"{change}{mark}", *map(plain, rest))
         console.print(table)
     if counts.quarantined:
         shown = min(DEFECTS, outlook.defects.height)
         table = _table("line", "rule", "found", "raw", title=f"first {shown} of {counts.quarantined:,} defects")
         for row in _shown(outlook.defects).iter_rows():
-            table.add_row(*row)
+            table.add_row(*map(plain, row))
         console.print(table)
 
 

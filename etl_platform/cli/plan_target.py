@@ -73,7 +73,10 @@ def find_target(session: Session, text: str, institution: str | None, dataset: s
 
 
 def _day(session: Session, date: str) -> dt.date:
-    return parse_dates(date, session.settings.first_date, last_date(session))[0]
+    day, *more = parse_dates(date, session.settings.first_date, last_date(session))
+    if more:
+        raise UnknownNameError("--date", found=date, expected="one business date: a file belongs to one")
+    return day
 
 
 def _captured(session: Session, key: str, code: str, dataset: str) -> Mapping[str, str]:

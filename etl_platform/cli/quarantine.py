@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import click
 import polars as pl
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.quarantine_replay import replay_partitions
 from etl_platform.cli.run import closing_table, last_date, print_failures
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.errors import ConfigurationError
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.records import DatasetPartition, Replay
 from etl_platform.transforms.quarantine_view import Chosen, grouped
@@ -76,14 +76,14 @@ def list_groups(
     partitions = filters.partitions(session)
     rows = quarantined(session, partitions, filters.chosen)
     groups = grouped(rows, _first_seen(session, partitions))
-    console = Console()
+    console = open_console()
     table = RichTable(title=f"{rows.height:,} refused rows and files in {groups.height:,} groups")
     for name in ("rows", "rule", "file", "institution", "date", "dataset", "first seen"):
         table.add_column(name, overflow="fold", justify="right" if name == "rows" else "left")
     for group in groups.head(GROUPS_SHOWN).iter_rows(named=True):
         seen = f"{group['first_seen_at']:%Y-%m-%d %H:%M}" if group["first_seen_at"] else ""
         who = (group["institution"], str(group["business_date"]), group["dataset"])
-        table.add_row(f"{group['rows']:,}", group["rule"], group["_source_file"], *who, seen)
+        table.add_row(f"{group['rows']:,}", group["rule"], plain(group["_source_file"]), *who, seen)
     console.print(table)
     if groups.height > GROUPS_SHOWN:
         console.print(f"… {groups.height - GROUPS_SHOWN:,} more groups; choose with --rule, --file, --date, …")
@@ -122,8 +122,8 @@ def show(
         table.add_column(name, overflow="fold")
     for row in rows.iter_rows(named=True):
         line = f":{row['_source_row']}" if row["_source_row"] is not None else ""
-        table.add_row(*(_plain(text) for text in (f"{row['_source_file']}{line}", row["raw"] or "", row["reason"])))
-    Console().print(table)
+        table.add_row(*(plain(text) for text in (f"{row['_source_file']}{line}", row["raw"] or "", row["reason"])))
+    open_console().print(table)
 
 
 @quarantine.command()
@@ -146,6 +146,8 @@ def replay(
     Whole partitions run, in the ordinary way: what passes now moves into silver, the rest stays, the counts balance.
     Who, when, why, under which rules before and after, and how many rows moved: `etl-platform quarantine replays`.
     """
+    if not reason.strip():
+        raise ConfigurationError("--reason", found="nothing", expected="why the rows should pass now, in a few words")
     session = open_session()
     filters = Filters(dates, institutions, datasets, Chosen(rule, file))
     before = {
@@ -153,7 +155,7 @@ def replay(
         for partition in filters.partitions(session)
         if filters.chosen.of(rows := quarantined(session, [partition], Chosen())).height
     }
-    console = Console()
+    console = open_console()
     if not before:
         console.print("nothing to replay: no such row is in quarantine")
         return
@@ -169,7 +171,7 @@ def replay(
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 def list_replays(limit: int) -> None:
     """What was replayed: by whom, when, why, under which rules, and how many rows moved to silver."""
-    Console().print(_replays_table(open_session().ledger.replays(limit)))
+    open_console().print(_replays_table(open_session().ledger.replays(limit)))
 
 
 def quarantined(
@@ -215,8 +217,8 @@ def _replays_table(replays: list[Replay]) -> RichTable:
         after = "" if found.rows_quarantined_after is None else f" → {found.rows_quarantined_after:,}"
         table.add_row(
             f"{found.requested_at.astimezone(dt.UTC):%Y-%m-%d %H:%M}",
-            _plain(found.requested_by),
-            _plain(found.reason),
+            plain(found.requested_by),
+            plain(found.reason),
             str(found.partition),
             found.version_before or "",
             found.version_after or "",
@@ -225,8 +227,3 @@ def _replays_table(replays: list[Replay]) -> RichTable:
             found.outcome or "not ended",
         )
     return table
-
-
-def _plain(text: str) -> str:
-    """Text of others, without being taken for markup."""
-    return text.replace("[", r"\[")

@@ -14,15 +14,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from etl_platform.cli.bulk import execute_many, execute_overviews, plan_bulk, plan_overviews
+from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_names
-from etl_platform.cli.execute import Result, Task, execute, execute_all
-from etl_platform.cli.session import Session, open_console, open_session, prepare_dagster_home
+from etl_platform.cli.execute import Result, Task, dagster_instance, execute, execute_all, lost_task
+from etl_platform.cli.pick_up import held, pick_up, tell_left_alone
+from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.abandoned import end_dead_runs
+from etl_platform.defs.overdue import overdue_overviews
 from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
+from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing
 
 LINES_SHOWN = 100
+WARNINGS_SHOWN = 20
 
 
 @click.command()
@@ -39,9 +44,9 @@ LINES_SHOWN = 100
 def run(dates: str | None, institutions: str | None, datasets: str | None, workers: int) -> None:
     """Run partitions from landing to gold and warehouse.
 
-    Without --date: every partition that has files which no run has loaded yet, failed ones again. With --date:
-    exactly those partitions, again if they were loaded before (a run replaces its partition, so running twice
-    changes nothing).
+    Without --date: every partition that has files which no run has loaded yet, failed ones again, and those of a run
+    that was killed; what a living run is loading is left alone. With --date: exactly those partitions, again if they
+    were loaded before (a run replaces its partition, so running twice changes nothing).
 
     \b
       etl-platform run
@@ -54,8 +59,12 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     codes = parse_names(institutions, session.graph.institutions, "institution")
     names = parse_names(datasets, session.graph.contracts, "dataset")
     console = open_console()
+    prepare_dagster_home(session.settings)
+    pick_up(session, console)
+    overdue: list[dt.date] = []
     if dates is None:
         tasks = pending_tasks(session, codes, names, console)
+        overdue = overdue_overviews(dagster_instance(), session.graph, last_date(session))
     else:
         days = parse_dates(dates, session.settings.first_date, last_date(session))
         tasks = [
@@ -64,11 +73,12 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
             for code in codes
             if (sent := _sent(session, code, names))
         ]
-    if not tasks:
+    if not tasks and not overdue:
         console.print("nothing to run: no partition has new files")
         return
-    results = run_tasks(session, tasks, workers, console)
+    results = run_tasks(session, tasks, workers, console, overdue)
     console.print(closing_table(results))
+    _print_warnings(results, console)
     failed = print_failures(results, console)
     if failed:
         raise click.exceptions.Exit(1)
@@ -91,8 +101,10 @@ def pending_tasks(session: Session, codes: Sequence[str], names: Sequence[str], 
     if scan.unrouted:
         console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
     grouped: dict[PartitionKey, list[str]] = defaultdict(list)
+    taken = {p: run for p, run in held(session).items() if p.institution in codes and p.dataset in names}
+    tell_left_alone(taken, console)
     for found in _waiting(session) | _failed(session):
-        if found.institution in codes and found.dataset in names:
+        if found.institution in codes and found.dataset in names and found not in taken:
             grouped[PartitionKey(found.business_date, found.institution)].append(found.dataset)
     return [Task(partition, tuple(sorted(sent))) for partition, sent in sorted(grouped.items())]
 
@@ -111,10 +123,12 @@ def _failed(session: Session) -> set[DatasetPartition]:
     }
 
 
-def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Console) -> list[Result]:
-    """Run `tasks`, then the tables across institutions of every date that they touched."""
+def run_tasks(
+    session: Session, tasks: Sequence[Task], workers: int, console: Console, overdue: Sequence[dt.date] = ()
+) -> list[Result]:
+    """Run `tasks`, then the tables across institutions of every date that they touched, and of those overdue."""
     prepare_dagster_home(session.settings)
-    dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets})
+    dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets} | set(overdue))
     bulk, single = plan_bulk(session, tasks, workers)
     columns = (
         TextColumn("{task.description}"),
@@ -127,17 +141,20 @@ def run_tasks(session: Session, tasks: Sequence[Task], workers: int, console: Co
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("partitions", total=len(single) + sum(len(many.dates) for many in bulk))
         left: list[Task] = []
-        for many, done in execute_all(bulk, workers, execute_many):
+        for many, done in execute_all(bulk, workers, execute_many, lambda _: []):
             results += done
             left += many.left(done)
             progress.update(bar, advance=len(done), description=str(many))
-        for task, done in execute_all([*single, *left], workers, execute):
+        for task, done in execute_all([*single, *left], workers, execute, lost_task):
             results += done
             progress.update(bar, advance=1, description=str(task.partition))
         bar = progress.add_task("across institutions", total=len(dates))
-        for some, done in execute_all(plan_overviews(dates, workers), workers, execute_overviews):
+        overviews = plan_overviews(dates, workers)
+        for some, done in execute_all(overviews, workers, execute_overviews, lost_overviews):
             results += [r for r in done if not r.succeeded]
             progress.update(bar, advance=len(some))
+    # A worker that was killed on the way has left a run behind.
+    end_dead_runs(dagster_instance(), session.ledger, Processes(session.settings.processes))
     return sorted(results, key=lambda r: (r.partition.business_date, r.partition.institution or "", r.dataset))
 
 
@@ -206,9 +223,19 @@ def _sum(found: Sequence[Result]) -> Result:
     return replace(found[0], totals=AttemptTotals(**added), seconds=sum(r.seconds for r in found))
 
 
+def _print_warnings(results: Sequence[Result], console: Console) -> None:
+    warnings = [f"{r.partition} {r.dataset}: {text}" for r in results for text in r.warnings]
+    for text in warnings[:WARNINGS_SHOWN]:
+        console.print("[yellow]warned[/]", plain(text), soft_wrap=True)
+    if len(warnings) > WARNINGS_SHOWN:
+        console.print(
+            f"… {len(warnings) - WARNINGS_SHOWN:,} more warnings; the checks of silver in the UI have them all"
+        )
+
+
 def print_failures(results: Sequence[Result], console: Console) -> int:
     """Each failure with its reason. Returns how many."""
     failed = [r for r in results if not r.succeeded]
     for r in failed:
-        console.print(f"[red]failed[/] {r.partition} {r.dataset}: {r.error}", soft_wrap=True, markup=True)
+        console.print("[red]failed[/]", plain(f"{r.partition} {r.dataset}: {r.error}"), soft_wrap=True)
     return len(failed)

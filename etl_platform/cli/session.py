@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 from rich.console import Console
+from rich.text import Text
 
 from etl_platform.defs.assemble import build_graph
 from etl_platform.defs.graph import Graph
@@ -57,6 +58,11 @@ WIDTH = 150
 def open_console() -> Console:
     """Where tables go: at least WIDTH wide, also into a pipe or a log."""
     return Console(width=max(WIDTH, shutil.get_terminal_size((WIDTH, 50)).columns))
+
+
+def plain(text: str) -> Text:
+    """Text of others as it is: no brackets of it are taken for markup, and no control character reaches a terminal."""
+    return Text("".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text))
 
 
 def open_session() -> Session:

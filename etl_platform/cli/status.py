@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 
 import click
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.run import last_date
-from etl_platform.cli.session import open_session
+from etl_platform.cli.session import open_console, open_session, plain
 from etl_platform.ledger.records import DatasetPartition, Outcome, PartitionStatus, State
 
 DEFAULT_DAYS = 14
@@ -29,12 +28,10 @@ def status(dates: str | None, institutions: str | None, datasets: str | None, un
       ✓ loaded and checked   … waiting or running   ✗ failed   ! a file was refused   · nothing arrived
     """
     session = open_session()
-    console = Console()
+    console = open_console()
     if unrouted:
         for found in session.ledger.unrouted(1_000):
-            console.print(
-                f"{found.first_seen_at:%Y-%m-%d %H:%M} {found.uri}: {found.reason}", soft_wrap=True, markup=False
-            )
+            console.print(plain(f"{found.first_seen_at:%Y-%m-%d %H:%M} {found.uri}: {found.reason}"), soft_wrap=True)
         return
     codes = parse_names(institutions, session.graph.institutions, "institution")
     names = parse_names(datasets, session.graph.contracts, "dataset")

@@ -92,8 +92,12 @@ class Judged:
             checks_passed=len(self.verdicts) - len(self.failed),
             checks_failed=len(self.failed),
         )
-        error = f"blocking checks failed: {', '.join(self.blocking)}" if self.blocking else None
         attempt = dataset_partition(self.dataset, step.partition)
+        error = None
+        if self.blocking:
+            where = f"--date {attempt.business_date} --institution {attempt.institution} --dataset {attempt.dataset}"
+            next_step = f"next step: `etl-platform quarantine show {where}` has refused files and rows"
+            error = f"blocking checks failed: {', '.join(self.blocking)}; {next_step}"
         ledger.end_attempt(step.run_id, attempt, totals=totals, error=error, now=now())
 
 

@@ -49,6 +49,13 @@ def drift_judges(contract: Contract) -> Mapping[str, tuple[str, DriftJudge]]:
     return judges
 
 
+def semantic_warnings(contract: Contract, profile: Profile, earlier: Sequence[Profile]) -> list[str]:
+    """What the checks that compare with earlier partitions would say of `profile`."""
+    facts = DriftFacts("ignore", (), profile, earlier)
+    judged = {name: judge(facts) for name, (_, judge) in drift_judges(contract).items() if name in DRIFT_WARNINGS}
+    return [f"{name}: {verdict.text}" for name, verdict in judged.items() if not verdict.passed]
+
+
 def _schema(facts: DriftFacts) -> Verdict:
     drifted = drift_of(facts.delivered)
     disturbing = [(file, difference) for file, difference in drifted if not is_tolerated(difference, facts.policy)]

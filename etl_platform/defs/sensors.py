@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from etl_platform.defs.abandoned import close_abandoned, fail_unstarted
+from etl_platform.defs.abandoned import close_abandoned, end_dead_runs, fail_unstarted
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import INGEST
 from etl_platform.defs.launching import grouped, run_key, run_request
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.landing import LandingZone
+from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing
 
 
@@ -36,6 +37,8 @@ def build_landing_sensor(graph: Graph) -> dg.SensorDefinition:
         )
         for sample in scan.unrouted_samples:
             context.log.warning(f"unrouted: {sample}")
+        for dead in end_dead_runs(context.instance, ledger, Processes(settings.processes)):
+            context.log.warning(f"run {dead.run_id} was killed with process {dead.process}; it is ended now")
         close_abandoned(context.instance, ledger)
         groups = grouped(ledger.pending_partitions(settings.sensor_max_objects), graph)
         fail_unstarted(context.instance, ledger, {run_key(p, items): items for p, items in groups.items()})

@@ -122,16 +122,50 @@ def hold(shelf: Shelf, plan: HistoryImport, undated_to: dt.date | None, first: d
         raise ConfigurationError(plan.subject, found="no row", expected="at least one")
 
 
-def write(
-    shelf: Shelf, plan: HistoryImport, file: TextFile | ParquetHistory, landing: ObjectStore
-) -> Iterator[tuple[dt.date, Writing]]:
-    """Write one object per date, oldest first; what is there already with the same content is left alone."""
+def compare(
+    shelf: Shelf, plan: HistoryImport, file: TextFile | ParquetHistory, landing: ObjectStore, *, may_replace: bool
+) -> dict[dt.date, Writing]:
+    """What each date's object would become, oldest first.
+
+    Raises ConfigurationError, before anything is written, where objects hold something else by now: of two files that
+    overlap the second would take the place of the first, and rows that only the first has would be gone from the
+    tables.
+    """
+    found: dict[dt.date, Writing] = {}
     for date in sorted(shelf.rows):
         key = plan.key(date)
-        content = file.encoded(file.header + shelf.path(date).read_bytes())
         there = landing.head(key)
-        if there is not None and there.size == len(content) and landing.read_bytes(key) == content:
-            yield date, Writing.SAME
+        if there is None:
+            found[date] = Writing.NEW
             continue
-        landing.put_bytes(key, content)
-        yield date, Writing.NEW if there is None else Writing.REPLACED
+        content = _content(shelf, file, date)
+        is_same = there.size == len(content) and landing.read_bytes(key) == content
+        found[date] = Writing.SAME if is_same else Writing.REPLACED
+    replaced = [date for date, what in found.items() if what is Writing.REPLACED]
+    if replaced and not may_replace:
+        raise ConfigurationError(
+            plan.subject,
+            found=f"{len(replaced)} dates whose object is there with other rows, such as {plan.key(replaced[0])}",
+            expected="new dates, or the same rows again; nothing was written",
+            next_step="--replace if this file holds all rows of these dates; else import it under another file name, "
+            "--symbol or --name, so that both are kept",
+        )
+    return found
+
+
+def write(
+    shelf: Shelf,
+    plan: HistoryImport,
+    file: TextFile | ParquetHistory,
+    landing: ObjectStore,
+    wanted: Mapping[dt.date, Writing],
+) -> Iterator[tuple[dt.date, Writing]]:
+    """Write one object per date, as `compare` found; what is there already with the same content is left alone."""
+    for date, what in wanted.items():
+        if what is not Writing.SAME:
+            landing.put_bytes(plan.key(date), _content(shelf, file, date))
+        yield date, what
+
+
+def _content(shelf: Shelf, file: TextFile | ParquetHistory, date: dt.date) -> bytes:
+    return file.encoded(file.header + shelf.path(date).read_bytes())

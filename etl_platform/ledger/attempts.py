@@ -28,8 +28,10 @@ from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
 _t = landing_objects.c
 _a = attempts.c
 
-# What a failing or crashing run leaves undecided. Loaded and refused stand: the tables still hold what they say.
+# What a failing run leaves undecided. Loaded and refused stand: the tables still hold what they say.
 _UNDECIDED = (State.SEEN, State.FAILED)
+# What a dead run may have left half-way; what has failed waits for a replay anyway.
+_TAKEN = (State.SEEN, State.LOADED, State.REFUSED)
 
 
 def start(connection: sa.Connection, run_id: str, partition: DatasetPartition, now: dt.datetime) -> None:
@@ -145,13 +147,40 @@ def put_back(
     error: str,
     attempts_limit: int,
     now: dt.datetime,
-) -> None:
-    """After a crash: what the run left undecided waits again, under a new attempt, or has failed at the limit."""
-    mine = sa.and_(is_of(partition), _t.claimed_by == run_id, _t.state == State.SEEN)
-    again = sa.update(landing_objects).where(mine, _t.attempt < attempts_limit)
-    connection.execute(again.values(attempt=_t.attempt + 1, claimed_by=None, updated_at=now))
-    enough = sa.update(landing_objects).where(mine)
-    connection.execute(enough.values(state=State.FAILED, reason=error, run_id=run_id, updated_at=now))
+) -> int:
+    """After a crash: what the run had taken waits again, under a new attempt, or has failed at the limit. Returns how
+    many objects that were.
+
+    Also what it had decided on: silver may have been written and gold and warehouse not.
+    """
+    mine = sa.and_(is_of(partition), _t.claimed_by == run_id, _t.state.in_(_TAKEN))
+    failed = {"state": State.FAILED, "reason": error, "run_id": run_id, "updated_at": now}
+    enough = sa.update(landing_objects).where(mine, _t.attempt >= attempts_limit).values(failed)
+    waiting = {"state": State.SEEN, "reason": None, "attempt": _t.attempt + 1, "claimed_by": None, "updated_at": now}
+    again = sa.update(landing_objects).where(mine).values(waiting)
+    return sum(connection.execute(update).rowcount for update in (enough, again))
+
+
+def close_dead(
+    connection: sa.Connection, run_id: str, *, error: str, attempts_limit: int, now: dt.datetime
+) -> list[DatasetPartition]:
+    """Close every attempt of a run whose process is gone before the run had ended; returns what waits again for it.
+
+    Also an attempt that had succeeded, which is so once silver is checked: what comes after it was not finished. One
+    whose objects a later run has taken is left as it is.
+    """
+    waiting = []
+    for attempt in select_attempts(connection, _a.run_id == run_id):
+        partition = attempt.partition
+        if attempt.outcome not in (Outcome.RUNNING, Outcome.SUCCEEDED):
+            continue
+        count = put_back(connection, run_id, partition, error=error, attempts_limit=attempts_limit, now=now)
+        if count or attempt.outcome is Outcome.RUNNING:
+            crashed = sa.update(attempts).where(_is_attempt(run_id, partition))
+            connection.execute(crashed.values(outcome=Outcome.CRASHED, ended_at=now, error=error))
+        if count:
+            waiting.append(partition)
+    return waiting
 
 
 def replay(

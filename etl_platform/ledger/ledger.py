@@ -11,7 +11,8 @@ the daemon stops in between, a mark set after it launches twice. Instead
   pending, and only the last claimer may decide on them. A run that is overtaken (a newer version, a replay, a second
   run of the partition) leaves the object as it is: it stays seen, and the run that was launched for it decides;
 - a run that fails leaves its objects *failed* until someone asks for a replay, which raises their attempt. A run that
-  died is found among `running_attempts`; `close_crashed` puts its objects back under a new attempt, a few times.
+  died is found among `running_attempts`; `close_crashed` puts its objects back under a new attempt, a few times,
+  also those that it had decided on: gold and warehouse come after that.
 
 A launch that Dagster accepted and that never started (a cancelled queue, a deleted run) stays pending under a run key
 that is used up: `mark_failed` for a run that failed in the queue, or `request_replay`, sets it free.
@@ -161,13 +162,21 @@ class Ledger:
     def close_crashed(
         self, run_id: str, partition: DatasetPartition, *, error: str, attempts_limit: int = 3, now: dt.datetime
     ) -> bool:
-        """Close the attempt of a run that died. Its undecided objects wait again under a new attempt, so that the
-        sensor launches them; those that were attempted `attempts_limit` times have failed. False: not running."""
+        """Close the attempt of a run that died. Its objects wait again under a new attempt, so that the sensor launches
+        them; those that were attempted `attempts_limit` times have failed. False: not running."""
         with self._database.write() as connection:
             closed = attempts.end(connection, run_id, partition, Outcome.CRASHED, totals=None, error=error, now=now)
             if closed:
                 attempts.put_back(connection, run_id, partition, error=error, attempts_limit=attempts_limit, now=now)
             return closed
+
+    def close_dead(
+        self, run_id: str, *, error: str, attempts_limit: int = 3, now: dt.datetime
+    ) -> list[DatasetPartition]:
+        """Close all attempts of a run whose process is gone, as `close_crashed` does, and those that had succeeded but
+        were not published yet. Returns the partitions whose objects wait again, or have failed at the limit."""
+        with self._database.write() as connection:
+            return attempts.close_dead(connection, run_id, error=error, attempts_limit=attempts_limit, now=now)
 
     def running_attempts(self) -> list[Attempt]:
         """Attempts without an end, oldest first: each should have a live run."""
@@ -296,7 +305,7 @@ class Ledger:
             versions.record(connection, run_id, partition, version, document, now)
 
     def rule_version(self, partition: DatasetPartition, run_id: str | None = None) -> str | None:
-        """The rules under which the partition was judged last, or by that run."""
+        """The rules under which what is stored of the partition was judged, or those of that run."""
         with self._database.read() as connection:
             return versions.select_version(connection, partition, run_id)
 

@@ -11,11 +11,12 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.records import CURRENT, DatasetPartition, Replay, State
-from etl_platform.ledger.tables import judgements, landing_objects, replays, rule_versions
+from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, Replay, State
+from etl_platform.ledger.tables import attempts, judgements, landing_objects, replays, rule_versions
 
 _t = landing_objects.c
 _j = judgements.c
+_a = attempts.c
 
 
 def record(
@@ -34,10 +35,16 @@ def record(
 
 
 def select_version(connection: sa.Connection, partition: DatasetPartition, run_id: str | None) -> str | None:
-    """The version of the partition's latest judgement, or of that run's."""
-    conditions = [*_is_of(partition), *([_j.run_id == run_id] if run_id else [])]
-    query = sa.select(_j.version).where(*conditions).order_by(_j.judged_at.desc()).limit(1)
-    return connection.execute(query).scalar()
+    """The version under which the partition's stored rows were judged, or that of the run's judgement.
+
+    An attempt that stopped before it stored anything (too many bad rows, drift) has counted nothing.
+    """
+    query = sa.select(_j.version).where(*_is_of(partition)).order_by(_j.judged_at.desc()).limit(1)
+    if run_id is not None:
+        return connection.execute(query.where(_j.run_id == run_id)).scalar()
+    same = (_j.run_id == _a.run_id, *(_j[name] == _a[name] for name in ("institution", "dataset", "business_date")))
+    has_stored = sa.or_(_a.outcome == Outcome.SUCCEEDED, _a.rows_read > 0)
+    return connection.execute(query.join(attempts, sa.and_(*same)).where(has_stored)).scalar()
 
 
 def select_document(connection: sa.Connection, version: str) -> str | None:

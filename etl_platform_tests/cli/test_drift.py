@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from etl_platform.cli import execute
 from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home, put
 from etl_platform_tests.support.platform import DATE, HEADER, bar, plain_senders
 from etl_platform_tests.support.s3 import S3Bucket, s3_bucket, s3_server  # noqa: F401
@@ -137,6 +138,31 @@ def test_drift_against_what_was_loaded_before_is_shown_and_listed(
     assert "no drift on record" in etl("drift", "list", "--institution", "second").out
 
 
+def test_values_that_changed_their_meaning_are_planned(home: Path, etl: Shell, tmp_path: Path) -> None:
+    days = [DATE + dt.timedelta(days=n) for n in range(4)]
+    deliver(home, "first", *days[:3])
+    assert etl("run", "--workers", "1").status == 0
+    cents = bar("AAA", date=days[3]).replace(",10,20,5,10,", ",1000,2000,500,1000,")
+    key = f"first/prices/{days[3]}/a.csv"
+    put(home, key, HEADER + cents)
+    with nothing_is_written(tmp_path):
+        planned = etl("plan", key)
+    assert planned.status == 0
+    assert "values           magnitudes_are_usual: close AAA: 100x the usual" in planned.out
+    assert "nothing unusual" in etl("plan", f"first/prices/{days[2]}/a.csv").out
+
+
+def test_a_warning_of_one_among_many_dates_is_told(home: Path, etl: Shell) -> None:
+    days = [DATE + dt.timedelta(days=n) for n in range(20)]
+    deliver(home, "first", *days[:-1])
+    put(home, f"first/prices/{days[-1]}/a.csv", VENUE + bar("AAA", date=days[-1]).replace("\n", ",XNYS\n"))
+    done = etl("run", "--workers", "1")
+    assert done.status == 0 and "20 in all" in done.out
+    assert [line.split(":")[0] for line in done.out.splitlines() if line.startswith("warned")] == [
+        f"warned {days[-1]}|first prices"
+    ]
+
+
 def test_options_say_what_a_file_outside_of_the_landing_zone_is(home: Path, etl: Shell, tmp_path: Path) -> None:
     mail = tmp_path / "bars from mail #1.csv"
     mail.write_text(HEADER + bar("AAA"))
@@ -146,6 +172,28 @@ def test_options_say_what_a_file_outside_of_the_landing_zone_is(home: Path, etl:
         asked = etl("plan", str(mail), "--institution", "second")
     assert done.status == 0 and f"{DATE}|second" in done.out and "LOAD" in done.out
     assert asked.status == 2 and "outside of every landing root" in asked.err and "give --institution" in asked.err
+
+
+def test_what_a_sender_wrote_is_shown_as_it_is(
+    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [bar("AAA", minute).replace("\n", ",1\n") for minute in range(20)]
+    key = f"first/prices/{DATE}/a.csv"
+    put(home, key, HEADER.replace("\n", ",[/]\n") + "".join(rows) + "[/red],\x1b[31mx\n")
+    planned = etl("plan", key)
+    run = etl("run", "--workers", "1")
+    assert run.status == 0
+    assert f"warned {DATE}|first prices: schema_has_not_drifted: " in run.out and "new column [/]" in run.out
+    shown, listed = etl("quarantine", "show"), etl("drift", "list")
+    for done in (planned, shown):
+        assert done.status == 0 and r"[/red],\x1b[31mx" in done.out and "\x1b" not in done.out
+    assert "[/]" in planned.out and "[/]" in listed.out
+
+    folder = plain_senders(tmp_path / "strict", "first", "second", settings="drift_policy: fail")
+    monkeypatch.setenv("ETL_INSTITUTIONS_PATH", str(folder))
+    execute.loaded.cache_clear()
+    stopped = etl("run", "--date", str(DATE), "--institution", "first", "--workers", "1")
+    assert stopped.status == 1 and "new column [/]" in stopped.out
 
 
 def test_options_override_what_the_key_says(home: Path, etl: Shell) -> None:
@@ -164,6 +212,10 @@ def test_options_override_what_the_key_says(home: Path, etl: Shell) -> None:
         ),
         (["stray.csv"], "fits no institution's key pattern"),
         (["stray.csv", "--institution", "frist"], "expected first"),
+        (
+            ["stray.csv", "--institution", "first", "--dataset", "prices", "--date", "2025-01-15,2025-01-16"],
+            "one business date",
+        ),
         (["stray.csv", "--institution", "first", "--dataset", "accounts"], "expected prices"),
     ],
 )

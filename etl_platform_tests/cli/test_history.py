@@ -76,6 +76,7 @@ def test_quarantine_is_listed_shown_and_replayed(tmp_path: Path, home: Path, etl
     assert json.loads(line)["raw"] == bar("TOOLONG").strip() and json.loads(line)["rules"] == ["symbol_is_well_formed"]
     assert len(etl("quarantine", "show", "--format", "csv").out.splitlines()) == 2
 
+    assert "expected why the rows should pass" in etl("quarantine", "replay", "--reason", " ").err
     sender = tmp_path / "institutions" / "first.yaml"
     sender.write_text(sender.read_text().rstrip() + "\n    parameters: {symbol_pattern: '^[A-Z]{1,7}$'}\n")
     execute.loaded.cache_clear()

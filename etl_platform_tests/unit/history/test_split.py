@@ -14,7 +14,7 @@ import pytest
 
 from etl_platform.contracts.prices import PRICES
 from etl_platform.errors import ConfigurationError
-from etl_platform.history.plan import HistoryImport, Writing, hold, write
+from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
 from etl_platform.history.shelf import Shelf
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
@@ -43,7 +43,9 @@ class Importing:
         self.landing = open_object_store(str(folder / "landing"))
         self._imports = 0
 
-    def run(self, name: str, content: bytes | str, undated_to: dt.date | None = None) -> list[Writing]:
+    def run(
+        self, name: str, content: bytes | str, undated_to: dt.date | None = None, *, may_replace: bool = False
+    ) -> list[Writing]:
         path = self.folder / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         self._imports += 1
@@ -54,7 +56,8 @@ class Importing:
         rows = sum(file.shelve(plan.dating(), shelf, undated_to))
         hold(shelf, plan, undated_to, FIRST, LAST)
         assert rows == shelf.rows_in_all
-        return [what for _, what in write(shelf, plan, file, self.landing)]
+        wanted = compare(shelf, plan, file, self.landing, may_replace=may_replace)
+        return [what for _, what in write(shelf, plan, file, self.landing, wanted)]
 
     @property
     def objects(self) -> dict[str, bytes]:
@@ -150,7 +153,21 @@ def test_the_same_import_again_writes_nothing_and_an_interrupted_one_goes_on(tmp
 
     importing.landing.delete("market/prices/2020-01-02/A.csv")
     assert importing.run("A.csv", content) == [Writing.SAME, Writing.NEW, Writing.SAME]
-    assert importing.run("A.csv", content.replace("03,1", "03,2")) == [Writing.SAME, Writing.SAME, Writing.REPLACED]
+
+
+def test_a_file_that_overlaps_another_takes_its_place_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    importing = Importing(tmp_path, institution())
+    content = HEADER + "2020-01-01,1,1,1,1,1\n2020-01-02,1,1,1,1,1\n2020-01-03,1,1,1,1,1\n"
+    importing.run("A.csv", content)
+    before = importing.objects
+    other = content.replace("03,1", "03,2") + "2020-01-04,1,1,1,1,1\n"
+
+    with pytest.raises(ConfigurationError, match=r"1 dates .*2020-01-03/A.csv; .*nothing was written.*--replace"):
+        importing.run("A.csv", other)
+
+    assert importing.objects == before
+    wanted = [Writing.SAME, Writing.SAME, Writing.REPLACED, Writing.NEW]
+    assert importing.run("A.csv", other, may_replace=True) == wanted
 
 
 def test_rows_without_a_date_stop_the_import_with_their_lines(tmp_path: Path) -> None:

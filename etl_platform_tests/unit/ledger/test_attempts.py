@@ -218,8 +218,29 @@ def test_objects_of_a_crashed_run_wait_again_a_few_times_and_then_fail(ledger: L
     assert len(set(keys)) == 3
     assert ledger.pending_partitions(10) == []
     assert (row(ledger).state, row(ledger).attempt, row(ledger).reason) == (State.FAILED, 3, "killed (out of memory)")
-    assert (row(ledger, "b.csv").state, row(ledger, "b.csv").attempt) == (State.LOADED, 1)
+    # Loaded means silver: nobody knows whether gold and warehouse followed.
+    assert (row(ledger, "b.csv").state, row(ledger, "b.csv").attempt) == (State.FAILED, 3)
     assert ledger.running_attempts() == []
+
+
+def test_what_a_dead_run_had_finished_with_waits_again_too_but_not_what_a_later_run_took(ledger: Ledger) -> None:
+    other = DatasetPartition("transactions", DATE, "institution_a")
+    c = landing_object("c.csv", partition=other)
+    begin(ledger, A, B, c)
+    ledger.start_attempt("run", other, now=NOW)
+    ledger.mark_loaded("run", [result_of(A), result_of(c)], now=after(1))
+    for partition in (PARTITION, other):
+        ledger.end_attempt("run", partition, totals=TOTALS, now=after(1))
+    ledger.start_attempt("later", other, now=after(2))
+
+    assert ledger.close_dead("run", error="killed", now=after(3)) == [PARTITION]
+
+    assert (row(ledger).state, row(ledger).attempt, row(ledger).reason) == (State.SEEN, 2, None)
+    assert [item.partition for item in ledger.pending_partitions(9)] == [PARTITION]
+    cells = ledger.status_matrix([DATE], ["institution_a"], ["prices", "transactions"])
+    assert [cells[p].latest_attempt.outcome for p in (PARTITION, other)] == [Outcome.CRASHED, Outcome.RUNNING]  # type: ignore[union-attr]
+    assert ledger.objects(uri=c.uri)[-1].state is State.LOADED
+    assert ledger.close_dead("run", error="killed", now=after(4)) == []
 
 
 def test_a_run_thought_dead_that_comes_back_has_the_last_word_on_its_attempt_only(ledger: Ledger) -> None:

@@ -6,15 +6,22 @@ import datetime as dt
 from dataclasses import replace
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, LandingObject, ObjectResult, Replay
+from etl_platform.ledger.records import AttemptTotals, DatasetPartition, LandingObject, ObjectResult, Replay
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 NOW = dt.datetime(2025, 1, 16, 8, tzinfo=dt.UTC)
 PARTITION = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
 
 
+def end_attempt(ledger: Ledger, run_id: str, rows: int, error: str | None) -> None:
+    ledger.start_attempt(run_id, PARTITION, now=NOW)
+    ledger.end_attempt(run_id, PARTITION, totals=AttemptTotals(rows_read=rows), error=error, now=NOW)
+
+
 def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
     assert ledger.rule_version(PARTITION) is None
+    end_attempt(ledger, "run 1", 3, None)
+    end_attempt(ledger, "run 2", 3, "a blocking check failed")
     ledger.record_version("run 1", PARTITION, "v1", '{"rules": "é"}', now=NOW)
     for _ in range(2):  # a retried step says it again
         ledger.record_version("run 2", PARTITION, "v2", "{}", now=NOW + dt.timedelta(hours=1))
@@ -22,6 +29,10 @@ def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
 
     assert ledger.rule_version(PARTITION) == "v2"
     assert ledger.rule_version(PARTITION, "run 1") == "v1"
+    ledger.record_version("run 4", PARTITION, "v4", "{}", now=NOW + dt.timedelta(hours=2))
+    end_attempt(ledger, "run 4", 0, "stopped: too many rows are bad")
+    assert ledger.rule_version(PARTITION, "run 4") == "v4"
+    assert ledger.rule_version(PARTITION) == "v2", "what is stored is still what run 2 judged"
     assert ledger.rule_document("v1") == '{"rules": "é"}' and ledger.rule_document("v9") is None
 
 
