@@ -21,12 +21,11 @@ from etl_platform.cli.execute import (
     loaded,
     lost_task,
     process_tag,
-    warnings_of,
 )
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
-from etl_platform.defs.many import LOAD_MANY
+from etl_platform.defs.many import LOAD_MANY, Warnings
 from etl_platform.defs.many_overview import OVERVIEW_MANY
 from etl_platform.ledger.records import AttemptTotals, Outcome
 from etl_platform.partitions import format_key
@@ -100,14 +99,14 @@ def execute_many(task: ManyTask) -> list[Result]:
     )
     seconds = time.monotonic() - start
     results = []
-    warned = warnings_of(outcome, task.dataset)
+    warned: Warnings = outcome.output_for_node("load_partitions") if outcome.success else {}
     for date in task.dates:
         partition = PartitionKey(date, task.institution)
         attempt = session.ledger.latest_attempt(dataset_partition(task.dataset, partition))
         if attempt and attempt.run_id == outcome.run_id and attempt.outcome is Outcome.SUCCEEDED:
             totals = attempt.totals or AttemptTotals()
             # An attempt lasts as long as the run: its dates wait for each other.
-            told = warned.get(format_key(partition), ())
+            told = tuple(warned.get(format_key(partition), ()))
             results.append(Result(partition, task.dataset, True, totals, seconds / len(task.dates), warnings=told))
     return results
 

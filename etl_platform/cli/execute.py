@@ -22,6 +22,7 @@ import dagster as dg
 from etl_platform.cli.session import Session, open_session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.assemble import build_defs
+from etl_platform.defs.checks import warning_text
 from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import dataset_assets
 from etl_platform.ledger.records import AttemptTotals
@@ -172,7 +173,7 @@ def warnings_of(outcome: dg.ExecuteInProcessResult, dataset: str) -> dict[str, t
     for check in outcome.get_asset_check_evaluations():
         if not check.passed and check.severity is dg.AssetCheckSeverity.WARN and check.asset_key.path[-1] == dataset:
             key = check.partition or ""
-            found[key] = (*found.get(key, ()), f"{check.check_name}: {check.description}")
+            found[key] = (*found.get(key, ()), warning_text(check))
     return found
 
 

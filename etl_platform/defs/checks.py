@@ -300,6 +300,11 @@ def _volume(stored: Stored) -> Verdict:
     )
 
 
+def warning_text(found: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> str:
+    """A failed check in a line, for people who have no UI open."""
+    return f"{found.check_name}: {found.description}"
+
+
 def _result(name: str, asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = dict(verdict.numbers)
     if verdict.sample is not None and verdict.sample.height:

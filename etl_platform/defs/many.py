@@ -24,7 +24,7 @@ from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.bronze import receive
-from etl_platform.defs.checks import Judged, StoredRows, judge_silver
+from etl_platform.defs.checks import Judged, StoredRows, judge_silver, warning_text
 from etl_platform.defs.gold import AGGREGATES, aggregated
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
@@ -42,6 +42,8 @@ from etl_platform.resources.landing import LandingZone
 from etl_platform.transforms.validate import validate
 
 LOAD_MANY = "load_many"
+Warnings = dict[str, list[str]]
+"""Partition -> what its checks warn of."""
 
 
 class ManyConfig(dg.Config):
@@ -86,12 +88,12 @@ def build_load_many(graph: Graph, checks: Sequence[dg.AssetChecksDefinition]) ->
         ledger: dg.ResourceParam[Ledger],
         lake: dg.ResourceParam[TableIOManager],
         warehouse: dg.ResourceParam[TableIOManager],
-    ) -> None:
+    ) -> Warnings:
         platform = Platform(graph, landing, bronze, ledger, lake, warehouse)
         keys = [parse_key(f"{date}|{config.institution}") for date in sorted(config.dates)]
         steps = [Step(context.run_id, key, context.log) for key in keys]
         with _ended(ledger, config.dataset, steps):
-            _load(Teller.of(context), steps, config.dataset, platform, blocking)
+            return _load(Teller.of(context), steps, config.dataset, platform, blocking)
 
     @dg.job(name=LOAD_MANY, description="Many small partitions of one institution and dataset, landing to warehouse.")
     def load_many() -> None:
@@ -100,10 +102,10 @@ def build_load_many(graph: Graph, checks: Sequence[dg.AssetChecksDefinition]) ->
     return load_many
 
 
-def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platform, blocking: Blocking) -> None:
+def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platform, blocking: Blocking) -> Warnings:
     clean = _checked(_stored(steps, dataset, platform), dataset, platform)
     if not clean:
-        return
+        return {}
     for table in (platform.graph.contracts[dataset].silver, *(a.table for a in _aggregates(dataset))):
         publish(table, [found.stored for found in clean], platform.warehouse)
     teller.materialized([found.stored for found in clean])
@@ -112,6 +114,8 @@ def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platfor
     # Last of all: an attempt that has succeeded is published and on record.
     for found in clean:
         found.judged.end_attempt(platform.ledger, found.stored.step)
+    warned = {key: [warning_text(r) for r in of_one if not r.passed] for key, of_one in results.items()}
+    return {key: texts for key, texts in warned.items() if texts}
 
 
 def _stored(steps: Sequence[Step], dataset: str, platform: Platform) -> list[Stored]:
