@@ -11,6 +11,8 @@ from typing import cast
 
 import polars as pl
 
+from etl_platform.contracts.compact_times import with_all_digits
+
 # `%Y` also takes two digits and makes 25 the year 25: nobody means that. No database and no Python holds year 10000.
 _FIRST, _LAST = dt.date(1000, 1, 1), dt.date(9999, 12, 31)
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -56,11 +58,12 @@ def _read_one(text: str, fmt: str, *, are_dates: bool) -> dt.date | None:
 
 def read_date(text: pl.Series, fmt: str) -> pl.Series:
     """Dates; null where the format does not read the text."""
-    return in_calendar(text.str.to_date(fmt, strict=False))
+    return in_calendar(with_all_digits(text, fmt).str.to_date(fmt, strict=False))
 
 
 def read_datetime(text: pl.Series, fmt: str, time_zone: str) -> pl.Series:
     """Instants in UTC; null where the format does not read the text. Without offset they are times of `time_zone`."""
+    text = with_all_digits(text, fmt)
     if "%z" in fmt or "%#z" in fmt or "%:z" in fmt:
         return in_calendar(text.str.to_datetime(fmt, time_unit="us", time_zone="UTC", strict=False))
     return localise(in_calendar(text.str.to_datetime(fmt, time_unit="us", strict=False)), time_zone)

@@ -215,6 +215,39 @@ def test_formats_are_tried_in_their_order() -> None:
     assert cast(["15.01.25", "2025-01-15"], pl.Date(), both) == [dt.date(2025, 1, 15)] * 2
 
 
+@pytest.mark.parametrize(
+    ("fmt", "golden"),
+    [
+        # 5 November or 15 January, 12:03 or 1:23: whoever drops zeros, as spreadsheets do, has not said which.
+        ("%Y%m%d", {"20250115": (1, 15), "2025115": None, "202501 5": None, "2025 1 15": None, "20251105": (11, 5)}),
+        ("%d%m%Y", {"15012025": (1, 15), "1512025": None}),
+        ("%d%m%y", {"150125": (1, 15), "15125": None}),
+        ("%Y%j", {"2025015": (1, 15), "202515": None}),
+        ("%d%b%Y", {"15Jan2025": (1, 15), "5JAN2025": (1, 5)}),
+        ("%d.%m.%Y", {"15.01.2025": (1, 15), "15.1.2025": (1, 15)}),
+    ],
+)
+def test_dates_without_separators_have_all_their_digits(fmt: str, golden: dict[str, tuple[int, int] | None]) -> None:
+    expected = [None if day is None else dt.date(2025, *day) for day in golden.values()]
+    assert cast(list(golden), pl.Date(), Dialect(date_formats=(fmt,))) == expected
+
+
+@pytest.mark.parametrize(
+    ("fmt", "golden"),
+    [
+        ("%Y-%m-%d %H%M", {"2025-01-15 0935": (9, 35), "2025-01-15 123": None, "2025-1-15 0123": (1, 23)}),
+        ("%Y%m%d %H%M%S", {"20250115 093000": (9, 30), "2025115 093000": None, "20250115 93000": None}),
+        ("%Y%m%dT%H%M%S%.f%z", {"20250115T093000.0+0000": (9, 30), "20250115T93000.0+0000": None}),
+        ("%Y%m%d%H:%M", {"202501159:30": None, "2025011509:30": (9, 30)}),
+        ("%Y%m%d%H%M%S%3f", {"20250115093000000": (9, 30), "2025011593000000": None}),
+        ("%d%b%Y %I%M%p", {"15Jan2025 0930AM": (9, 30), "15Jan2025 930AM": None}),
+    ],
+)
+def test_times_without_separators_have_all_their_digits(fmt: str, golden: dict[str, tuple[int, int] | None]) -> None:
+    expected = [None if at is None else utc(2025, 1, 15, *at) for at in golden.values()]
+    assert cast(list(golden), INSTANT, Dialect(datetime_formats=(fmt,))) == expected
+
+
 def test_typed_timestamps_keep_every_digit_or_are_null() -> None:
     nanoseconds = pl.Series("x", [1_736_935_200_000_000_001, 1_736_935_200_000_001_000, None]).cast(
         pl.Datetime("ns", "UTC")
