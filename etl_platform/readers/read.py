@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_platform.errors import StorageError
-from etl_platform.readers.archive import Compression, hold_directory_size, open_chunks
+from etl_platform.readers.archive import Compression, hold_beginning, hold_directory_size, open_chunks
 from etl_platform.readers.batch import Batch
 from etl_platform.readers.csv_reader import read_csv
 from etl_platform.readers.json_reader import read_json
@@ -50,6 +50,7 @@ def read_file(
 def _read(source: Source, options: FormatOptions, batch_rows: int, expected: tuple[str, ...]) -> Iterator[Batch]:
     found = sniff(source.path)
     _hold_declared(source, found, options)
+    hold_beginning(source, found.compression)
     if isinstance(options, CsvOptions):
         return read_csv(source, found.compression, options, batch_rows)
     if isinstance(options, JsonOptions):
