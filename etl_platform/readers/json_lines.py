@@ -5,13 +5,11 @@ Belongs here: cutting at record boundaries with bounded memory. Not here: record
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from etl_platform.readers.json_text import loads_or_none
+from etl_platform.readers.json_path import BLANKS, DocumentPath, too_deep
 from etl_platform.readers.json_tokens import CLOSE_ARRAY, COMMA, LINE_END, in_strings, tokenise
 from etl_platform.readers.records import Positions, Records, positions_of
 from etl_platform.readers.source import Source
@@ -19,8 +17,6 @@ from etl_platform.readers.source import Source
 BLOCK = 2 * 2**20
 # A raw line end inside a string is no JSON: it becomes another character that is none either.
 _FORBIDDEN = 1
-_PIECE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<closing>"?)|[{}\[\],:]', re.DOTALL)
-_BLANKS = b" \t\r\n\xef\xbb\xbf"
 
 
 def _records(text: bytes, first: int) -> Records:
@@ -32,7 +28,7 @@ def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
     """JSON lines; `rows` are line numbers."""
     carry: list[bytes] = []
     size, line = 0, 1
-    for chunk in chunks:
+    for chunk in _with_line_feeds(chunks):
         end = chunk.rfind(b"\n") + 1
         carry.append(chunk)
         size += len(chunk)
@@ -50,79 +46,24 @@ def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
         yield _records(text if text.endswith(b"\n") else text + b"\n", line)
 
 
+def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The text of a file whose lines end in CR alone with LF instead: no string of JSON holds a bare CR."""
+    is_changed: bool | None = None
+    for chunk in chunks:
+        if is_changed is None and (b"\r" in chunk or b"\n" in chunk):
+            is_changed = b"\n" not in chunk and b"\r" in chunk[:-1]
+        yield chunk.replace(b"\r", b"\n") if is_changed else chunk
+
+
 def _hold_size(source: Source, size: int, what: str) -> None:
     if size > source.limits.field_bytes + BLOCK:
         limit = source.limits.field_bytes
         raise source.beyond(f"{what}: a record of more than {limit} bytes", f"{limit} bytes at most")
 
 
-@dataclass
-class _Path:
-    """Walks the document around the records, bracket by bracket, until the array at `wanted` opens."""
-
-    source: Source
-    wanted: tuple[str, ...]
-    depth: int = 0
-    matched: int = 0
-    key: str | None = None
-    string: bytes = b""
-
-    def walk(self, data: bytes, *, to_end: bool) -> tuple[int, bool]:
-        """Walk to the array's opening bracket, or with `to_end` to the end of the document.
-
-        Returns how much of `data` is settled, and whether the goal is reached.
-        """
-        used = 0
-        for piece in _PIECE.finditer(data):
-            token = piece.group()
-            if token[:1] == b'"' and not piece["closing"]:
-                return piece.start(), False
-            used = piece.end()
-            if not to_end and token == b"[" and self._is_here():
-                return used, True
-            self._step(token)
-            if to_end and self.depth <= 0:
-                return used, True
-        return used, False
-
-    def _step(self, token: bytes) -> None:
-        if token in (b"{", b"["):
-            if token == b"{" and self._is_on_path():
-                self.matched += 1
-            self.depth, self.key = self.depth + 1, None
-            if self.depth > self.source.limits.json_depth:
-                raise too_deep(self.source)
-        elif token in (b"}", b"]"):
-            self.depth, self.key = self.depth - 1, None
-            if self.depth < 0:
-                raise self.source.refusal("file_is_readable", "a closing bracket too many", "one JSON document")
-            self.matched = min(self.matched, self.depth)
-        elif token == b":":
-            self.key = loads_or_none(self.string.decode()) if self.depth == self.matched else None
-        elif token == b",":
-            self.key = None
-        else:
-            self.string = token
-
-    def _is_on_path(self) -> bool:
-        if self.depth != self.matched or self.depth >= max(len(self.wanted), 1):
-            return False
-        return self.depth == 0 or self.key == self.wanted[self.depth - 1]
-
-    def _is_here(self) -> bool:
-        levels = len(self.wanted)
-        return self.depth == self.matched == levels and (not levels or self.key == self.wanted[-1])
-
-
-def too_deep(source: Source) -> Exception:
-    """The refusal of a document nested beyond the limit."""
-    limit = source.limits.json_depth
-    return source.beyond(f"values nested more than {limit} deep", f"{limit} at most")
-
-
 def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) -> Iterator[Records]:
     """The elements of the array at `path`, each on one line; `rows` are record numbers."""
-    around = _Path(source, path)
+    around = DocumentPath(source, path)
     data = _find_array(source, chunks, around)
     number, closed = 1, -1
     while closed < 0:
@@ -140,6 +81,7 @@ def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) 
                     "file_is_complete", f"the array is cut off in record {number}", "its closing bracket"
                 )
             data += more
+    around.leave_array()
     _hold_end(source, data, chunks, around)
 
 
@@ -150,7 +92,7 @@ def _more(chunks: Iterator[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _find_array(source: Source, chunks: Iterator[bytes], around: _Path) -> bytes:
+def _find_array(source: Source, chunks: Iterator[bytes], around: DocumentPath) -> bytes:
     """What follows the array's opening bracket."""
     data = b""
     while more := _more(chunks):
@@ -187,12 +129,12 @@ def _elements(source: Source, data: bytes, *, first: bool) -> tuple[bytes, int, 
     view[commas] = LINE_END
     view[end] = LINE_END
     del view
-    if len(closing) and first and not len(commas) and not text.strip(_BLANKS):
+    if len(closing) and first and not len(commas) and not text.strip(BLANKS):
         return b"", end + 1, end
     return bytes(text), end + 1, end if len(closing) else -1
 
 
-def _hold_end(source: Source, data: bytes, chunks: Iterator[bytes], around: _Path) -> None:
+def _hold_end(source: Source, data: bytes, chunks: Iterator[bytes], around: DocumentPath) -> None:
     """Refuse a document that goes on after its end or stops before it."""
     closed = around.depth == 0
     while True:
@@ -200,7 +142,7 @@ def _hold_end(source: Source, data: bytes, chunks: Iterator[bytes], around: _Pat
             used, closed = around.walk(data, to_end=True)
             data = data[used:]
             _hold_size(source, len(data), "the text after the records")
-        if closed and data.strip(_BLANKS):
+        if closed and data.strip(BLANKS):
             raise source.refusal("file_is_readable", "text after the end of the document", "one JSON document")
         more = _more(chunks)
         if not more:

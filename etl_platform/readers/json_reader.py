@@ -18,15 +18,18 @@ from etl_platform.errors import ConfigurationError
 from etl_platform.readers.archive import Compression
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.encoding import to_utf8
-from etl_platform.readers.json_lines import elements_of, lines_of, too_deep
-from etl_platform.readers.json_pairs import find_pairs
+from etl_platform.readers.json_lines import elements_of, lines_of
+from etl_platform.readers.json_pairs import Pairs, find_pairs
+from etl_platform.readers.json_path import too_deep
 from etl_platform.readers.json_text import explain
-from etl_platform.readers.json_values import read_values
+from etl_platform.readers.json_values import find_keys, read_values
 from etl_platform.readers.options import JsonOptions
 from etl_platform.readers.records import Mask, Records, positions_of
 from etl_platform.readers.source import Source
 
 _KEYS_PER_COLUMN = 16
+# A missing value costs as much as one that is there, some 30 bytes: blocks of sparse records are read in parts.
+_CELLS = 4_000_000
 # A line can break several rules; it is rejected once.
 _GRAVEST_FIRST = ("line_is_json", "line_has_unique_keys", "text_has_no_nul")
 
@@ -51,8 +54,7 @@ def read_json(
             any_batch = True
             yield batch
     if not any_batch:
-        nothing = Records.none()
-        yield Batch(pl.DataFrame(schema=dict.fromkeys(names, pl.String)), _rows(nothing), nothing.raw)
+        yield Batch(_no_rows(names), _rows(Records.none()), Records.none().raw)
 
 
 def _peek(source: Source, chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
@@ -84,9 +86,21 @@ def _batches(
     pairs = find_pairs(records.text)
     if pairs.depth > source.limits.json_depth:
         raise too_deep(source)
-    values = read_values(records.text, pairs, source.limits.columns)
-    if values is None or len(values.columns.keys() | names.keys()) > source.limits.columns:
-        raise source.beyond(f"more than {source.limits.columns} different keys", f"{source.limits.columns} at most")
+    keys = find_keys(records.text, pairs)
+    columns = max(len(keys.dictionary), len(names))
+    if columns > source.limits.columns:
+        raise _too_wide(source)
+    if len(records) * columns > _CELLS and len(records) > 1:
+        _hold_density(source, records, pairs, columns)
+        if rejects.height:
+            yield Batch(_no_rows(names), _rows(Records.none()), Records.none().raw, rejects)
+        for half in np.array_split(np.arange(len(records)), 2):
+            part = _compact(records.take(half))
+            yield from _batches(source, part, names, batch_rows, blank_is_record=blank_is_record)
+        return
+    values = read_values(records.text, pairs, keys)
+    if len(values.columns.keys() | names.keys()) > source.limits.columns:
+        raise _too_wide(source)
     good = ~pairs.broken
     for rule, lines, found in sorted(values.refused, key=lambda refused: _GRAVEST_FIRST.index(refused[0])):
         fresh = np.unique(lines[good[lines]])
@@ -98,8 +112,8 @@ def _batches(
     good &= ~_blank(records)
     names.update(dict.fromkeys(values.columns))
     missing = pl.repeat(None, len(records), dtype=pl.String, eager=True)
-    columns = {name: values.columns.get(name, missing) for name in names}
-    frame = pl.DataFrame(columns) if columns else pl.DataFrame(height=len(records))
+    series = {name: values.columns.get(name, missing) for name in names}
+    frame = pl.DataFrame(series) if series else pl.DataFrame(height=len(records))
     if not good.all():
         frame, records = frame.filter(pl.Series(good)), records.take(good)
     rejects = rejects.sort(SOURCE_ROW)
@@ -108,6 +122,22 @@ def _batches(
         if len(part) or rejects.height:
             yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects)
         rejects = no_rejects()
+
+
+def _no_rows(names: dict[str, None]) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+
+
+def _too_wide(source: Source) -> Exception:
+    return source.beyond(f"more than {source.limits.columns} different keys", f"{source.limits.columns} at most")
+
+
+def _hold_density(source: Source, records: Records, pairs: Pairs, columns: int) -> None:
+    """Refuse records that together have far more different keys than each has: as a table they are mostly nothing."""
+    limit = source.limits.decompressed_ratio
+    if len(records) * columns > limit * max(len(pairs.lines), 1):
+        found = f"{len(pairs.lines)} values in {len(records)} records of {columns} different keys"
+        raise source.beyond(found, f"{limit} times as many fields as values at most")
 
 
 def _hold_keys(source: Source, records: Records) -> None:

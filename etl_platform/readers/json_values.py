@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from etl_platform.readers.json_pairs import NESTED, SCALAR, STRING, Pairs
 from etl_platform.readers.json_text import loads_or_none, unescape
@@ -27,12 +28,14 @@ class Values:
     refused: list[tuple[str, Positions, str]] = field(default_factory=list)
 
 
-def read_values(text: bytes, pairs: Pairs, most_columns: int) -> Values | None:
-    """The columns of a block; None where it has more than `most_columns` different keys."""
+def find_keys(text: bytes, pairs: Pairs) -> pa.DictionaryArray:
+    """The key of each pair, as it is spelled."""
+    return cut(text, pairs.key_starts, pairs.key_stops).dictionary_encode()
+
+
+def read_values(text: bytes, pairs: Pairs, keys: pa.DictionaryArray) -> Values:
+    """The columns of a block: one for each key, as high as the block has lines."""
     result = Values()
-    keys = cut(text, pairs.key_starts, pairs.key_stops).dictionary_encode()
-    if len(keys.dictionary) > most_columns:
-        return None
     texts = pl.Series(pl.from_arrow(cut(text, pairs.starts, pairs.stops)), dtype=pl.String)
     if b"\\" in text:
         texts = _unescaped(texts, pairs, result)

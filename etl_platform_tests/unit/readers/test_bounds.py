@@ -79,6 +79,11 @@ def wide_json() -> bytes:
     return b"{" + b",".join(b'"k%d":1' % number for number in range(1_000_000)) + b"}\n"
 
 
+def sparse_json() -> bytes:
+    """240 KB whose table of 20,000 rows and 9,990 columns would take gigabytes."""
+    return b"".join(b'{"k%d":1}\n' % (number % 9_990) for number in range(20_000))
+
+
 BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "gzip": ("csv", lambda: gzip.compress(b"a,b\n" + b"1,2\n" * 15_000_000, 1)),
     "gzip_of_zeros": ("csv", lambda: gzip.compress(bytes(60_000_000), 1)),
@@ -88,6 +93,8 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "wide_parquet": ("parquet", wide_parquet),
     "wide_csv": ("csv", lambda: b",".join(b"c%d" % number for number in range(1_000_000)) + b"\n"),
     "wide_json": ("json", wide_json),
+    "sparse_json": ("json", sparse_json),
+    "sparse_json_array": ("json", lambda: b"[" + sparse_json().strip().replace(b"\n", b",") + b"]"),
     "deep_json": ("json", lambda: b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
 }
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.readers import JsonOptions, ReadLimits
+from etl_platform.readers import JsonOptions, ReadLimits, json_reader
 from etl_platform_tests.unit.readers.reading import read, refusal, small_blocks
 
 LINES = JsonOptions()
@@ -124,6 +124,72 @@ def test_records_are_found_under_their_path(size: int) -> None:
     with small_blocks(size):
         out = read(content, JsonOptions(records="data.items"))
     assert out.rows == [("1",), ("2",)]
+
+
+RECORDS = '"d":{"r":[{"a":1},{"a":2}]}'
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1_000_000])
+@pytest.mark.parametrize(
+    "document",
+    [
+        # Whoever takes the first of two arrays loses the second.
+        f"{{{RECORDS},{RECORDS}}}",
+        '{"d":{"r":[{"a":1}],"r":[{"a":2}]}}',
+        '{"d":{"r":[{"a":1}],"\\u0072":[{"a":2}]}}',
+        f'{{{RECORDS},"d":null}}',
+        f"{{xx {RECORDS}}}",
+        f'{{"a":tru,{RECORDS}}}',
+        f'{{"a":01,{RECORDS}}}',
+        f'{{"a":1 2,{RECORDS}}}',
+        f'{{"a" 1,{RECORDS}}}',
+        f'{{"a",{RECORDS}}}',
+        f'{{"a":,{RECORDS}}}',
+        f"{{,{RECORDS}}}",
+        f'{{"a":[1}},{RECORDS}}}',
+        f'{{"a":[1,],{RECORDS}}}',
+        f'{{1:"a",{RECORDS}}}',
+        f'{{"a":"b"{RECORDS}}}',
+        f'{{{RECORDS},"n":2]',
+        f'{{{RECORDS} "n":2}}',
+        f"{{{RECORDS},}}",
+        f'{{{RECORDS},"n":nul}}',
+        f'{{{RECORDS}"n"}}',
+    ],
+)
+def test_a_damaged_document_around_the_records_is_refused(document: str, size: int) -> None:
+    with small_blocks(size):
+        assert refusal(document.encode(), JsonOptions(records="d.r")).rule == "file_is_readable"
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1_000_000])
+def test_whatever_json_stands_around_the_records_is_passed_over(size: int) -> None:
+    around = '"n":-1.5e+3 , "t" : true,"f":false,"z":null,"o":{},"l":[],"m":[1,"x",{"d":[]},[[]]],"e":"\\"{"'
+    content = f' {{ {around},{RECORDS},"x":{{{around}}},"y":[{{{around}}}] }}\n'.encode()
+    with small_blocks(size):
+        assert read(content, JsonOptions(records="d.r")).rows == [("1",), ("2",)]
+
+
+def test_lines_may_end_in_cr_alone() -> None:
+    out = read(b'{"a":1}\r{"a":oops}\r\r{"a":"x\\ry"}\r', LINES)
+    assert (out.rows, out.source_rows, out.verdicts) == ([("1",), ("x\ry",)], [1, 4], [(2, "line_is_json")])
+    assert out.raw == ['{"a":1}', '{"a":"x\\ry"}']
+    # Beside LF a CR is a blank.
+    mixed = read(b'{"a":1}\r\n{"a":\r2}\n', LINES)
+    assert (mixed.rows, mixed.source_rows) == ([("1",), ("2",)], [1, 2])
+
+
+def test_sparse_records_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"".join(b'{"k%d":%d,"a":"x"}\n' % (number % 50, number) for number in range(200)) + b"oops\n{\0}\n"
+    whole = read(content, LINES)
+    monkeypatch.setattr(json_reader, "_CELLS", 300)
+    parts = read(content, LINES)
+    assert whole.heights == [200] and max(parts.heights) < 20 and len(parts.heights) > 30
+    assert parts.columns.select(sorted(parts.columns.columns)).equals(
+        whole.columns.select(sorted(whole.columns.columns)), null_equal=True
+    )
+    assert (parts.source_rows, parts.raw) == (whole.source_rows, whole.raw)
+    assert sorted(parts.verdicts) == sorted(whole.verdicts) == [(201, "line_is_json"), (202, "text_has_no_nul")]
 
 
 @pytest.mark.parametrize(
