@@ -1,7 +1,8 @@
 """The control line at the end of a CSV file: its count and sums against what was read.
 
 Belongs here: recognising the line and comparing. Not here: splitting, parsing.
-Sums are exact decimals; both sides may be written with a decimal point or a decimal comma, in the same way.
+A group `sum_<column>` names a column as the sender does, with `_` for every character that is no letter, digit or
+underscore. Sums are exact decimals; both sides may be written with a decimal point or a decimal comma, in the same way.
 """
 
 from __future__ import annotations
@@ -80,27 +81,31 @@ class Control:
         """Add the rows of a batch."""
         self.rows += columns.height + rejected
         self.rejected += rejected
+        # A group of a regular expression has a plain name; a column may be called anything.
+        plain = {re.sub(r"\W", "_", name): name for name in columns.columns}
         for name in self._summed():
-            if name not in columns.columns:
+            column = name if name in columns.columns else plain.get(name)
+            if column is None:
                 raise self.source.refusal(_RULE, f"no column {name} to sum", "the column that the trailer sums")
             for comma in (False, True):
-                amounts = pl.select(_plain(columns[name], comma=comma).cast(_AMOUNT, strict=False)).to_series()
+                amounts = pl.select(_plain(columns[column], comma=comma).cast(_AMOUNT, strict=False)).to_series()
                 self._add(name, comma, Decimal(amounts.sum() or 0))
 
     def compare(self) -> None:
         """Raise FileRefusedError where the control line is missing or says something else."""
         if self.line is None:
             raise self.source.refusal(_RULE, "no control line", f"a control line like {self.pattern.pattern}")
-        said = self.line.groupdict()
+        said = self.line.groupdict(default="")
         if "rows" in said and _number(said["rows"]) != self.rows:
-            raise self.source.refusal(_RULE, f"{self.rows} rows", f"{said['rows']} rows as its trailer says")
+            raise self.source.refusal(_RULE, f"{self.rows} rows", f"{said['rows'] or 'no'} rows as its trailer says")
         for name in self._summed():
             text = said[f"sum_{name}"]
             totals = {comma: self.sums.get((name, comma), Decimal(0)) for comma in (False, True)}
             if not any(_number(text, comma=comma) == total for comma, total in totals.items()):
                 skipped = f" ({self.rejected} unreadable rows not in it)" if self.rejected else ""
-                total = totals["," in text and "." not in text]
-                raise self.source.refusal(_RULE, f"sum of {name} {total}{skipped}", f"{text} as its trailer says")
+                raise self.source.refusal(
+                    _RULE, f"sum of {name} {_shown(text, totals)}{skipped}", f"{text or 'none'} as its trailer says"
+                )
 
     def _summed(self) -> list[str]:
         return [name.removeprefix("sum_") for name in self.pattern.groupindex if name.startswith("sum_")]
@@ -110,15 +115,22 @@ class Control:
             self.sums[name, comma] = self.sums.get((name, comma), Decimal(0)) + amount
 
 
+def _shown(text: str, totals: dict[bool, Decimal]) -> str:
+    """The sum that was read: by the decimal mark that the control line has, else by both."""
+    last = max(text.rfind(","), text.rfind("."))
+    meant = [totals[text[last] == ","]] if last >= 0 else totals.values()
+    return " or ".join(dict.fromkeys(format(total, "f").rstrip("0").rstrip(".") or "0" for total in meant))
+
+
 def _plain(texts: pl.Series, *, comma: bool) -> pl.Expr:
     thousands, decimal = (".", ",") if comma else (",", ".")
     bare = pl.lit(texts).str.replace_all(rf"[\s'’_{thousands}]", "")
     return bare.str.replace(decimal, ".", literal=True)
 
 
-def _number(text: str | None, *, comma: bool = False) -> Decimal | None:
+def _number(text: str, *, comma: bool = False) -> Decimal | None:
     thousands, decimal = (".", ",") if comma else (",", ".")
     try:
-        return Decimal(re.sub(rf"[\s'’_{thousands}]", "", text or "").replace(decimal, "."))
+        return Decimal(re.sub(rf"[\s'’_{thousands}]", "", text).replace(decimal, "."))
     except InvalidOperation:
         return None

@@ -46,6 +46,26 @@ def test_disagreement_refuses_the_file(content: bytes, found: str) -> None:
     assert found in error.found
 
 
+@pytest.mark.parametrize(
+    ("total", "found"),
+    [("1.235,01", "sum of amount 1235"), ("1,235.01", "sum of amount 51.2345"), ("7", "51.2345 or 1235")],
+)
+def test_the_sum_is_shown_as_the_control_line_writes_numbers(total: str, found: str) -> None:
+    assert found in refusal(f"id;amount\n1;1.234,50\n2;0,50\nT;2;{total}\n".encode(), BOTH).found
+
+
+def test_a_column_with_any_name_can_be_summed() -> None:
+    options = CsvOptions(trailer=r"T,(?P<sum_Betrag__EUR_>.*)")
+    assert read(b"Betrag (EUR)\n1\n2\nT,3\n", options).rows == [("1",), ("2",)]
+    assert refusal(b"Betrag (EUR)\n1\n2\nT,4\n", options).rule == RULE
+
+
+def test_a_part_of_the_control_line_that_is_not_there_is_a_difference() -> None:
+    options = CsvOptions(trailer=r"T(;(?P<rows>\d+))?(;(?P<sum_amount>.+))?", delimiter=";")
+    assert "no rows as its trailer says" in refusal(b"id;amount\n1;1\nT\n", options).expected
+    assert "none as its trailer says" in refusal(b"id;amount\n1;1\nT;1\n", options).expected
+
+
 def test_rejected_rows_count_as_rows() -> None:
     out = read(b"id;amount\n1;1\n2\nT:2\n", CsvOptions(trailer=r"T:(?P<rows>\d+)", delimiter=";"))
     assert out.verdicts == [(3, "row_has_all_fields")]
