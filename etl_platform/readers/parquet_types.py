@@ -31,7 +31,23 @@ def exact_type(held: pa.DataType) -> pa.DataType:
         return pa.float32()
     if pa.types.is_date64(held):
         return pa.date32()
-    return held
+    return _exact_within(held) if pa.types.is_nested(held) else held
+
+
+def _exact_within(held: pa.DataType) -> pa.DataType:
+    """Nested types alike: one odd type in a column that nobody asked for is no reason to refuse a file."""
+    if pa.types.is_struct(held):
+        return pa.struct(
+            [held.field(index).with_type(exact_type(held.field(index).type)) for index in range(held.num_fields)]
+        )
+    if pa.types.is_map(held):
+        return pa.map_(exact_type(held.key_type), held.item_field.with_type(exact_type(held.item_type)))
+    if not (pa.types.is_list(held) or pa.types.is_large_list(held) or pa.types.is_fixed_size_list(held)):
+        return held
+    value = held.value_field.with_type(exact_type(held.value_type))
+    if pa.types.is_fixed_size_list(held):
+        return pa.list_(value, held.list_size)
+    return pa.large_list(value) if pa.types.is_large_list(held) else pa.list_(value)
 
 
 def is_text(held: pa.DataType) -> bool:
@@ -47,12 +63,12 @@ def row_as_json(frame: pl.DataFrame, indices: pl.Series) -> pl.Series:
     rows = frame.select(pl.all().gather(indices))
     if not rows.width:
         return pl.repeat("{}", len(indices), dtype=pl.String, eager=True)
-    packed = rows.select(_plain(pl.col(name), dtype).alias(name) for name, dtype in rows.schema.items())
+    packed = rows.select(plain_json(pl.col(name), dtype).alias(name) for name, dtype in rows.schema.items())
     return shorten(packed.select(pl.struct(pl.all()).struct.json_encode()).to_series())
 
 
-def _plain(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """What Polars can write as JSON without panic, and what stays visible in it."""
+def plain_json(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """What Polars can write as JSON without error or panic, and what stays visible in it."""
     if dtype == pl.Binary():
         return column.bin.encode("hex")
     if isinstance(dtype, pl.Date | pl.Datetime):
@@ -64,12 +80,18 @@ def _plain(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def _plain_within(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.Map):
+        # A JSON object has text for keys; other keys are shown as pairs.
+        pair = pl.Struct({"key": dtype.key, "value": dtype.value})
+        value = _instance(dtype.value)
+        is_object = dtype.key == pl.String and (value.is_integer() or value in (pl.String, pl.Boolean))
+        return column if is_object else plain_json(column.map.entries(), pl.List(pair))
     if isinstance(dtype, pl.List):
-        return column.list.eval(_plain(pl.element(), _instance(dtype.inner)))
+        return column.list.eval(plain_json(pl.element(), _instance(dtype.inner)))
     if isinstance(dtype, pl.Array):
-        return column.arr.to_list().list.eval(_plain(pl.element(), _instance(dtype.inner)))
+        return column.arr.to_list().list.eval(plain_json(pl.element(), _instance(dtype.inner)))
     if isinstance(dtype, pl.Struct) and dtype.fields:
-        fields = [_plain(column.struct.field(f.name), _instance(f.dtype)).alias(f.name) for f in dtype.fields]
+        fields = [plain_json(column.struct.field(f.name), _instance(f.dtype)).alias(f.name) for f in dtype.fields]
         return pl.when(column.is_not_null()).then(pl.struct(fields))
     return column
 

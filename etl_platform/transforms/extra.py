@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from etl_platform.readers.parquet_types import plain_json
 from etl_platform.transforms.casts import shown_text
 
 EXTRA = "_extra"
@@ -32,6 +33,6 @@ def extra_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
 def _shown(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Null:
         return values.cast(pl.String)
-    # Polars cannot write bytes as JSON, and panics instead of saying so.
-    is_json = values.dtype.is_nested() and "Binary" not in str(values.dtype)
-    return values if is_json else shown_text(values).alias(values.name)
+    if values.dtype.is_nested():
+        return values.to_frame().select(plain_json(pl.col(values.name), values.dtype).alias(values.name)).to_series()
+    return shown_text(values).alias(values.name)

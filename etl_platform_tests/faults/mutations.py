@@ -64,6 +64,10 @@ def _table(kind: str) -> pa.Table:
         },
         "volume": pa.array([*range(count - 1), None], pa.uint64()),
         "nested": pa.array([["a", "b"], [], None] * (count // 3), pa.list_(pa.string())),
+        "by_day": pa.array(
+            [[(dt.date(2025, 1, 15), Decimal("1.5"))], [], None] * (count // 3),
+            pa.map_(pa.date32(), pa.decimal256(60, 2)),
+        ),
     }
     return pa.table(columns)
 

@@ -40,6 +40,21 @@ def written(table: pa.Table, **options: Any) -> bytes:
         ([b"\xff"], pa.binary(), pl.Binary(), b"\xff"),
         ([None], pa.null(), pl.Null(), None),
         ([[1, 2]], pa.list_(pa.int8()), pl.List(pl.Int8), [1, 2]),
+        ([[Decimal("1.5")], None], pa.list_(pa.decimal256(60, 1)), pl.List(pl.String), ["1.5"]),
+        ([[Decimal("1.5")]], pa.large_list(pa.decimal256(60, 1)), pl.List(pl.String), ["1.5"]),
+        ([[Decimal("1.5")]], pa.list_(pa.decimal256(60, 1), 1), pl.Array(pl.String, 1), ["1.5"]),
+        (
+            [{"a": [Decimal("1.5")]}, None],
+            pa.struct([("a", pa.list_(pa.decimal256(60, 1)))]),
+            pl.Struct({"a": pl.List(pl.String)}),
+            {"a": ["1.5"]},
+        ),
+        (
+            [[("k", Decimal("1.5"))]],
+            pa.map_(pa.string(), pa.decimal256(60, 1)),
+            pl.Map(pl.String, pl.String),
+            {"k": "1.5"},
+        ),
     ],
 )
 def test_types_are_kept_or_widened_exactly(

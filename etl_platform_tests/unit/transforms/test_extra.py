@@ -7,7 +7,9 @@ import json
 from decimal import Decimal
 
 import polars as pl
+import pyarrow as pa
 
+from etl_platform.readers.parquet_types import row_as_json
 from etl_platform.transforms.extra import extra_columns
 
 
@@ -45,4 +47,23 @@ def test_nested_values_and_bytes_do_not_end_the_run() -> None:
     (text,) = extra_columns(frame, frame.columns)
     found = json.loads(text)
     assert (found["tags"], found["place"], found["bytes"]) == (["a", "b"], {"x": 1}, "00ff")
-    assert "List(Binary)" in found["blobs"]
+    assert found["blobs"] == ["00"]
+
+
+def test_maps_and_nested_instants_do_not_end_the_run() -> None:
+    by_day = pa.array([[(dt.date(2025, 1, 1), float("nan"))], None], pa.map_(pa.date32(), pa.float64()))
+    by_name = pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8()))
+    blobs = pa.array([[("a", b"\xff")], None], pa.map_(pa.string(), pa.binary()))
+    beyond = pa.array([[2**62], None], pa.list_(pa.timestamp("ms")))
+    table = pa.table({"by_day": by_day, "by_name": by_name, "blobs": blobs, "beyond": beyond})
+    frame = pl.DataFrame(table)
+    expected = {
+        "by_day": [{"key": "2025-01-01", "value": "NaN"}],
+        "by_name": {"a": 1},
+        "blobs": [{"key": "a", "value": "ff"}],
+        "beyond": [str(2**62)],
+    }
+    first, second = extra_columns(frame, frame.columns)
+    assert (json.loads(first), second) == (expected, None)
+    raw = row_as_json(frame, pl.Series([0, 1], dtype=pl.UInt32))
+    assert [json.loads(text) for text in raw] == [expected, dict.fromkeys(expected)]
