@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions, ReadLimits
+from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform_tests.support import bombs
 from etl_platform_tests.support.dialects import zipped
@@ -36,7 +38,6 @@ _BAR = {
     "close": "2",
     "volume": "10",
 }
-_PRICE = "symbol price prices"
 
 Broken = Mapping[int | None, Sequence[str]]
 
@@ -129,6 +130,12 @@ def _value(what: str, column: str, value: str, rule: str) -> Case:
     return _row("Values", what, bar(**{column: value}), rule)
 
 
+def _json_number(what: str, text: str) -> Case:
+    """A good record, then one whose close is this JSON number, which does not read."""
+    bad = _json({"symbol": "BBB"}).replace(b'"close":"2"', f'"close":{text}'.encode())
+    return Case("Values", what, lambda: [_json({}) + bad], JSON, 1, {2: ["close_is_typed"]})
+
+
 def _bomb(what: str, make: Callable[[], bytes], options: FormatOptions, **limits: int) -> Case:
     held = ReadLimits(**limits)
     return Case("Bombs", what, lambda: [make()], options, broken={None: ["file_is_within_limits"]}, limits=held)
@@ -171,6 +178,7 @@ def _damage() -> list[Case]:
     checked = _parquet(write_page_checksum=True)
     stored = b"\x03\0\0\0BBB"  # in the page; the footer has it as a statistic
     gzipped = gzip.compress(TWO.encode())
+    records, under = JsonOptions(records="items"), b'"items":' + ARRAY
     return [
         _file(
             topic,
@@ -209,6 +217,8 @@ def _damage() -> list[Case]:
             2,
             {3: ["line_has_unique_keys"]},
         ),
+        _file(topic, "JSON: damage around the records", b'{"n":tru,' + under + b"}", "file_is_readable", records),
+        _file(topic, "JSON: the records twice", b"{" + under + b"," + under + b"}", "file_is_readable", records),
         Case(
             topic,
             "JSON: an escaped NUL in a value",
@@ -254,6 +264,16 @@ def _encodings() -> list[Case]:
         ),
         _loaded(topic, "line ends CRLF", TWO.replace("\n", "\r\n"), 2),
         _loaded(topic, "line ends CR only", TWO.replace("\n", "\r"), 2),
+        _loaded(topic, "line ends CR only, JSON lines", LINES.replace(b"\n", b"\r"), 2, JSON),
+        _row(topic, "a byte order mark in the middle", bar("\ufeffAAA"), "symbol_is_well_formed"),
+        Case(
+            topic,
+            "JSON: half a surrogate pair",
+            lambda: [LINES + _json({"symbol": "\\ud800"})],
+            JSON,
+            2,
+            {3: ["line_is_json"]},
+        ),
         _loaded(
             topic, "line ends mixed", HEADER.replace("\n", "\r") + bar("AAA").replace("\n", "\r\n") + bar("BBB"), 2
         ),
@@ -307,6 +327,8 @@ def _rows() -> list[Case]:
 def _values() -> list[Case]:
     typed, present = "close_is_typed", "close_is_present"
     null_texts = SenderFormat(null_texts=("N/A", "null"))
+    zurich = SenderFormat(Dialect(time_zone="Europe/Zurich"))
+    booked = '{"transaction_id":"T1","account_id":"A","timestamp":"2025-01-15T10:00:00Z","currency":"EUR",'
     return [
         *(_value(f"`{text}` as a price", "close", text, typed) for text in ("NaN", "inf", "-Infinity", "null", "N/A")),
         _row(
@@ -333,13 +355,71 @@ def _values() -> list[Case]:
         _value("a decimal comma that is not declared", "close", '"2,5"', typed),
         _value("thousands marks that are not declared", "close", '"1,002"', typed),
         _value("digits of another script", "close", "\u0662", typed),
+        _value("full-width digits", "close", "\uff12", typed),
+        _row(
+            "Values",
+            "thousands marks in the wrong places (`1.23.456`)",
+            bar(volume="1.23.456"),
+            "volume_is_typed",
+            sender=SenderFormat(Dialect(decimal=",", thousands=".")),
+        ),
+        _json_number("JSON: a number beyond every type (`1e400`)", "1e400"),
+        _json_number("JSON: a number of more decimals than the contract", "0.1234567890123456789"),
+        _loaded(
+            "Values",
+            "JSON: a number of 18 digits stays exact",
+            booked + '"type":"deposit","amount":12345678901234.5678}',
+            1,
+            JSON,
+            dataset="transactions",
+            values={"amount": [Decimal("12345678901234.5678")]},
+        ),
         _value("a hexadecimal number", "close", "0x2", typed),
         _value("a two-digit year", "timestamp", "25-01-15T10:00:00Z", "timestamp_is_typed"),
         _value("month 13", "timestamp", "2025-13-15T10:00:00Z", "timestamp_is_typed"),
         _value("30 February", "timestamp", "2025-02-30T10:00:00Z", "timestamp_is_typed"),
         _value("second 60", "timestamp", "2025-01-15T10:00:60Z", "timestamp_is_typed"),
         _value("nanoseconds that are not zero", "timestamp", "2025-01-15T10:00:00.000000001Z", "timestamp_is_typed"),
+        *(
+            _row(
+                "Values",
+                what,
+                bar(timestamp=text),
+                "timestamp_is_typed",
+                sender=zurich,
+            )
+            for what, text in [
+                ("a local time that the clocks skip", "2025-03-30T02:30:00"),
+                ("a local time that the clocks repeat", "2025-10-26T02:30:00"),
+            ]
+        ),
+        _value("a spreadsheet's day number", "timestamp", "45672", "timestamp_is_typed"),
+        Case(
+            "Values",
+            "a date without separators that lost a zero (`2025115`)",
+            lambda: [(HEADER + bar(timestamp="20250115 1000") + bar("BBB", timestamp="2025115 1000")).encode()],
+            silver=1,
+            broken={3: ["timestamp_is_typed"]},
+            sender=SenderFormat(Dialect(datetime_formats=("%Y%m%d %H%M",))),
+        ),
         _value("a day in no declared order", "timestamp", "15/01/2025 10:00", "timestamp_is_typed"),
+        _loaded("Values", "`NA` is a ticker", HEADER + bar("NA"), 1, values={"symbol": ["NA"]}),
+        _loaded(
+            "Values",
+            "leading zeros survive",
+            BOOKINGS + booking().replace("ACC-1", "007"),
+            1,
+            dataset="transactions",
+            values={"account_id": ["007"]},
+        ),
+        _loaded(
+            "Values",
+            "quoted empty text stays text, no text is no value",
+            BOOKINGS + booking(1, '""') + booking(2),
+            2,
+            dataset="transactions",
+            values={"description": ["", None]},
+        ),
         _value("another business date", "timestamp", "2025-01-12T10:00:00Z", "timestamp_is_in_business_date"),
     ]
 
@@ -406,6 +486,8 @@ def _formats() -> list[Case]:
         _loaded(topic, "CSV in gzip, zstd or zip, whatever its name", gzip.compress(data), 2),
         _file(topic, "a zip of several files", zipped(("a", data), ("b", data)), archive),
         _file(topic, "a zip with `../` in a name", zipped(("../a", data)), archive),
+        _file(topic, "an old Excel workbook as CSV", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), rule),
+        _file(topic, "gzip inside gzip", gzip.compress(gzip.compress(data)), archive),
         _file(topic, "a zip inside a zip", zipped(("a", zipped(("b", data)))), archive),
         _file(topic, "a zip compressed with LZMA", zipped(("a", data), method=zipfile.ZIP_LZMA), "file_is_readable"),
     ]
@@ -416,6 +498,12 @@ def _bombs() -> list[Case]:
         _bomb("gzip bomb", lambda: gzip.compress(bytes(60_000_000), 1), CSV),
         _bomb("zip bomb", lambda: zipped(("a", bytes(60_000_000))), CSV),
         _bomb("zstd bomb", lambda: zstandard.compress(LINES * 500_000), JSON),
+        _bomb("zstd bomb of bad records", lambda: zstandard.compress(b'{"symbol":"A"}\n' * 3_000_000), JSON),
+        _bomb(
+            "240 KB of JSON records with 9,990 different keys",
+            lambda: b"".join(b'{"k%d":1}\n' % (number % 9_990) for number in range(20_000)),
+            JSON,
+        ),
         _bomb("1,000,000 columns in CSV", lambda: b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n", CSV),
         _bomb(
             "1,000,000 keys in JSON", lambda: b"{" + b",".join(b'"k%d":1' % n for n in range(1_000_000)) + b"}", JSON
@@ -528,7 +616,7 @@ and the partition is not published until the sender delivers it anew or the inst
 Its content decides what a file is, never its name. Nothing is guessed, rounded or dropped.
 
 Below, for `prices` and `transactions`, every case that the tests hold; other datasets have their own
-[rules](contracts/), the same for every format.
+[rules](contracts/), the same for every format. What an institution file can say about them: [senders](senders.md).
 """
 
 
