@@ -51,6 +51,14 @@ def test_the_files_to_be_damaged_are_good_ones(tmp_path: Path, base: object) -> 
     assert not any(file.refusal for file in out.result.files) and out.silver.height > 3
 
 
+def test_a_worker_that_was_only_slow_once_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, deed = mutated(1, GROUP + 1)[1], f"first = {str(tmp_path / 'slow')!r}; os.path.exists(first) or ("
+    deed += "open(first, 'w').close(), time.sleep(60))"
+    monkeypatch.setattr(fuzz_files, "COMMAND", (sys.executable, "-c", SABOTAGE.format(content=content, deed=deed)))
+    findings = fuzz(2 * GROUP, seed=1, folder=tmp_path / "found", workers=1)
+    assert (tmp_path / "slow").exists() and findings.failures == [] and findings.files == 2 * GROUP
+
+
 def test_a_file_is_the_same_bytes_for_the_same_seed_and_number() -> None:
     assert [mutated(3, number)[1] for number in range(50)] == [mutated(3, number)[1] for number in range(50)]
     assert mutated(3, 0)[1] != mutated(4, 0)[1]
