@@ -63,19 +63,32 @@ class Result:
         return t.rows_read - t.rows_silver - t.rows_quarantined - t.rows_duplicate
 
 
-def execute_all(
-    tasks: Sequence[T], workers: int, run_one: Callable[[T], list[Result]], lost: Callable[[T], list[Result]]
-) -> Iterator[tuple[T, list[Result]]]:
-    """Each task with its results, as they come. One task, or one worker, runs in this process.
+class Workers:
+    """At most `count` processes that run tasks. They stay for tasks of the next kind: each takes seconds to start."""
 
-    lost: the results of a task whose worker was killed (it took all memory, say).
-    """
-    if workers == 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, run_one(task)
-        return
-    with _pool(min(workers, len(tasks))) as pool:
-        futures = {pool.submit(run_one, task): task for task in tasks}
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._close(cancel=kind is not None)
+
+    def run(
+        self, tasks: Sequence[T], run_one: Callable[[T], list[Result]], lost: Callable[[T], list[Result]]
+    ) -> Iterator[tuple[T, list[Result]]]:
+        """Each task with its results, as they come. One task, or those of one worker, run in this process.
+
+        lost: the results of a task whose worker was killed (it took all memory, say).
+        """
+        if self._count == 1 or (len(tasks) <= 1 and self._pool is None):
+            for task in tasks:
+                yield task, run_one(task)
+            return
+        self._pool = self._pool or _pool(self._count)
+        futures = {self._pool.submit(run_one, task): task for task in tasks}
         broken = []
         for future in as_completed(futures):
             try:
@@ -84,7 +97,14 @@ def execute_all(
                 broken.append(futures[future])
                 continue
             yield futures[future], results
-    yield from _one_by_one(broken, run_one, lost)
+        if broken:
+            self._close()
+            yield from _one_by_one(broken, run_one, lost)
+
+    def _close(self, *, cancel: bool = False) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=cancel)
+            self._pool = None
 
 
 def _one_by_one(

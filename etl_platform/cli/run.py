@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_names
-from etl_platform.cli.execute import Result, Task, dagster_instance, execute, execute_all, lost_task
+from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
 from etl_platform.cli.pick_up import held, pick_up, tell_left_alone
 from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
@@ -138,19 +138,19 @@ def run_tasks(
         TimeRemainingColumn(),
     )
     results: list[Result] = []
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console) as progress, Workers(workers) as processes:
         bar = progress.add_task("partitions", total=len(single) + sum(len(many.dates) for many in bulk))
         left: list[Task] = []
-        for many, done in execute_all(bulk, workers, execute_many, lambda _: []):
+        for many, done in processes.run(bulk, execute_many, lambda _: []):
             results += done
             left += many.left(done)
             progress.update(bar, advance=len(done), description=str(many))
-        for task, done in execute_all([*single, *left], workers, execute, lost_task):
+        for task, done in processes.run([*single, *left], execute, lost_task):
             results += done
             progress.update(bar, advance=1, description=str(task.partition))
         bar = progress.add_task("across institutions", total=len(dates))
         overviews = plan_overviews(dates, workers)
-        for some, done in execute_all(overviews, workers, execute_overviews, lost_overviews):
+        for some, done in processes.run(overviews, execute_overviews, lost_overviews):
             results += [r for r in done if not r.succeeded]
             progress.update(bar, advance=len(some))
     # A worker that was killed on the way has left a run behind.

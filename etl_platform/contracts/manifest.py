@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from etl_platform.contracts.contract import PARTITION_COLUMNS, UTC_MICROSECONDS
@@ -23,6 +25,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+@cache
 def manifest_table(dataset: str) -> Table:
     """The bronze table of `dataset`."""
     return Table(

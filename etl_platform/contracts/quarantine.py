@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from etl_platform.contracts.contract import PARTITION_COLUMNS, UTC_MICROSECONDS
@@ -26,6 +28,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+@cache
 def quarantine_table(dataset: str) -> Table:
     """The quarantine table of `dataset`."""
     return Table(

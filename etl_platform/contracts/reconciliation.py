@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from etl_platform.contracts.contract import PARTITION_COLUMNS, UTC_MICROSECONDS
@@ -24,6 +26,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+@cache
 def reconciliation_table(dataset: str) -> Table:
     """The reconciliation table of `dataset`: `rows_read = rows_silver + rows_quarantined + rows_duplicate`."""
     return Table(

@@ -9,6 +9,7 @@ widened only where every value stays the same (`exact.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -127,7 +128,7 @@ def _given_arrow_table(data: pa.Table, table: Table, subject: str) -> Batches:
 
 
 def _given_polars(frame: pl.DataFrame, table: Table, subject: str) -> Batches:
-    require_columns(table, _to_arrow(frame.head(0)).schema, subject)
+    require_columns(table, _arrow_schema(tuple(frame.schema.items())), subject)
     # Sliced before it is converted: the Arrow copy of a whole frame would double its memory.
     step = _rows_at_once(frame.height, int(frame.estimated_size()))
     batches = (batch for part in frame.iter_slices(step) for batch in _to_arrow(part).to_batches())
@@ -135,8 +136,7 @@ def _given_polars(frame: pl.DataFrame, table: Table, subject: str) -> Batches:
 
 
 def _given_lazy(frame: pl.LazyFrame, table: Table, subject: str) -> Batches:
-    schema = frame.collect_schema()
-    require_columns(table, _to_arrow(schema.to_frame()).schema, subject)
+    require_columns(table, _arrow_schema(tuple(frame.collect_schema().items())), subject)
 
     def collected() -> Batches:
         # `lazy` starts the query at the first request; polars then stays a few chunks ahead of the store at most.
@@ -215,6 +215,11 @@ def subset(table: Table, columns: Sequence[str] | None) -> pa.Schema:
     """The Arrow schema of `columns` of the table, in the given order; all of them for None."""
     schema = table.arrow_schema
     return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+@lru_cache(maxsize=256)
+def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...]) -> pa.Schema:
+    return _to_arrow(pl.DataFrame(schema=dict(columns))).schema
 
 
 def _to_arrow(frame: pl.DataFrame) -> pa.Table:

@@ -73,8 +73,10 @@ def read_table(path: Path, schema: pa.Schema, uri: str) -> Iterator[pa.RecordBat
         with pq.ParquetFile(
             path, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER_BYTES
         ) as file:
-            _require_readable(file.schema_arrow, schema, uri)
-            names = [name for name in schema.names if name in file.schema_arrow.names]
+            held = file.schema_arrow  # made anew at each look
+            _require_readable(held, schema, uri)
+            present = set(held.names)
+            names = [name for name in schema.names if name in present]
             for batch in file.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
                 yield align(schema, _with_new_columns(schema, batch), f"object {uri}")
     except (OSError, pa.ArrowException) as error:

@@ -28,4 +28,5 @@ def read_frames(
     for batch in store.read(table, partitions, columns):
         frame = pl.from_arrow(pa.Table.from_batches([batch]))
         assert isinstance(frame, pl.DataFrame)
-        yield frame.cast({name: table.polars_schema[name] for name in frame.columns})
+        wanted = pl.Schema({name: table.polars_schema[name] for name in frame.columns})
+        yield frame if frame.schema == wanted else frame.cast(wanted)

@@ -149,18 +149,25 @@ def _quick_decimal(text: pl.Series, dtype: pl.Decimal) -> pl.Series:
         return pl.repeat(None, len(text), dtype=dtype, eager=True)
     wide = pl.Decimal(38, dtype.scale + extra)
     is_plain = (pl.col("v").str.len_bytes() <= dtype.scale + extra) & ~pl.col("v").str.contains("[eE]")
-    frame = text.to_frame("v").select(wide=pl.when(is_plain).then(pl.col("v")).cast(wide, strict=False))
     limit = pl.lit(10 ** _digits(dtype)).cast(wide)
     fits = pl.col("wide").abs() < limit
-    narrow = frame.with_columns(narrow=pl.when(fits).then(pl.col("wide")).cast(dtype, strict=False))
-    return narrow.select(pl.when(pl.col("narrow").cast(wide) == pl.col("wide")).then(pl.col("narrow"))).to_series()
+    # One query: as three they cost small files more than the reading itself.
+    return (
+        text.to_frame("v")
+        .lazy()
+        .select(wide=pl.when(is_plain).then(pl.col("v")).cast(wide, strict=False))
+        .with_columns(narrow=pl.when(fits).then(pl.col("wide")).cast(dtype, strict=False))
+        .select(pl.when(pl.col("narrow").cast(wide) == pl.col("wide")).then(pl.col("narrow")))
+        .collect(engine="in-memory")
+        .to_series()
+    )
 
 
 def _rest_by(values: pl.Series, quick: pl.Series, careful: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """`quick` where it decided; `careful` for the values that it left."""
-    left = quick.is_null() & values.is_not_null()
-    if not left.any():
+    if quick.null_count() == values.null_count():
         return quick
+    left = quick.is_null() & values.is_not_null()
     return quick.scatter(left.arg_true(), careful(values.filter(left)))
 
 

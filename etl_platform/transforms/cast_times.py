@@ -84,8 +84,8 @@ def _first_format(text: pl.Series, formats: tuple[str, ...], read: Callable[[pl.
     """Each value by the first format that reads it; a further format is tried only while values are left."""
     result = read(text, formats[0])
     for fmt in formats[1:]:
-        left = result.is_null() & text.is_not_null()
-        if not left.any():
+        if result.null_count() == text.null_count():
             break
+        left = result.is_null() & text.is_not_null()
         result = result.zip_with(~left, read(text, fmt))
     return result

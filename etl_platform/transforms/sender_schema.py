@@ -89,20 +89,24 @@ class SchemaObserver:
         return SenderSchema(self._format, tuple(columns))
 
     def _observed(self, values: pl.Series, target: str | None, typed: pl.Series | None) -> SenderColumn:
-        says_something = values.is_not_null()
+        says_something = pl.col("v").is_not_null()
         if values.dtype == pl.String:
-            says_something &= ~values.is_in([*self._sender.null_texts, ""])
-        rows = says_something.arg_true().head(SAMPLE_ROWS)
-        sample = values.gather(rows)
+            says_something &= ~pl.col("v").is_in([*self._sender.null_texts, ""])
+        found = values.to_frame("v").select(pl.arg_where(says_something)).to_series().head(SAMPLE_ROWS)
+        rows = None if len(found) == len(values) else found
+        sample = values if rows is None else values.gather(rows)
         dialect = column_dialect(self._sender.dialect, self._contract.formats.get(target or ""))
-        found = spell(values.dtype) if self._format == PARQUET else looks_like(sample, dialect)
+        looks = spell(values.dtype) if self._format == PARQUET else looks_like(sample, dialect)
         if target is None or sample.is_empty():
-            return SenderColumn(values.name, found, target)
-        read = cast_series(sample, self._dtypes[target], dialect) if typed is None else typed.gather(rows)
+            return SenderColumn(values.name, looks, target)
+        if typed is None:
+            read = cast_series(sample, self._dtypes[target], dialect)
+        else:
+            read = typed if rows is None else typed.gather(rows)
         reads = len(read) - read.null_count() >= LOOKS_LIKE * len(sample)
         if not reads and len(sample) < FEWEST_VALUES:
-            return SenderColumn(values.name, found if self._format == PARQUET else UNCLEAR, target)
-        return SenderColumn(values.name, found, target, reads)
+            return SenderColumn(values.name, looks if self._format == PARQUET else UNCLEAR, target)
+        return SenderColumn(values.name, looks, target, reads)
 
 
 def looks_like(sample: pl.Series, dialect: Dialect) -> str:

@@ -245,12 +245,15 @@ class _Collector:
         return extra_columns(batch.columns, [name for name in batch.columns.columns if name in mapped.extra])
 
     def _in_context(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
-        return self._placed(frame).with_columns(
-            pl.lit(file.key).alias("_source_file"), pl.lit(file.delivery, pl.Int64).alias(DELIVERY)
-        )
+        source = pl.lit(file.key).alias("_source_file"), pl.lit(file.delivery, pl.Int64).alias(DELIVERY)
+        return frame.with_columns(*self._place, *source)
 
     def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(
+        return frame.with_columns(*self._place)
+
+    @cached_property
+    def _place(self) -> tuple[pl.Expr, ...]:
+        return (
             pl.lit(self.plan.processed_at, pl.Datetime("us", "UTC")).alias("_processed_at"),
             pl.lit(self.plan.partition.business_date).alias(BUSINESS_DATE),
             pl.lit(self.plan.partition.institution).alias(INSTITUTION),

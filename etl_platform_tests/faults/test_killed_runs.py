@@ -207,9 +207,12 @@ def test_a_worker_that_is_killed_takes_only_its_own_task_with_it() -> None:
         lost.append(number)
         return []
 
-    done = [number for number, _ in execute.execute_all(range(8), 2, _die_or_run, note)]
+    with execute.Workers(2) as workers:
+        done = [number for number, _ in workers.run(range(8), _die_or_run, note)]
+        after = [number for number, _ in workers.run(range(8, 12), _die_or_run, note)]
 
     assert sorted(done) == list(range(8)) and lost == [3]
+    assert sorted(after) == list(range(8, 12))
 
 
 def test_a_lost_task_says_what_to_do(home: Path, etl: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
