@@ -163,9 +163,9 @@ def _merge(
     """
     table = manifest_table(dataset)
     placed = [{**row, "delivery": 0, "is_current": True} for row in copied]
-    rows = pl.concat([previous, pl.DataFrame(placed, schema=table.polars_schema)])
+    rows = pl.concat([previous, pl.DataFrame(placed, schema=table.polars_schema)]).lazy()
     contents = rows.unique(["uri", "sha256"], keep="last", maintain_order=True)
-    listed = pl.DataFrame(
+    listed = pl.LazyFrame(
         [(row["uri"], row["sha256"], True) for row in (*kept, *copied)],
         schema={"uri": pl.String, "sha256": pl.String, "is_listed": pl.Boolean},
         orient="row",
@@ -176,4 +176,4 @@ def _merge(
     is_current = pl.when(pl.col("is_listed").any().over("uri")).then("is_listed").otherwise("is_current")
     ordered = judged.with_columns(is_current=is_current).sort("last_modified", "is_current", "key", "sha256")
     ranks = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
-    return ordered.with_columns(delivery=ranks).select(table.polars_schema.names())
+    return ordered.with_columns(delivery=ranks).select(table.polars_schema.names()).collect(engine="in-memory")

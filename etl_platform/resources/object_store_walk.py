@@ -6,6 +6,7 @@ Belongs here: order and pruning. Not here: what counts as an object (`object_sto
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Child:
 
 def walk(root: Path, prefix: str, after: str) -> Iterator[Child]:
     """Every entry below `root` that is no folder, within the bounds, sorted by key. A missing root has none."""
-    levels = [_children(root, "", prefix, after)]
+    levels = [_children(root, _folder_of(root, prefix), prefix, after)]
     while levels:  # no recursion: senders decide how deep folders go
         child = next(levels[-1], None)
         if child is None:
@@ -55,6 +56,23 @@ def walk(root: Path, prefix: str, after: str) -> Iterator[Child]:
             levels.append(_children(root, child.key, prefix, after))
         else:
             yield child
+
+
+def _folder_of(root: Path, prefix: str) -> str:
+    """The folder that holds all keys of `prefix`, so that a partition among thousands costs what it holds itself; the
+    root where the way there is not plain (what is missing, a link or no path is for the walk to decide)."""
+    *names, _ = prefix.split("/")
+    if not names or names[0] == STAGING or any(name in {"", ".", ".."} for name in names):
+        return ""
+    path = root
+    try:
+        for name in names:
+            path = path / name
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                return ""
+    except (OSError, ValueError):
+        return ""
+    return f"{'/'.join(names)}/"
 
 
 def _children(root: Path, folder: str, prefix: str, after: str) -> Iterator[Child]:

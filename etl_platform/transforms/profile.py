@@ -95,32 +95,35 @@ def _queries(contract: Contract, zone: str) -> dict[tuple[str, str], tuple[list[
         queries["watched", watched.column] = ([watched.column, *watched.by], lambda f, w=watched: _bins(f, w))
     for column in contract.categories:
         value = pl.col(column).cast(pl.String).alias("value")
-        queries["category", column] = ([column], lambda f, v=value: _count(f.select(v).drop_nulls()))
+        queries["category", column] = ([column], lambda f, v=value: _count(f.lazy().select(v).drop_nulls()))
     if has_hours(contract):
         name = str(contract.event_time)
         hour = pl.col(name).dt.convert_time_zone(zone).dt.hour().alias("hour")
-        queries["hour", name] = ([name], lambda f: _count(f.select(hour).drop_nulls()))
+        queries["hour", name] = ([name], lambda f: _count(f.lazy().select(hour).drop_nulls()))
     return queries
 
 
-def _count(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.group_by(frame.columns).agg(pl.len().cast(pl.Int64).alias("n"))
+def _count(rows: pl.LazyFrame) -> pl.DataFrame:
+    counted = rows.group_by(pl.all()).agg(pl.len().cast(pl.Int64).alias("n"))
+    return counted.collect(engine="in-memory")  # of one batch
 
 
 def _bins(frame: pl.DataFrame, watched: Watched) -> pl.DataFrame:
     group = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in watched.by], separator=" ")
     size = pl.col(watched.column).cast(pl.Float64, strict=False).abs().log10()
-    found = frame.select(group=group if watched.by else pl.lit(""), bin=(size / BIN).floor())
+    found = frame.lazy().select(group=group if watched.by else pl.lit(""), bin=(size / BIN).floor())
     # Zero has no magnitude.
     return _count(found.filter(pl.col("bin").is_finite()).cast({"bin": pl.Int32}))
 
 
 def _medians(bins: pl.DataFrame) -> dict[str, float]:
-    largest = bins.group_by("group").agg(total=pl.col("n").sum()).sort(["total", "group"], descending=[True, False])
-    ordered = bins.join(largest.head(MOST_GROUPS), on="group").sort("group", "bin")
+    counted = bins.lazy()
+    largest = counted.group_by("group").agg(total=pl.col("n").sum()).sort(["total", "group"], descending=[True, False])
+    ordered = counted.join(largest.head(MOST_GROUPS), on="group").sort("group", "bin")
     reached = pl.col("n").cum_sum().over("group") * 2 >= pl.col("total")
-    middle = ordered.filter(reached).group_by("group", maintain_order=True).first()
-    return {group: float(f"{10 ** ((at + 0.5) * BIN):.4g}") for group, at in middle.select("group", "bin").iter_rows()}
+    middle = ordered.filter(reached).group_by("group", maintain_order=True).first().select("group", "bin")
+    found = middle.collect(engine="in-memory")
+    return {group: float(f"{10 ** ((at + 0.5) * BIN):.4g}") for group, at in found.iter_rows()}
 
 
 def _hours(found: pl.DataFrame) -> list[int]:
