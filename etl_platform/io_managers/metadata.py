@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import dagster as dg
 import polars as pl
@@ -19,6 +20,7 @@ PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
 
 
+@lru_cache(maxsize=256)
 def table_schema(table: Table) -> dg.TableSchema:
     """The value of `dagster/column_schema`: names, types, descriptions and constraints of the table."""
     partitioned = f"partitioned by {', '.join(table.partition_columns)}"

@@ -59,8 +59,6 @@ def decide(
     connection: sa.Connection, run_id: str, state: State, results: Sequence[ObjectResult], now: dt.datetime
 ) -> int:
     """Bring the objects that the run still holds to `state`. Returns how many; the others were taken from it."""
-    if not results:
-        return 0
     update = (
         sa.update(landing_objects)
         .where(

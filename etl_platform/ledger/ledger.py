@@ -118,13 +118,17 @@ class Ledger:
 
     def mark_loaded(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """These objects' rows are in the tables. Returns how many; the others were taken from the run meanwhile."""
-        with self._database.write() as connection:
-            return attempts.decide(connection, run_id, State.LOADED, results, now)
+        return self._decide(run_id, State.LOADED, results, now)
 
     def mark_refused(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """These objects cannot be read at all, each for its `reason`. Returns how many, as `mark_loaded`."""
+        return self._decide(run_id, State.REFUSED, results, now)
+
+    def _decide(self, run_id: str, state: State, results: Sequence[ObjectResult], now: dt.datetime) -> int:
+        if not results:
+            return 0
         with self._database.write() as connection:
-            return attempts.decide(connection, run_id, State.REFUSED, results, now)
+            return attempts.decide(connection, run_id, state, results, now)
 
     def mark_failed(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> int:
         """The run failed on the partition: what it left undecided waits for a replay. Returns how many objects.

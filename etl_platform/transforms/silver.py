@@ -280,15 +280,15 @@ class _Collector:
             silver=split.kept.select(silver),
             quarantine=quarantine,
             files=self._counts(split, [split.superseded, *repeats.values()]),
-            rules=_rule_counts(quarantine),
+            rules=_rule_counts(quarantine, are_none=not (self._bad.rows or refusals or any(r.height for r in losers))),
             is_spilled=self._good.is_spilled,
         )
 
     def _counts(self, split: Deduplicated, losers: Sequence[pl.DataFrame]) -> tuple[FileCounts, ...]:
         """Counted on the results themselves, so that a row lost between two steps shows as unexplained."""
         silver = _per_delivery(split.kept.select(DELIVERY))
-        lost = _per_delivery(pl.concat([rows.lazy().select(DELIVERY) for rows in losers]))
-        repeats = _per_delivery(split.duplicates.lazy())
+        lost = _per_delivery(pl.concat([rows.select(DELIVERY) for rows in losers]))
+        repeats = _per_delivery(split.duplicates)
         counts = []
         for delivery, (file, state) in self._files.items():
             counts.append(
@@ -307,13 +307,17 @@ class _Collector:
         return tuple(counts)
 
 
-def _per_delivery(rows: pl.LazyFrame) -> dict[int, int]:
-    counted = rows.group_by(DELIVERY).len().collect(engine="streaming")
+def _per_delivery(rows: pl.LazyFrame | pl.DataFrame) -> dict[int, int]:
+    if isinstance(rows, pl.DataFrame) and rows.is_empty():
+        return {}
+    counted = rows.lazy().group_by(DELIVERY).len().collect(engine="streaming")
     return dict(counted.iter_rows())
 
 
-def _rule_counts(bad: pl.LazyFrame) -> pl.DataFrame:
+def _rule_counts(bad: pl.LazyFrame, *, are_none: bool) -> pl.DataFrame:
     """`rule`, `rows`: how many quarantined rows broke each rule, most first."""
+    if are_none:
+        return pl.DataFrame(schema={"rule": pl.String, "rows": pl.Int64})
     return (
         bad.select(pl.col("rules").explode(empty_as_null=False).alias("rule"))
         .group_by("rule")
