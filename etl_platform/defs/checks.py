@@ -1,10 +1,11 @@
 """Asset checks of `silver/<dataset>`: what is stored, read back and held against the contract, per partition.
 
 One step reads once and gives every result: what costs is events and steps, not rules. All but `WARNINGS` block:
-warehouse and gold of that partition are not built on silver that fails one.
+warehouse and gold of that partition are not built on silver that fails one. Not here: what each check says
+(`silver_judges.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,14 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.quarantine import FILE, quarantine_table
+from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now, reported
-from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts, DriftJudge, drift_judges
+from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.schema_drift import policy_of
+from etl_platform.defs.silver_judges import Stored, judges_of
 from etl_platform.defs.step import Step
 from etl_platform.defs.verdict import Verdict
 from etl_platform.io_managers.base import TableIOManager
@@ -28,28 +30,11 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.transforms.profile import Profile, Profiler
 from etl_platform.transforms.semantic_drift import PARTITIONS
-from etl_platform.transforms.stored import StoredFindings, checkable_rules, inspect
+from etl_platform.transforms.stored import inspect
 
 TRAILING_DAYS = 30
-FEWEST_DAYS = 3
-"""With fewer earlier days than this there is no usual volume to compare with."""
-NAMED_FILES = 3
-USUAL = (0.5, 2.0)
-"""Share of the trailing median between which a day's rows are usual."""
 WARNINGS = frozenset({"volume_is_usual"}) | DRIFT_WARNINGS
 """Checks that never block."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Everything the checks of one partition look at, read once."""
-
-    findings: StoredFindings
-    files: pl.DataFrame
-    quarantined: pl.DataFrame
-    limit: float
-    trailing_rows: list[int]
-    drift: DriftFacts
 
 
 @dataclass(frozen=True)
@@ -105,7 +90,7 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
     """All checks of one dataset's silver asset, as one step."""
     dataset = contract.dataset
     silver = dg.AssetKey(["silver", dataset])
-    judges = _judges(contract)
+    judges = judges_of(contract)
 
     @dg.multi_asset_check(
         name=f"silver_{dataset}_checks",
@@ -147,7 +132,7 @@ def judge_silver(
     rows: StoredRows | None = None,
 ) -> Judged:
     """Every check of the partition's silver, or the selected ones. rows: what is stored, where it is at hand."""
-    dataset, judges = contract.dataset, _judges(contract)
+    dataset, judges = contract.dataset, judges_of(contract)
     with reported(ledger, step.run_id, dataset_partition(dataset, step.partition)):
         stored = _read(lake, ledger, graph, dataset, step.partition, rows)
         wanted = {name: judge for name, (_, judge) in judges.items() if selected is None or name in selected}
@@ -189,114 +174,6 @@ def _drift_facts(ledger: Ledger, graph: Graph, dataset: str, partition: Partitio
         delivered=ledger.schemas(wanted),
         profile=profile,
         earlier=[Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)],
-    )
-
-
-def _judges(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdict]]]:
-    """Every check of the dataset: name -> (sentence, judge). Rules come from the contract alone."""
-    judges: dict[str, tuple[str, Callable[[Stored], Verdict]]] = {
-        "schema_matches_contract": ("The stored columns and types are those of the contract.", _schema),
-    }
-    for rule in checkable_rules(contract):
-        judges[rule.name] = (rule.sentence, _rule_judge(rule.name))
-    key = ", ".join(contract.key) or "all columns"
-    if contract.deduplicates:
-        judges["keys_are_unique"] = (f"No two stored rows have the same key ({key}).", _keys)
-    judges |= {
-        "rows_are_conserved": (
-            "Rows read = silver + quarantined + duplicates, per file and in the tables.",
-            _conserved,
-        ),
-        "quarantined_share_is_within_limit": (
-            "The share of quarantined rows is within the institution's limit.",
-            _share,
-        ),
-        "every_file_is_readable": ("Every file of the partition could be read to its end.", _files),
-        "volume_is_usual": (f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days (warning).", _volume),
-    }
-    for name, (sentence, judge) in drift_judges(contract).items():
-        judges[name] = (sentence, _drift_judge(judge))
-    return judges
-
-
-def _drift_judge(judge: DriftJudge) -> Callable[[Stored], Verdict]:
-    return lambda stored: judge(stored.drift)
-
-
-def _schema(stored: Stored) -> Verdict:
-    differences = stored.findings.schema_differences
-    return Verdict(not differences, {"differences": len(differences)}, "; ".join(differences) or "as in the contract")
-
-
-def _rule_judge(name: str) -> Callable[[Stored], Verdict]:
-    def judge(stored: Stored) -> Verdict:
-        broken = stored.findings.broken.get(name, 0)
-        text = f"{broken} of {stored.findings.rows} stored rows break the rule"
-        return Verdict(not broken, {"rows_broken": broken}, text, stored.findings.samples.get(name))
-
-    return judge
-
-
-def _keys(stored: Stored) -> Verdict:
-    repeated = stored.findings.repeated_keys
-    return Verdict(not repeated, {"rows_repeated": repeated}, f"{repeated} rows repeat a key")
-
-
-def _conserved(stored: Stored) -> Verdict:
-    """The account of the files must balance, and agree with what the two tables really hold."""
-    totals = {
-        name: int(stored.files[name].sum())
-        for name in ("rows_read", "rows_silver", "rows_quarantined", "rows_duplicate")
-    }
-    unexplained = totals["rows_read"] - totals["rows_silver"] - totals["rows_quarantined"] - totals["rows_duplicate"]
-    held = int((stored.quarantined["kind"] != FILE).sum())
-    numbers = {
-        **totals,
-        "unexplained": unexplained,
-        "silver_difference": stored.findings.rows - totals["rows_silver"],
-        "quarantine_difference": held - totals["rows_quarantined"],
-    }
-    passed = not (numbers["unexplained"] or numbers["silver_difference"] or numbers["quarantine_difference"])
-    text = (
-        "{rows_read} read = {rows_silver} silver + {rows_quarantined} quarantined + {rows_duplicate} duplicates".format(
-            **totals
-        )
-    )
-    return Verdict(passed, numbers, text if passed else f"does not balance: {numbers}")
-
-
-def _share(stored: Stored) -> Verdict:
-    read, quarantined = int(stored.files["rows_read"].sum()), int(stored.files["rows_quarantined"].sum())
-    share = quarantined / read if read else 0.0
-    numbers = {"quarantined_share": share, "limit": stored.limit, "rows_quarantined": quarantined}
-    sample = stored.quarantined.filter(pl.col("kind") != FILE).head(5)
-    return Verdict(share <= stored.limit, numbers, f"{share:.2%} quarantined, limit {stored.limit:.2%}", sample)
-
-
-def _files(stored: Stored) -> Verdict:
-    # In mode `append` an overwritten file stays a file of the partition: what replaced a refused one answers for it.
-    is_latest = pl.col("delivery") == pl.col("delivery").max().over("uri")
-    refused = stored.files.filter(pl.col("is_refused") & is_latest).select("_source_file", "reason")
-    text = f"{refused.height} of {stored.files.height} files could not be read"
-    if refused.height:
-        # The UI folds the sample away: whoever is called at night reads this line first.
-        shown = refused["_source_file"].head(NAMED_FILES).to_list()
-        text += f": {', '.join(shown)}" + (" ..." if refused.height > NAMED_FILES else "")
-    return Verdict(refused.is_empty(), {"files_refused": refused.height, "files": stored.files.height}, text, refused)
-
-
-def _volume(stored: Stored) -> Verdict:
-    rows, trailing = stored.findings.rows, stored.trailing_rows
-    if len(trailing) < FEWEST_DAYS:
-        return Verdict(True, {"rows": rows}, f"{len(trailing)} earlier days are too few to compare with", warns=True)
-    median = float(pl.Series(trailing).median() or 0)  # type: ignore[arg-type]
-    ratio = rows / median if median else 0.0
-    usual = USUAL[0] <= ratio <= USUAL[1]
-    return Verdict(
-        usual,
-        {"rows": rows, "trailing_median": median, "ratio": ratio},
-        f"{ratio:.2f}x the median of {len(trailing)} days",
-        warns=True,
     )
 
 
