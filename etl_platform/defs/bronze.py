@@ -1,19 +1,23 @@
 """`bronze/<dataset>`: every landing object of a partition, kept as received."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.manifest import manifest_table
-from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, ObjectResult, State
+from etl_platform.ledger.records import LedgerObject, ObjectResult
 from etl_platform.resources.bronze import BronzeStore
-from etl_platform.resources.landing import LandingZone
+from etl_platform.resources.landing import LandingZone, Routed
 
 GONE = "deleted from the landing zone before it could be copied"
 
@@ -29,7 +33,10 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[Ledger],
         lake: dg.ResourceParam[TableIOManager],
     ) -> dg.Output[pl.DataFrame]:
-        return receive(Step.of(context), contract.dataset, landing, bronze, ledger, lake)
+        step = Step.of(context)
+        arrived = begin([step], contract.dataset, landing, ledger)[step.partition]
+        with reported(ledger, step.run_id, dataset_partition(contract.dataset, step.partition)):
+            return receive(step, contract.dataset, arrived, landing, bronze, ledger, lake)
 
     return as_asset(
         bronze,
@@ -40,19 +47,45 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
     )
 
 
+@dataclass
+class Arrived:
+    """What an attempt is for. objects: in the landing zone now. undecided: those the ledger has as waiting for it."""
+
+    objects: list[Routed] = field(default_factory=list)
+    undecided: list[LedgerObject] = field(default_factory=list)
+
+
+def begin(steps: Sequence[Step], dataset: str, landing: LandingZone, ledger: Ledger) -> dict[PartitionKey, Arrived]:
+    """Begin a run's attempts at partitions of one institution: what arrived is on record and claimed."""
+    run_id = steps[0].run_id
+    attempts = {step.partition: dataset_partition(dataset, step.partition) for step in steps}
+    arrived = {partition: Arrived(landing.objects(dataset, partition)) for partition in attempts}
+    with ledger.together():
+        ledger.record_seen([o.landing_object() for found in arrived.values() for o in found.objects], now=now())
+        for attempt in attempts.values():
+            ledger.start_attempt(run_id, attempt, now=now())
+        for waiting in ledger.undecided(run_id, list(attempts.values())):
+            assert waiting.business_date is not None
+            arrived[PartitionKey(waiting.business_date, waiting.institution)].undecided.append(waiting)
+    return arrived
+
+
 def receive(
-    step: Step, dataset: str, landing: LandingZone, bronze: BronzeStore, ledger: Ledger, lake: TableIOManager
+    step: Step,
+    dataset: str,
+    arrived: Arrived,
+    landing: LandingZone,
+    bronze: BronzeStore,
+    ledger: Ledger,
+    lake: TableIOManager,
 ) -> dg.Output[pl.DataFrame]:
-    """Copy what arrived for the partition; the manifest with its facts."""
+    """Copy what arrived for the partition, whose attempt has begun; the manifest with its facts."""
     partition = step.partition
     attempt = dataset_partition(dataset, partition)
-    objects = landing.objects(dataset, partition)
-    ledger.record_seen([found.landing_object() for found in objects], now=now())
-    with started(ledger, step.run_id, attempt):
-        previous = read_frame(lake.store, manifest_table(dataset), [partition])
-        store = landing.store_of(partition.institution or "")
-        copied = bronze.copy(store, objects, previous, dataset, partition)
-        gone = _refuse_gone(ledger, step.run_id, attempt, copied.manifest)
+    previous = read_frame(lake.store, manifest_table(dataset), [partition])
+    store = landing.store_of(partition.institution or "")
+    copied = bronze.copy(store, arrived.objects, previous, dataset, partition)
+    gone = _refuse_gone(ledger, step.run_id, arrived, copied.manifest)
     if copied.manifest.is_empty():
         step.log.warning(f"{attempt}: no object in {store.url}; downstream tables will be empty")
     if gone:
@@ -69,11 +102,10 @@ def receive(
     )
 
 
-def _refuse_gone(ledger: Ledger, run_id: str, partition: DatasetPartition, manifest: pl.DataFrame) -> list[str]:
+def _refuse_gone(ledger: Ledger, run_id: str, arrived: Arrived, manifest: pl.DataFrame) -> list[str]:
     """Objects that were seen, and deleted before any run could copy them: on record as refused, or they would wait
     for ever. Returns their keys."""
     copied = set(manifest["uri"])
-    waiting = ledger.objects(partition=partition, states=[State.SEEN])
-    gone = [o for o in waiting if o.claimed_by == run_id and o.uri not in copied]
+    gone = [found for found in arrived.undecided if found.uri not in copied]
     ledger.mark_refused(run_id, [ObjectResult(o.uri, o.identity, reason=GONE) for o in gone], now=now())
     return [o.key for o in gone]

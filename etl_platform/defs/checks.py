@@ -153,6 +153,10 @@ def _read(
     profiler = Profiler(contract, institution.time_zone)
     frames = iter((rows.frame,)) if rows else read_frames(lake.store, contract.silver, [partition])
     findings = inspect(profiler.watch(frames), contract, are_valid=rows is not None and rows.are_valid)
+    profile = profiler.profile()
+    with ledger.together():
+        trailing = ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS)
+        drift = _drift_facts(ledger, graph, dataset, partition, profile)
     return Stored(
         findings=findings,
         files=read_frame(lake.store, reconciliation_table(dataset), [partition]),
@@ -160,8 +164,8 @@ def _read(
             lake.store, quarantine_table(dataset), [partition], ["kind", "_source_file", "_source_row", "reason"]
         ),
         limit=institution.largest_quarantined_share(dataset) if is_sent else 1.0,
-        trailing_rows=ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS),
-        drift=_drift_facts(ledger, graph, dataset, partition, profiler.profile()),
+        trailing_rows=trailing,
+        drift=drift,
     )
 
 

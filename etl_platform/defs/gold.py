@@ -1,6 +1,6 @@
 """`gold/<aggregate>`: pure aggregates over silver (or gold), in the lake."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.gold import GOLD
-from etl_platform.contracts.table import Table
+from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.defs.attempt import failures_reported
 from etl_platform.defs.gate import require_checked
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
@@ -134,7 +134,20 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
 
 def aggregated(aggregate: Aggregate, rows: pl.LazyFrame) -> dg.Output[pl.DataFrame]:
     """The aggregate's rows, with its plot."""
+    return _shown(aggregate, aggregate.compute(rows).collect(engine="streaming"))
+
+
+def aggregated_each(
+    aggregate: Aggregate, rows: pl.LazyFrame, partitions: Sequence[PartitionKey]
+) -> dict[PartitionKey, dg.Output[pl.DataFrame]]:
+    """The same for every partition, in one query: an aggregate's groups never reach beyond a partition."""
     result = aggregate.compute(rows).collect(engine="streaming")
+    parts = result.partition_by(aggregate.table.partition_columns, as_dict=True)
+    found = {PartitionKey(*key): part for key, part in parts.items()}
+    return {key: _shown(aggregate, found.get(key, result.clear())) for key in partitions}
+
+
+def _shown(aggregate: Aggregate, result: pl.DataFrame) -> dg.Output[pl.DataFrame]:
     return dg.Output(result, metadata=aggregate.plot(result) if aggregate.plot else {})
 
 

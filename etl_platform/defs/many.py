@@ -22,10 +22,11 @@ import polars as pl
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
+from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
-from etl_platform.defs.bronze import receive
+from etl_platform.defs.bronze import begin, receive
 from etl_platform.defs.checks import Judged, StoredRows, judge_silver, warning_text
-from etl_platform.defs.gold import AGGREGATES, aggregated
+from etl_platform.defs.gold import AGGREGATES, aggregated_each
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
 from etl_platform.defs.references import TRANSACTIONS, judge_accounts
@@ -68,7 +69,7 @@ class Platform:
 
 @dataclass(frozen=True)
 class Clean:
-    """A partition that is in the lake and whose checks let it pass."""
+    """A partition whose silver is in the lake and whose checks let it pass."""
 
     stored: Stored
     judged: Judged
@@ -112,8 +113,9 @@ def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platfor
     results = {format_key(found.stored.step.partition): found.results for found in clean}
     teller.checked(dg.AssetKey(["silver", dataset]), results, blocking)
     # Last of all: an attempt that has succeeded is published and on record.
-    for found in clean:
-        found.judged.end_attempt(platform.ledger, found.stored.step)
+    with platform.ledger.together():
+        for found in clean:
+            found.judged.end_attempt(platform.ledger, found.stored.step)
     warned = {key: [warning_text(r) for r in of_one if not r.passed] for key, of_one in results.items()}
     return {key: texts for key, texts in warned.items() if texts}
 
@@ -124,10 +126,12 @@ def _stored(steps: Sequence[Step], dataset: str, platform: Platform) -> list[Sto
     contract = graph.contracts[dataset]
     tables = {t.layer: t for t in (quarantine_table(dataset), reconciliation_table(dataset), contract.silver)}
     found = []
+    arrived = begin(steps, dataset, platform.landing, ledger)
     for step in steps:
         with _left_alone(step, dataset, ledger):
             stored = Stored(step)
-            manifest = receive(step, dataset, platform.landing, platform.bronze, ledger, lake)
+            arrivals = arrived[step.partition]
+            manifest = receive(step, dataset, arrivals, platform.landing, platform.bronze, ledger, lake)
             stored.write(lake, manifest_table(dataset), manifest)
             for output in transform(step, contract, manifest.value, graph, platform.bronze, ledger, lake):
                 stored.write(lake, tables[output.output_name], output)
@@ -144,7 +148,7 @@ def _checked(stored: Sequence[Stored], dataset: str, platform: Platform) -> list
         return []
     contract = platform.graph.contract_of(dataset, stored[0].step.partition.institution)
     are_valid = validate(pl.concat([found.frames[silver] for found in stored]), contract).is_empty()
-    clean = []
+    passed = []
     for found in stored:
         with _left_alone(found.step, dataset, platform.ledger):
             rows = StoredRows(found.frames[silver], are_valid)
@@ -153,8 +157,8 @@ def _checked(stored: Sequence[Stored], dataset: str, platform: Platform) -> list
                 judged.end_attempt(platform.ledger, found.step)
                 _tell_left(found.step, dataset, f"{', '.join(judged.blocking)} failed")
             else:
-                clean.append(_aggregated(found, judged, dataset, platform))
-    return clean
+                passed.append(Clean(found, judged, _results(judged, found.step.partition, dataset, platform)))
+    return _aggregated(passed, dataset, platform)
 
 
 @contextmanager
@@ -172,17 +176,30 @@ def _tell_left(step: Step, dataset: str, reason: str) -> None:
     step.log.warning(f"{dataset} {step.partition} is left for a run of its own: {reason}")
 
 
-def _aggregated(stored: Stored, judged: Judged, dataset: str, platform: Platform) -> Clean:
-    partition = stored.step.partition
+def _results(judged: Judged, partition: PartitionKey, dataset: str, platform: Platform) -> list[dg.AssetCheckResult]:
     results = [*judged.results()]
     if dataset == TRANSACTIONS:
         results.append(judge_accounts(partition, platform.graph, platform.lake, platform.ledger))
-    rows = stored.frames[platform.graph.contracts[dataset].silver.name]
-    for aggregate in _aggregates(dataset):
-        output = aggregated(aggregate, rows.lazy())
-        stored.write(platform.lake, aggregate.table, output)
-        stored.frames[aggregate.table.name] = output.value
-    return Clean(stored, judged, results)
+    return results
+
+
+def _aggregated(passed: Sequence[Clean], dataset: str, platform: Platform) -> list[Clean]:
+    """Those whose gold is in the lake."""
+    silver = platform.graph.contracts[dataset].silver.name
+    outputs = []
+    if passed:
+        rows = pl.concat([found.stored.frames[silver] for found in passed]).lazy()
+        keys = [found.stored.step.partition for found in passed]
+        outputs = [(a.table, aggregated_each(a, rows, keys)) for a in _aggregates(dataset)]
+    clean = []
+    for found in passed:
+        with _left_alone(found.stored.step, dataset, platform.ledger):
+            for table, of_partitions in outputs:
+                output = of_partitions[found.stored.step.partition]
+                found.stored.write(platform.lake, table, output)
+                found.stored.frames[table.name] = output.value
+            clean.append(found)
+    return clean
 
 
 def _aggregates(dataset: str) -> list[Any]:

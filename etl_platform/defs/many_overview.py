@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.gold import AGGREGATES, aggregated
+from etl_platform.defs.gold import AGGREGATES, aggregated_each
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.many_events import Stored, Teller, publish
 from etl_platform.defs.step import Step
@@ -48,9 +48,11 @@ def _overview(
     dates = [Stored(step) for step in steps]
     for aggregate in (a for a in AGGREGATES if a.table.shared):
         source = graph.catalog.table(*aggregate.source)
+        partitions = [date.step.partition for date in dates]
+        keys = [PartitionKey(key.business_date, code) for key in partitions for code in graph.institutions]
+        outputs = aggregated_each(aggregate, read_frame(lake.store, source, keys).lazy(), partitions)
         for date in dates:
-            keys = [PartitionKey(date.step.partition.business_date, code) for code in graph.institutions]
-            output = aggregated(aggregate, read_frame(lake.store, source, keys).lazy())
+            output = outputs[date.step.partition]
             date.write(lake, aggregate.table, output)
             date.frames[aggregate.table.name] = output.value
         publish(aggregate.table, dates, warehouse)

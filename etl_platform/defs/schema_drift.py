@@ -35,7 +35,7 @@ def sender_schema_of(delivered: DeliveredSchema | None) -> SenderSchema | None:
     return SenderSchema.from_json(delivered.format, delivered.columns) if delivered else None
 
 
-def hold_drift(
+def record_drift(
     ledger: Ledger,
     run_id: str,
     graph: Graph,
@@ -44,10 +44,10 @@ def hold_drift(
     result: Silver,
     files: Sequence[SourceFile],
     rows: Sequence[dict[str, Any]],
-) -> None:
+) -> list[tuple[str, Difference]]:
     """Compare every file with the contract and with the delivery before it, and record what was found.
 
-    Raises dg.Failure, before anything is published, under the policy `fail`.
+    Returns the key of each file with its differences.
     """
     policy = policy_of(graph, contract.dataset, partition.institution)
     wanted = dataset_partition(contract.dataset, partition)
@@ -79,12 +79,15 @@ def hold_drift(
             )
         )
     ledger.record_schemas(run_id, wanted, delivered, now=now())
-    if drifted and policy == "fail":
-        raise _stopped(f"{partition.institution} {contract.dataset} {partition.business_date}", drifted)
+    return drifted
 
 
-def _stopped(subject: str, drifted: list[tuple[str, Difference]]) -> dg.Failure:
-    return dg.Failure(
+def stop_drift(drifted: list[tuple[str, Difference]], graph: Graph, dataset: str, partition: PartitionKey) -> None:
+    """Under the policy `fail`, before anything is published: raises dg.Failure for any difference."""
+    if not drifted or policy_of(graph, dataset, partition.institution) != "fail":
+        return
+    subject = f"{partition.institution} {dataset} {partition.business_date}"
+    raise dg.Failure(
         description=(
             f"{subject}: found schema drift: {describe(drifted)}; expected the columns of the contract and of the last "
             "delivery (`drift_policy: fail`); nothing was published; next step: ask the sender, or map the new names "

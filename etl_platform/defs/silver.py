@@ -14,7 +14,7 @@ from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
 from etl_platform.defs.graph import Graph, table_attributes
-from etl_platform.defs.schema_drift import hold_drift, policy_of
+from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
 from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document
@@ -60,7 +60,9 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         ledger: dg.ResourceParam[Ledger],
         lake: dg.ResourceParam[TableIOManager],
     ) -> Iterator[dg.Output[Any]]:
-        yield from transform(Step.of(context), contract, manifest, graph, bronze, ledger, lake)
+        step = Step.of(context)
+        with started(ledger, step.run_id, dataset_partition(dataset, step.partition)):
+            yield from transform(step, contract, manifest, graph, bronze, ledger, lake)
 
     return silver
 
@@ -79,17 +81,16 @@ def transform(
     attempt = dataset_partition(dataset, partition)
     scratch = graph.settings.scratch
     scratch.mkdir(parents=True, exist_ok=True)
-    with (
-        started(ledger, step.run_id, attempt),
-        tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder,
-    ):
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder:
         wanted = contributing_files(manifest, contract)
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
-        text = as_text(rule_document(plan.contract, graph.institutions[partition.institution or ""]))
-        ledger.record_version(step.run_id, attempt, fingerprint(text), text, now=now())
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
-        hold_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
+        text = as_text(rule_document(plan.contract, graph.institutions[partition.institution or ""]))
+        with ledger.together():
+            ledger.record_version(step.run_id, attempt, fingerprint(text), text, now=now())
+            drifted = record_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
+        stop_drift(drifted, graph, dataset, partition)
         _stop_above_limit(result, graph, dataset, partition)
         stop_overwriting(lake.store, contract, partition, result)
         facts = _facts(result, plan)

@@ -50,10 +50,14 @@ class LedgerDatabase:
         self.label = _label(self._url)
         self._opening = threading.Lock()
         self._engine: sa.Engine | None = None
+        self._shared = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One consistent view."""
+        if (shared := self._of_together()) is not None:
+            yield shared
+            return
         with translated(self.label), self._open().connect() as connection, connection.begin():
             yield connection
 
@@ -62,8 +66,28 @@ class LedgerDatabase:
         """One transaction, alone: what it reads does not change before it commits."""
         if self._read_only:
             raise StorageError(self.label, found="a write", expected="reads only: it was opened so")
+        if (shared := self._of_together()) is not None:
+            yield shared
+            return
         with translated(self.label), _begin_write(self._open()) as connection:
             yield connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that this thread reads and writes inside is one transaction: all of it is on record, or nothing."""
+        if self._of_together() is not None:
+            yield
+            return
+        with self.write() as connection:
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = None
+
+    def _of_together(self) -> sa.Connection | None:
+        found: sa.Connection | None = getattr(self._shared, "connection", None)
+        return found
 
     def close(self) -> None:
         """Return all connections; the next use opens new ones."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from etl_platform.errors import ConfigurationError
@@ -72,6 +73,11 @@ class Ledger:
         """Return all connections. The ledger can be used again."""
         self._database.close()
 
+    def together(self) -> AbstractContextManager[None]:
+        """What this thread asks and tells inside is one transaction: for several short questions in a row. Others wait
+        to write until it ends, so nothing else belongs inside."""
+        return self._database.together()
+
     # What arrived
 
     def unknown(self, objects: Sequence[LandingObject]) -> list[LandingObject]:
@@ -115,6 +121,11 @@ class Ledger:
         """
         with self._database.write() as connection:
             attempts.start(connection, run_id, partition, now)
+
+    def undecided(self, run_id: str, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
+        """The objects of these partitions that the run has claimed and not decided on."""
+        with self._database.read() as connection:
+            return status.select_undecided(connection, run_id, partitions)
 
     def mark_loaded(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """These objects' rows are in the tables. Returns how many; the others were taken from the run meanwhile."""

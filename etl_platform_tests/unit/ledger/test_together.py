@@ -1,0 +1,60 @@
+"""Several questions and answers in one transaction, and what a run holds undecided."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import DatasetPartition, State
+from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
+
+A, B = landing_object("a.csv"), landing_object("b.csv")
+
+
+def test_what_is_told_together_is_seen_inside_and_stays(ledger: Ledger) -> None:
+    with ledger.together():
+        assert ledger.record_seen([A], now=NOW) == 1
+        with ledger.together():
+            ledger.start_attempt("run", PARTITION, now=NOW)
+        assert [o.claimed_by for o in ledger.objects()] == ["run"]
+    assert [o.claimed_by for o in ledger.objects()] == ["run"]
+    assert ledger.record_seen([B], now=NOW) == 1  # the next call is a transaction of its own again
+
+
+def test_of_what_is_told_together_nothing_stays_when_a_part_fails(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.together():
+        ledger.record_seen([A], now=NOW)
+        raise ZeroDivisionError
+    assert ledger.objects() == []
+
+
+def test_another_thread_is_not_part_of_it(ledger: Ledger) -> None:
+    seen: list[int] = []
+    ledger.record_seen([A], now=NOW)
+    with ledger.together():
+        ledger.record_seen([B], now=NOW)
+        other = threading.Thread(target=lambda: seen.append(len(ledger.objects())))
+        other.start()
+        other.join()
+        assert len(ledger.objects()) == 2
+    assert seen == [1]
+
+
+def test_undecided_is_what_the_run_holds_of_these_partitions(ledger: Ledger) -> None:
+    other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
+    far = DatasetPartition("prices", after(9 * 86_400).date(), PARTITION.institution)
+    late = landing_object("late.csv", partition=other)
+    ledger.record_seen([A, B, late, landing_object("far.csv", partition=far)], now=NOW)
+    for partition in (PARTITION, other, far):
+        ledger.start_attempt("run", partition, now=NOW)
+    ledger.mark_loaded("run", [result_of(A)], now=after(1))
+    found = ledger.undecided("run", [PARTITION, other])
+    assert [(o.key, o.business_date, o.state) for o in found] == [
+        (B.key, DATE, State.SEEN),
+        (late.key, other.business_date, State.SEEN),
+    ]
+    assert ledger.undecided("another run", [PARTITION]) == []
+    assert ledger.undecided("run", []) == []
