@@ -38,10 +38,10 @@ def tell_left_alone(taken: dict[DatasetPartition, str], console: Console) -> Non
     """Name what is not run because another run is at it."""
     if taken:
         runs = ", ".join(sorted(set(taken.values()))[:SHOWN])
-        console.print(f"[yellow]left alone[/] {_named(sorted(taken))}: being loaded by run {runs}", soft_wrap=True)
+        console.print(f"[yellow]left alone[/] {_named(taken)}: being loaded by run {runs}", soft_wrap=True)
 
 
 def _named(partitions: Collection[DatasetPartition]) -> str:
-    shown = ", ".join(map(str, list(partitions)[:SHOWN]))
+    shown = ", ".join(map(str, sorted(partitions)[:SHOWN]))
     more = len(partitions) - SHOWN
     return f"{shown} and {more} more partitions" if more > 0 else shown

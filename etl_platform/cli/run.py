@@ -21,6 +21,7 @@ from etl_platform.cli.pick_up import held, pick_up, tell_left_alone
 from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.abandoned import end_dead_runs
+from etl_platform.defs.many import LOAD_MANY
 from etl_platform.defs.overdue import overdue_overviews
 from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
 from etl_platform.resources.processes import Processes
@@ -143,7 +144,10 @@ def run_tasks(
         left: list[Task] = []
         for many, done in processes.run(bulk, execute_many, lambda _: []):
             results += done
-            left += many.left(done)
+            if rest := many.left(done):
+                left += rest
+                told = f"{many}: {len(rest)} of {len(many.dates)} partitions were not clean and get a run of their own"
+                progress.console.print(f"{told}; the log of the run of `{LOAD_MANY}` says why", soft_wrap=True)
             progress.update(bar, advance=len(done), description=str(many))
         for task, done in processes.run([*single, *left], execute, lost_task):
             results += done

@@ -28,7 +28,7 @@ def dataset_partition(dataset: str, partition: PartitionKey) -> DatasetPartition
 @contextmanager
 def started(ledger: Ledger, run_id: str, partition: DatasetPartition) -> Iterator[None]:
     """Run a step that loads objects: it begins the run's attempt at the partition, or goes on with it."""
-    ledger.start_attempt(run_id, partition, now=now())
+    ledger.start_attempts(run_id, [partition], now=now())
     with reported(ledger, run_id, partition):
         yield
 

@@ -62,8 +62,7 @@ def begin(steps: Sequence[Step], dataset: str, landing: LandingZone, ledger: Led
     arrived = {partition: Arrived(landing.objects(dataset, partition)) for partition in attempts}
     with ledger.together():
         ledger.record_seen([o.landing_object() for found in arrived.values() for o in found.objects], now=now())
-        for attempt in attempts.values():
-            ledger.start_attempt(run_id, attempt, now=now())
+        ledger.start_attempts(run_id, list(attempts.values()), now=now())
         for waiting in ledger.undecided(run_id, list(attempts.values())):
             assert waiting.business_date is not None
             arrived[PartitionKey(waiting.business_date, waiting.institution)].undecided.append(waiting)

@@ -30,13 +30,13 @@ from etl_platform.defs.gold import AGGREGATES, aggregated_each
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
 from etl_platform.defs.references import TRANSACTIONS, judge_accounts
-from etl_platform.defs.silver import transform
+from etl_platform.defs.silver import decide, record_rules, transform
 from etl_platform.defs.step import Step
 from etl_platform.errors import PermanentError
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals
+from etl_platform.ledger.records import AttemptTotals, ObjectResult
 from etl_platform.partitions import format_key, parse_key
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import LandingZone
@@ -126,17 +126,20 @@ def _stored(steps: Sequence[Step], dataset: str, platform: Platform) -> list[Sto
     contract = graph.contracts[dataset]
     tables = {t.layer: t for t in (quarantine_table(dataset), reconciliation_table(dataset), contract.silver)}
     found = []
+    decided: list[ObjectResult] = []
     arrived = begin(steps, dataset, platform.landing, ledger)
+    record_rules(ledger, graph, dataset, steps)
     for step in steps:
         with _left_alone(step, dataset, ledger):
             stored = Stored(step)
             arrivals = arrived[step.partition]
             manifest = receive(step, dataset, arrivals, platform.landing, platform.bronze, ledger, lake)
             stored.write(lake, manifest_table(dataset), manifest)
-            for output in transform(step, contract, manifest.value, graph, platform.bronze, ledger, lake):
+            for output in transform(step, contract, manifest.value, graph, platform.bronze, ledger, lake, decided):
                 stored.write(lake, tables[output.output_name], output)
             stored.frames[contract.silver.name] = read_frame(lake.store, contract.silver, [step.partition])
             found.append(stored)
+    decide(ledger, steps[0].run_id, decided)
     return found
 
 

@@ -1,7 +1,7 @@
 """`silver/<dataset>`, `quarantine/<dataset>` and `reconciliation/<dataset>`: one pass over the bronze copies."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,11 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         lake: dg.ResourceParam[TableIOManager],
     ) -> Iterator[dg.Output[Any]]:
         step = Step.of(context)
+        decided: list[ObjectResult] = []
         with started(ledger, step.run_id, dataset_partition(dataset, step.partition)):
-            yield from transform(step, contract, manifest, graph, bronze, ledger, lake)
+            record_rules(ledger, graph, dataset, [step])
+            yield from transform(step, contract, manifest, graph, bronze, ledger, lake, decided)
+            decide(ledger, step.run_id, decided)
 
     return silver
 
@@ -75,8 +78,12 @@ def transform(
     bronze: BronzeStore,
     ledger: Ledger,
     lake: TableIOManager,
+    decided: list[ObjectResult],
 ) -> Iterator[dg.Output[Any]]:
-    """Quarantine, reconciliation and silver of the partition, each to be stored before the next is asked for."""
+    """Quarantine, reconciliation and silver of the partition, each to be stored before the next is asked for.
+
+    decided: what became of each object is added once all three are stored; it is for `decide`.
+    """
     dataset, partition = contract.dataset, step.partition
     attempt = dataset_partition(dataset, partition)
     scratch = graph.settings.scratch
@@ -86,9 +93,7 @@ def transform(
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
-        text = as_text(rule_document(plan.contract, graph.institutions[partition.institution or ""]))
         with ledger.together():
-            ledger.record_version(step.run_id, attempt, fingerprint(text), text, now=now())
             drifted = record_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
         stop_drift(drifted, graph, dataset, partition)
         _stop_above_limit(result, graph, dataset, partition)
@@ -102,7 +107,21 @@ def transform(
             _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
         )
         yield dg.Output(result.silver, "silver", metadata=facts)
-        _record(ledger, step.run_id, result, rows)
+        decided += [_object_result(row, counts) for row, counts in zip(rows, result.files, strict=True)]
+
+
+def record_rules(ledger: Ledger, graph: Graph, dataset: str, steps: Sequence[Step]) -> None:
+    """Put on record under which rules a run judges partitions of one institution."""
+    institution = steps[0].partition.institution
+    text = as_text(rule_document(graph.contract_of(dataset, institution), graph.institutions[institution or ""]))
+    attempts = [dataset_partition(dataset, step.partition) for step in steps]
+    ledger.record_version(steps[0].run_id, attempts, fingerprint(text), text, now=now())
+
+
+def decide(ledger: Ledger, run_id: str, results: Sequence[ObjectResult]) -> None:
+    """Tell the ledger what became of each object, after the tables hold it."""
+    ledger.mark_loaded(run_id, [r for r in results if r.reason is None], now=now())
+    ledger.mark_refused(run_id, [r for r in results if r.reason is not None], now=now())
 
 
 def _source_files(
@@ -207,13 +226,6 @@ def _account(row: dict[str, Any], counts: FileCounts, plan: SilverPlan) -> dict[
         BUSINESS_DATE: plan.partition.business_date,
         INSTITUTION: plan.partition.institution,
     }
-
-
-def _record(ledger: Ledger, run_id: str, result: Silver, rows: list[dict[str, Any]]) -> None:
-    """Tell the ledger what became of each object, after the tables hold it."""
-    results = [_object_result(row, counts) for row, counts in zip(rows, result.files, strict=True)]
-    ledger.mark_loaded(run_id, [r for r in results if r.reason is None], now=now())
-    ledger.mark_refused(run_id, [r for r in results if r.reason is not None], now=now())
 
 
 def _object_result(row: dict[str, Any], counts: FileCounts) -> ObjectResult:

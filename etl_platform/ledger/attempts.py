@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.records import (
     CURRENT,
     Attempt,
@@ -34,25 +35,29 @@ _UNDECIDED = (State.SEEN, State.FAILED)
 _TAKEN = (State.SEEN, State.LOADED, State.REFUSED)
 
 
-def start(connection: sa.Connection, run_id: str, partition: DatasetPartition, now: dt.datetime) -> None:
-    """Put the attempt on record and claim the partition's current objects for it.
+def start(connection: sa.Connection, run_id: str, partitions: Sequence[DatasetPartition], now: dt.datetime) -> None:
+    """Put the run's attempt at each partition on record and claim the partition's current objects for it.
 
     Every step of a run may call it: while the attempt runs it changes nothing, so that a file which arrives in
     between stays for the next run. An attempt that had ended (the run's step is retried) begins again.
     """
-    earlier = connection.execute(sa.select(_a.outcome).where(_is_attempt(run_id, partition))).scalar()
-    if earlier == Outcome.RUNNING:
-        return
-    if earlier is None:
-        row = {"run_id": run_id, "started_at": now, "outcome": Outcome.RUNNING, **asdict(partition)}
-        connection.execute(sa.insert(attempts), row)
-    else:
+    query = sa.select(_a.dataset, _a.business_date, _a.institution, _a.outcome).where(_a.run_id == run_id)
+    earlier = {DatasetPartition(*key): outcome for *key, outcome in connection.execute(query)}
+    starting = [partition for partition in partitions if earlier.get(partition) != Outcome.RUNNING]
+    fresh = [asdict(partition) for partition in starting if partition not in earlier]
+    if fresh:
+        row = {"run_id": run_id, "started_at": now, "outcome": Outcome.RUNNING}
+        connection.execute(sa.insert(attempts), [{**row, **partition} for partition in fresh])
+    again = [partition for partition in starting if partition in earlier]
+    if again:
         unknown = dict.fromkeys((*asdict(AttemptTotals()), "ended_at", "seconds", "error"))
-        again = sa.update(attempts).where(_is_attempt(run_id, partition))
-        connection.execute(again.values(outcome=Outcome.RUNNING, started_at=now, **unknown))
-    connection.execute(
-        sa.update(landing_objects).where(is_of(partition), _t.state.in_(CURRENT)).values(claimed_by=run_id)
-    )
+        update = sa.update(attempts).where(_a.run_id == run_id, is_given(_a))
+        update = update.values(outcome=Outcome.RUNNING, started_at=now, **unknown)
+        connection.execute(update, [given(partition) for partition in again])
+    if starting:
+        is_current = sa.or_(*(_t.state == state for state in CURRENT))  # no IN for many parameters at once
+        claim = sa.update(landing_objects).where(is_given(_t), is_current).values(claimed_by=run_id)
+        connection.execute(claim, [given(partition) for partition in starting])
 
 
 def decide(

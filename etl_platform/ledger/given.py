@@ -1,4 +1,4 @@
-"""Rows that a query brings along, as a table to join with.
+"""What a statement is given: rows to join with, or the partition that it is about.
 
 A join looks every given row up in an index; for `(a, b) IN (...)` SQLite reads the whole index instead. All rows go
 as one bound JSON text: composing and parsing thousands of single parameters costs more than the look-ups.
@@ -9,15 +9,42 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.records import DatasetPartition
 from etl_platform.ledger.tables import storable
 
 _T = TypeVar("_T")
 
 CHUNK = 2_000  # half a megabyte of long keys: bounds the memory of a statement, costs nothing by being more
+
+
+_Columns = sa.ColumnCollection[str, sa.Column[Any]]
+
+
+def is_given(columns: _Columns) -> sa.ColumnElement[bool]:
+    """Whether a row belongs to the partition that the parameters `given` name.
+
+    For statements that are composed once: composing one costs more than a small partition's rows do.
+    """
+    return sa.and_(is_given_stream(columns), columns["business_date"] == GIVEN_DATE)
+
+
+def is_given_stream(columns: _Columns) -> sa.ColumnElement[bool]:
+    """Whether a row belongs to the institution and dataset that the parameters name, on whatever date."""
+    names = ("institution", "dataset")
+    return sa.and_(*(columns[name] == sa.bindparam(f"given_{name}") for name in names))
+
+
+GIVEN_DATE: sa.BindParameter[dt.date] = sa.bindparam("given_business_date", type_=sa.Date())
+
+
+def given(partition: DatasetPartition) -> dict[str, Any]:
+    """The parameters of a statement about `partition`."""
+    return {f"given_{name}": value for name, value in asdict(partition).items()}
 
 
 def in_chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:

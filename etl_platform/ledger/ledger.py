@@ -7,7 +7,7 @@ the daemon stops in between, a mark set after it launches twice. Instead
 - a pending partition has a *fingerprint* of its current objects and of how often each was asked for. The run key is
   made of it, so Dagster itself drops the second launch of the same content, and a new file, a new version or a
   replay launches again. It covers objects of every current state, so a run that only moves states changes nothing;
-- a run *claims* the current objects of its partition when it starts (`start_attempt`). Claimed objects are not
+- a run *claims* the current objects of its partition when it starts (`start_attempts`). Claimed objects are not
   pending, and only the last claimer may decide on them. A run that is overtaken (a newer version, a replay, a second
   run of the partition) leaves the object as it is: it stays seen, and the run that was launched for it decides;
 - a run that fails leaves its objects *failed* until someone asks for a replay, which raises their attempt. A run that
@@ -114,13 +114,13 @@ class Ledger:
 
     # What runs do
 
-    def start_attempt(self, run_id: str, partition: DatasetPartition, *, now: dt.datetime) -> None:
-        """Put the run's attempt at the partition on record and claim the partition's current objects for it.
+    def start_attempts(self, run_id: str, partitions: Sequence[DatasetPartition], *, now: dt.datetime) -> None:
+        """Put the run's attempts at the partitions on record and claim the partitions' current objects for it.
 
-        Every step may call it: while the attempt runs it changes nothing more.
+        Every step may call it: while an attempt runs it changes nothing more.
         """
         with self._database.write() as connection:
-            attempts.start(connection, run_id, partition, now)
+            attempts.start(connection, run_id, partitions, now)
 
     def undecided(self, run_id: str, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
         """The objects of these partitions that the run has claimed and not decided on."""
@@ -313,11 +313,11 @@ class Ledger:
     # Which rules judged, and what was replayed
 
     def record_version(
-        self, run_id: str, partition: DatasetPartition, version: str, document: str, *, now: dt.datetime
+        self, run_id: str, partitions: Sequence[DatasetPartition], version: str, document: str, *, now: dt.datetime
     ) -> None:
-        """The run's attempt at the partition is judged under the rules that `document` holds."""
+        """The run's attempts at the partitions of one dataset are judged under the rules that `document` holds."""
         with self._database.write() as connection:
-            versions.record(connection, run_id, partition, version, document, now)
+            versions.record(connection, run_id, partitions, version, document, now)
 
     def rule_version(self, partition: DatasetPartition, run_id: str | None = None) -> str | None:
         """The rules under which what is stored of the partition was judged, or those of that run."""

@@ -3,49 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_stream
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.ledger.tables import profiles
 
 _t = profiles.c
 
 
+_OWN = sa.delete(profiles).where(is_given(_t))
+_EARLIER = (
+    sa.select(_t.profile)
+    .where(is_given_stream(_t), _t.business_date < GIVEN_DATE, _t.rows > 0)
+    .order_by(_t.business_date.desc())
+    .limit(sa.bindparam("count"))
+)
+
+
 def replace_profile(
     connection: sa.Connection, partition: DatasetPartition, rows: int, profile: dict[str, Any], now: dt.datetime
 ) -> None:
     """The partition's profile is `profile`, of that many rows. Safe to repeat."""
-    own = (
-        _t.institution == partition.institution,
-        _t.dataset == partition.dataset,
-        _t.business_date == partition.business_date,
-    )
-    connection.execute(sa.delete(profiles).where(*own))
-    connection.execute(
-        sa.insert(profiles).values(
-            institution=partition.institution,
-            dataset=partition.dataset,
-            business_date=partition.business_date,
-            rows=rows,
-            profile=profile,
-            recorded_at=now,
-        )
-    )
+    connection.execute(_OWN, given(partition))
+    row = {**asdict(partition), "rows": rows, "profile": profile, "recorded_at": now}
+    connection.execute(sa.insert(profiles), row)
 
 
 def select_earlier(connection: sa.Connection, partition: DatasetPartition, count: int) -> list[dict[str, Any]]:
     """Profiles of the last `count` earlier dates of the institution and dataset that have rows, newest first."""
-    query = (
-        sa.select(_t.profile)
-        .where(
-            _t.institution == partition.institution,
-            _t.dataset == partition.dataset,
-            _t.business_date < partition.business_date,
-            _t.rows > 0,
-        )
-        .order_by(_t.business_date.desc())
-        .limit(count)
-    )
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_EARLIER, {**given(partition), "count": count}).scalars())

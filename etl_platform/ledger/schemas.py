@@ -6,15 +6,28 @@ Not here: finding differences (`transforms/schema_drift.py`), what follows from 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_stream
 from etl_platform.ledger.records import DatasetPartition, DeliveredSchema
 from etl_platform.ledger.tables import schema_drift, storable
 
 _t = schema_drift.c
 _order = (_t.business_date, _t.institution, _t.dataset, _t.delivery, _t.recorded_at)
+
+_NO_LONGER_CURRENT = sa.update(schema_drift).where(is_given(_t)).values(is_current=False)
+_SAME_OBJECT = sa.delete(schema_drift).where(_t.uri == sa.bindparam("old_uri"), _t.sha256 == sa.bindparam("old_sha256"))
+_CURRENT = sa.select(schema_drift).where(is_given(_t), _t.is_current).order_by(*_order)
+_BASELINES = (
+    sa.select(schema_drift)
+    .where(is_given_stream(_t), _t.is_baseline, _t.is_current)
+    .order_by(_t.business_date.desc(), _t.delivery.desc())
+    .limit(1)
+)
+_LAST_BEFORE = _BASELINES.where(_t.business_date < GIVEN_DATE)
+_LAST_OTHER = _BASELINES.where(_t.business_date <= GIVEN_DATE, _t.uri != sa.bindparam("other_uri"))
 
 
 def replace_schemas(
@@ -25,12 +38,11 @@ def replace_schemas(
     now: dt.datetime,
 ) -> None:
     """`schemas` are the partition's deliveries now; earlier ones stay on record as not current. Safe to repeat."""
-    connection.execute(sa.update(schema_drift).where(*_is_of(partition)).values(is_current=False))
+    connection.execute(_NO_LONGER_CURRENT, given(partition))
     rows = [_row(found, run_id, now) for found in schemas]
     if rows:
-        same_object = (_t.uri == sa.bindparam("old_uri"), _t.sha256 == sa.bindparam("old_sha256"))
         old = [{"old_uri": storable(found.uri), "old_sha256": found.sha256} for found in schemas]
-        connection.execute(sa.delete(schema_drift).where(*same_object), old)
+        connection.execute(_SAME_OBJECT, old)
         connection.execute(sa.insert(schema_drift), rows)
 
 
@@ -38,20 +50,16 @@ def select_last(
     connection: sa.Connection, partition: DatasetPartition, *, before_uri: str | None = None
 ) -> DeliveredSchema | None:
     """The last delivery before the partition. before_uri: or in it, other than this object, as if it came last."""
-    conditions = [_t.institution == partition.institution, _t.dataset == partition.dataset]
-    conditions += [_t.is_baseline, _t.is_current]
     if before_uri is None:
-        conditions.append(_t.business_date < partition.business_date)
+        found = _select(connection, _LAST_BEFORE, given(partition))
     else:
-        conditions += [_t.business_date <= partition.business_date, _t.uri != storable(before_uri)]
-    newest = (_t.business_date.desc(), _t.delivery.desc())
-    found = _select(connection, sa.select(schema_drift).where(*conditions).order_by(*newest).limit(1))
+        found = _select(connection, _LAST_OTHER, {**given(partition), "other_uri": storable(before_uri)})
     return found[0] if found else None
 
 
 def select_schemas(connection: sa.Connection, partition: DatasetPartition) -> list[DeliveredSchema]:
     """The current deliveries of the partition, in order."""
-    return _select(connection, sa.select(schema_drift).where(*_is_of(partition), _t.is_current).order_by(*_order))
+    return _select(connection, _CURRENT, given(partition))
 
 
 def select_drifted(
@@ -62,14 +70,6 @@ def select_drifted(
     if dates is not None:
         conditions.append(_t.business_date.in_(dates))
     return _select(connection, sa.select(schema_drift).where(*conditions).order_by(*_order))
-
-
-def _is_of(partition: DatasetPartition) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        _t.institution == partition.institution,
-        _t.dataset == partition.dataset,
-        _t.business_date == partition.business_date,
-    )
 
 
 def _row(found: DeliveredSchema, run_id: str, now: dt.datetime) -> dict[str, object]:
@@ -94,7 +94,9 @@ def _row(found: DeliveredSchema, run_id: str, now: dt.datetime) -> dict[str, obj
     }
 
 
-def _select(connection: sa.Connection, query: sa.Select[tuple[object, ...]]) -> list[DeliveredSchema]:
+def _select(
+    connection: sa.Connection, query: sa.Select[tuple[object, ...]], parameters: Mapping[str, object] | None = None
+) -> list[DeliveredSchema]:
     return [
         DeliveredSchema(
             partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
@@ -110,5 +112,5 @@ def _select(connection: sa.Connection, query: sa.Select[tuple[object, ...]]) -> 
             is_current=row["is_current"],
             recorded_at=row["recorded_at"],
         )
-        for row in connection.execute(query).mappings()
+        for row in connection.execute(query, parameters).mappings()
     ]

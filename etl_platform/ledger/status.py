@@ -12,11 +12,21 @@ from dataclasses import fields, replace
 import sqlalchemy as sa
 
 from etl_platform.ledger.attempts import select_attempts
+from etl_platform.ledger.given import GIVEN_DATE, given, is_given_stream
 from etl_platform.ledger.records import CURRENT, Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, profiles, schema_drift
 
 _t = landing_objects.c
 _a = attempts.c
+
+
+_EARLIER_ROWS = (
+    sa.select(sa.func.coalesce(sa.func.sum(_t.rows_silver), 0))
+    .where(is_given_stream(_t), _t.business_date < GIVEN_DATE, _t.state == State.LOADED)
+    .group_by(_t.business_date)
+    .order_by(_t.business_date.desc())
+    .limit(sa.bindparam("days"))
+)
 
 
 def select_objects(
@@ -82,19 +92,8 @@ def select_status(
 
 def select_earlier_rows(connection: sa.Connection, partition: DatasetPartition, days: int) -> list[int]:
     """Silver rows of each of the last `days` earlier business dates that have any loaded object, newest first."""
-    query = (
-        sa.select(sa.func.coalesce(sa.func.sum(_t.rows_silver), 0))
-        .where(
-            _t.institution == partition.institution,
-            _t.dataset == partition.dataset,
-            _t.business_date < partition.business_date,
-            _t.state == State.LOADED,
-        )
-        .group_by(_t.business_date)
-        .order_by(_t.business_date.desc())
-        .limit(days)
-    )
-    return [int(rows) for rows in connection.execute(query).scalars()]
+    found = connection.execute(_EARLIER_ROWS, {**given(partition), "days": days})
+    return [int(rows) for rows in found.scalars()]
 
 
 def select_latest_loaded_date(connection: sa.Connection, partition: DatasetPartition) -> dt.date | None:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, Replay, State
 from etl_platform.ledger.tables import attempts, judgements, landing_objects, replays, rule_versions
 
@@ -20,18 +21,24 @@ _a = attempts.c
 
 
 def record(
-    connection: sa.Connection, run_id: str, partition: DatasetPartition, version: str, document: str, now: dt.datetime
+    connection: sa.Connection,
+    run_id: str,
+    partitions: Sequence[DatasetPartition],
+    version: str,
+    document: str,
+    now: dt.datetime,
 ) -> None:
-    """The run's attempt at the partition was judged under `version`. Safe to repeat."""
+    """The run's attempts at these partitions of one dataset were judged under `version`. Safe to repeat."""
+    if not partitions:
+        return
     known = connection.execute(sa.select(rule_versions.c.version).where(rule_versions.c.version == version)).first()
     if known is None:
-        row = {"version": version, "dataset": partition.dataset, "document": document, "first_used_at": now}
+        row = {"version": version, "dataset": partitions[0].dataset, "document": document, "first_used_at": now}
         connection.execute(sa.insert(rule_versions), row)
-    mine = sa.and_(_j.run_id == run_id, *_is_of(partition))
-    connection.execute(sa.delete(judgements).where(mine))
-    connection.execute(
-        sa.insert(judgements), {"run_id": run_id, **asdict(partition), "version": version, "judged_at": now}
-    )
+    mine = sa.delete(judgements).where(_j.run_id == run_id, is_given(_j))
+    connection.execute(mine, [given(partition) for partition in partitions])
+    rows = [{"run_id": run_id, "version": version, "judged_at": now, **asdict(partition)} for partition in partitions]
+    connection.execute(sa.insert(judgements), rows)
 
 
 def select_version(connection: sa.Connection, partition: DatasetPartition, run_id: str | None) -> str | None:
@@ -39,12 +46,12 @@ def select_version(connection: sa.Connection, partition: DatasetPartition, run_i
 
     An attempt that stopped before it stored anything (too many bad rows, drift) has counted nothing.
     """
-    query = sa.select(_j.version).where(*_is_of(partition)).order_by(_j.judged_at.desc()).limit(1)
+    query = sa.select(_j.version).where(is_given(_j)).order_by(_j.judged_at.desc()).limit(1)
     if run_id is not None:
-        return connection.execute(query.where(_j.run_id == run_id)).scalar()
+        return connection.execute(query.where(_j.run_id == run_id), given(partition)).scalar()
     same = (_j.run_id == _a.run_id, *(_j[name] == _a[name] for name in ("institution", "dataset", "business_date")))
     has_stored = sa.or_(_a.outcome == Outcome.SUCCEEDED, _a.rows_read > 0)
-    return connection.execute(query.join(attempts, sa.and_(*same)).where(has_stored)).scalar()
+    return connection.execute(query.join(attempts, sa.and_(*same)).where(has_stored), given(partition)).scalar()
 
 
 def select_document(connection: sa.Connection, version: str) -> str | None:
@@ -98,11 +105,3 @@ def _read(row: sa.RowMapping) -> Replay:
     values = dict(row)
     partition = DatasetPartition(values.pop("dataset"), values.pop("business_date"), values.pop("institution"))
     return Replay(partition=partition, **values)
-
-
-def _is_of(partition: DatasetPartition) -> list[sa.ColumnElement[bool]]:
-    return [
-        _j.institution == partition.institution,
-        _j.dataset == partition.dataset,
-        _j.business_date == partition.business_date,
-    ]

@@ -296,7 +296,7 @@ def test_the_attempt_of_a_killed_run_is_closed_and_its_objects_wait_again(daemon
     (before,) = daemon.tick()
     long_ago = dt.datetime.now(dt.UTC) - GRACE - dt.timedelta(minutes=1)
     partition = next(iter(platform.ledger.pending_partitions(1))).partition
-    platform.ledger.start_attempt("a run that no instance knows", partition, now=long_ago)
+    platform.ledger.start_attempts("a run that no instance knows", [partition], now=long_ago)
 
     (after,) = daemon.tick()
 
@@ -314,7 +314,7 @@ def test_the_attempt_of_a_run_that_is_still_running_is_left_alone(daemon: Daemon
     run = platform.instance.create_run_for_job(
         platform.definitions.resolve_job_def("ingest"), status=dg.DagsterRunStatus.STARTED
     )
-    platform.ledger.start_attempt(run.run_id, partition, now=dt.datetime.now(dt.UTC) - GRACE * 5)
+    platform.ledger.start_attempts(run.run_id, [partition], now=dt.datetime.now(dt.UTC) - GRACE * 5)
 
     assert daemon.tick() == []
     assert platform.attempt("prices", "first").outcome is Outcome.RUNNING

@@ -41,6 +41,7 @@ from etl_platform.cli.main import main
 main()
 """
 LEDGER = ("etl_platform.ledger.ledger", "Ledger")
+BRONZE = ("etl_platform.resources.bronze", "BronzeStore")
 LAKE = ("etl_platform.io_managers.lake", "LakeStore")
 WAREHOUSE = ("etl_platform.io_managers.duckdb", "DuckDBStore")
 
@@ -78,7 +79,8 @@ def runs(home: Path) -> list[dg.DagsterRunStatus]:
 @pytest.mark.parametrize(
     "point",
     [
-        pytest.param((*LEDGER, "start_attempt", "1"), id="claimed"),
+        pytest.param((*LEDGER, "start_attempts", "1"), id="while claiming", marks=pytest.mark.long),
+        pytest.param((*BRONZE, "copy", "1"), id="claimed"),
         pytest.param((*LAKE, "replace", "3"), id="before silver", marks=pytest.mark.long),
         pytest.param((*LEDGER, "mark_loaded", "1"), id="in silver", marks=pytest.mark.long),
         pytest.param((*LEDGER, "end_attempt", "1"), id="checked"),
@@ -127,7 +129,9 @@ def test_a_date_that_is_run_again_and_killed_is_finished_by_the_next_run(home: P
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("point", [(*LEDGER, "mark_loaded", "7"), (*WAREHOUSE, "replace", "1")])
+@pytest.mark.parametrize(
+    "point", [(*LAKE, "replace", "30"), (*LEDGER, "mark_loaded", "1"), (*WAREHOUSE, "replace", "1")]
+)
 def test_a_run_over_many_dates_is_picked_up(point: tuple[str, ...], home: Path, etl: Shell) -> None:
     days = [DATE + dt.timedelta(days=n) for n in range(21)]
     for code in ("first", "second"):
@@ -145,7 +149,7 @@ def test_a_run_over_many_dates_is_picked_up(point: tuple[str, ...], home: Path, 
 def test_what_a_living_run_is_loading_is_left_to_it(home: Path, etl: Shell) -> None:
     for code in ("first", "second"):
         deliver(home, code, DATE)
-    alive = start(*LEDGER, "start_attempt", "1", ending="halt")
+    alive = start(*BRONZE, "copy", "1", ending="halt")
     try:
         partition = DatasetPartition("prices", DATE, "first")
         ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")

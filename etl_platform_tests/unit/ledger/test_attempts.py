@@ -24,7 +24,7 @@ def row(ledger: Ledger, name: str = "a.csv") -> LedgerObject:
 
 def begin(ledger: Ledger, *objects: object, run_id: str = "run") -> None:
     ledger.record_seen(list(objects or [A]), now=NOW)  # type: ignore[arg-type]
-    ledger.start_attempt(run_id, PARTITION, now=NOW)
+    ledger.start_attempts(run_id, [PARTITION], now=NOW)
 
 
 def test_a_loaded_object_keeps_its_run_hash_and_counts(ledger: Ledger) -> None:
@@ -41,7 +41,7 @@ def test_a_refused_object_keeps_its_reason_until_it_is_loaded(ledger: Ledger) ->
     begin(ledger)
     ledger.mark_refused("run", [result_of(A, reason="declared utf-8, byte 17 is not")], now=NOW)
     assert (row(ledger).state, row(ledger).reason) == (State.REFUSED, "declared utf-8, byte 17 is not")
-    ledger.start_attempt("second", PARTITION, now=NOW)
+    ledger.start_attempts("second", [PARTITION], now=NOW)
     ledger.mark_loaded("second", [result_of(A)], now=NOW)
     assert (row(ledger).state, row(ledger).reason) == (State.LOADED, None)
 
@@ -56,7 +56,7 @@ def test_a_run_decides_only_on_what_it_claimed(ledger: Ledger) -> None:
 
 def test_of_two_overlapping_runs_only_the_later_decides(ledger: Ledger) -> None:
     begin(ledger, A, run_id="first")
-    ledger.start_attempt("second", PARTITION, now=after(1))
+    ledger.start_attempts("second", [PARTITION], now=after(1))
     assert ledger.mark_loaded("first", [result_of(A, rows_read=1)], now=after(2)) == 0
     assert ledger.mark_failed("first", PARTITION, "too late", now=after(2)) == 0
     assert ledger.mark_loaded("second", [result_of(A, rows_read=2)], now=after(3)) == 1
@@ -97,7 +97,7 @@ def test_a_failed_run_fails_what_it_left_undecided_and_nothing_else(ledger: Ledg
 def test_a_loaded_object_stands_when_a_later_run_of_its_partition_fails(ledger: Ledger) -> None:
     begin(ledger, A)
     ledger.mark_loaded("run", [result_of(A)], now=NOW)
-    ledger.start_attempt("second", PARTITION, now=after(1))
+    ledger.start_attempts("second", [PARTITION], now=after(1))
     assert ledger.mark_failed("second", PARTITION, "no memory", now=after(2)) == 0
     assert (row(ledger).state, row(ledger).run_id) == (State.LOADED, "run")
 
@@ -113,7 +113,7 @@ def test_a_run_that_failed_before_its_start_fails_what_waited_for_it(ledger: Led
 def test_a_retried_run_takes_failed_objects_up_again(ledger: Ledger) -> None:
     begin(ledger, A)
     ledger.end_attempt("run", PARTITION, totals=TOTALS, error="S3 was slow", now=after(1))
-    ledger.start_attempt("retry", PARTITION, now=after(2))
+    ledger.start_attempts("retry", [PARTITION], now=after(2))
     assert ledger.mark_loaded("retry", [result_of(A)], now=after(3)) == 1
     assert (row(ledger).state, row(ledger).reason) == (State.LOADED, None)
 
@@ -179,7 +179,7 @@ def test_one_run_attempts_several_datasets_each_on_its_own(ledger: Ledger) -> No
     accounts = DatasetPartition("accounts", DATE, "institution_a")
     ledger.record_seen([A, landing_object("x.csv", partition=accounts)], now=NOW)
     for partition in (PARTITION, accounts):
-        ledger.start_attempt("run", partition, now=NOW)
+        ledger.start_attempts("run", [partition], now=NOW)
     ledger.end_attempt("run", accounts, totals=TOTALS, error="bad", now=after(1))
     assert [attempt.partition for attempt in ledger.running_attempts()] == [PARTITION]
     assert row(ledger).state is State.SEEN
@@ -189,7 +189,7 @@ def test_one_run_attempts_several_datasets_each_on_its_own(ledger: Ledger) -> No
 def test_starting_again_while_running_claims_nothing_that_came_later(ledger: Ledger) -> None:
     begin(ledger, A)
     ledger.record_seen([B], now=after(1))
-    ledger.start_attempt("run", PARTITION, now=after(2))
+    ledger.start_attempts("run", [PARTITION], now=after(2))
     assert [attempt.started_at for attempt in ledger.running_attempts()] == [NOW]
     assert row(ledger, "b.csv").claimed_by is None
 
@@ -197,7 +197,7 @@ def test_starting_again_while_running_claims_nothing_that_came_later(ledger: Led
 def test_a_retried_step_opens_the_ended_attempt_again(ledger: Ledger) -> None:
     begin(ledger, A)
     ledger.end_attempt("run", PARTITION, totals=TOTALS, error="S3 was slow", now=after(1))
-    ledger.start_attempt("run", PARTITION, now=after(2))
+    ledger.start_attempts("run", [PARTITION], now=after(2))
     (running,) = ledger.running_attempts()
     assert (running.started_at, running.error, running.totals, running.seconds) == (after(2), None, None, None)
     assert ledger.mark_loaded("run", [result_of(A)], now=after(3)) == 1
@@ -209,7 +209,7 @@ def test_objects_of_a_crashed_run_wait_again_a_few_times_and_then_fail(ledger: L
     for number in (1, 2, 3):
         keys.append(ledger.pending_partitions(10)[0].fingerprint)
         run_id = f"run {number}"
-        ledger.start_attempt(run_id, PARTITION, now=after(number))
+        ledger.start_attempts(run_id, [PARTITION], now=after(number))
         if number == 1:
             ledger.mark_loaded(run_id, [result_of(B)], now=after(number))
         assert ledger.close_crashed(
@@ -227,11 +227,11 @@ def test_what_a_dead_run_had_finished_with_waits_again_too_but_not_what_a_later_
     other = DatasetPartition("transactions", DATE, "institution_a")
     c = landing_object("c.csv", partition=other)
     begin(ledger, A, B, c)
-    ledger.start_attempt("run", other, now=NOW)
+    ledger.start_attempts("run", [other], now=NOW)
     ledger.mark_loaded("run", [result_of(A), result_of(c)], now=after(1))
     for partition in (PARTITION, other):
         ledger.end_attempt("run", partition, totals=TOTALS, now=after(1))
-    ledger.start_attempt("later", other, now=after(2))
+    ledger.start_attempts("later", [other], now=after(2))
 
     assert ledger.close_dead("run", error="killed", now=after(3)) == [PARTITION]
 

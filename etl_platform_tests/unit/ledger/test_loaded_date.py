@@ -18,7 +18,7 @@ def deliver(ledger: Ledger, partition: DatasetPartition, *, load: bool = True) -
     found = landing_object(f"{partition}.csv", partition=partition)
     ledger.record_seen([found], now=NOW)
     if load:
-        ledger.start_attempt(str(partition), partition, now=NOW)
+        ledger.start_attempts(str(partition), [partition], now=NOW)
         assert ledger.mark_loaded(str(partition), [result_of(found)], now=NOW) == 1
 
 

@@ -28,7 +28,7 @@ def test_a_recorded_partition_is_pending_until_a_run_starts(ledger: Ledger) -> N
     ledger.record_seen([B], now=after(5))
     (waiting,) = ledger.pending_partitions(10)
     assert (waiting.partition, waiting.waiting_since, waiting.newest_first_seen) == (PARTITION, NOW, after(5))
-    ledger.start_attempt("run", PARTITION, now=after(6))
+    ledger.start_attempts("run", [PARTITION], now=after(6))
     assert ledger.pending_partitions(10) == []
     finish(ledger, A, B)
     assert ledger.pending_partitions(10) == []
@@ -49,7 +49,7 @@ def test_a_sensor_that_stopped_before_the_launch_finds_the_same_partition_with_t
 def test_a_file_that_arrives_during_a_run_makes_one_more_launch_not_two(ledger: Ledger) -> None:
     ledger.record_seen([A], now=NOW)
     first = fingerprint(ledger)
-    ledger.start_attempt("run", PARTITION, now=NOW)
+    ledger.start_attempts("run", [PARTITION], now=NOW)
     ledger.record_seen([B], now=after(1))
     during = fingerprint(ledger)
     finish(ledger, A)
@@ -81,7 +81,7 @@ def test_the_fingerprint_does_not_depend_on_other_partitions(ledger: Ledger) -> 
 def test_failed_refused_and_unrouted_objects_launch_nothing(ledger: Ledger) -> None:
     ledger.record_seen([A, B], now=NOW)
     ledger.record_unrouted([(landing_object("stray.csv", partition=None), "?")], now=NOW)
-    ledger.start_attempt("run", PARTITION, now=NOW)
+    ledger.start_attempts("run", [PARTITION], now=NOW)
     ledger.mark_refused("run", [result_of(A, reason="empty")], now=NOW)
     ledger.mark_failed("run", PARTITION, "broken", now=NOW)
     assert ledger.pending_partitions(10) == []

@@ -68,7 +68,7 @@ def test_identity_is_version_then_etag_then_size_and_time(version: str | None, e
 def test_a_newer_version_supersedes_the_earlier_ones_in_any_state(ledger: Ledger) -> None:
     first, second, third = (landing_object(etag=f"e{i}", modified=after(i)) for i in (1, 2, 3))
     ledger.record_seen([first], now=NOW)
-    ledger.start_attempt("run", PARTITION, now=NOW)
+    ledger.start_attempts("run", [PARTITION], now=NOW)
     ledger.mark_refused("run", [result_of(first, reason="not a CSV file")], now=NOW)
     ledger.record_seen([second], now=after(10))
     ledger.record_seen([third], now=after(20))

@@ -15,9 +15,9 @@ A, B, C = landing_object("a.csv"), landing_object("b.csv"), landing_object("c.cs
 
 def fill(ledger: Ledger) -> None:
     ledger.record_seen([A, B, C], now=NOW)
-    ledger.start_attempt("first", PARTITION, now=NOW)
+    ledger.start_attempts("first", [PARTITION], now=NOW)
     ledger.end_attempt("first", PARTITION, totals=AttemptTotals(), error="slow", now=after(1))
-    ledger.start_attempt("second", PARTITION, now=after(2))
+    ledger.start_attempts("second", [PARTITION], now=after(2))
     ledger.mark_loaded(
         "second", [result_of(A, rows_read=5, rows_silver=3, rows_quarantined=1, rows_duplicate=1)], now=NOW
     )
@@ -47,7 +47,7 @@ def test_the_matrix_shows_the_latest_attempt(ledger: Ledger) -> None:
 
 
 def test_an_attempt_without_objects_has_a_cell(ledger: Ledger) -> None:
-    ledger.start_attempt("by hand", PARTITION, now=NOW)
+    ledger.start_attempts("by hand", [PARTITION], now=NOW)
     cell = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION]
     assert cell.objects == {}
     assert cell.latest_attempt is not None
@@ -89,7 +89,7 @@ def test_rows_of_earlier_dates_count_loaded_objects_newest_date_first(ledger: Le
     for back, day in enumerate(days):
         pair = [landing_object(f"{day}{i}.csv", partition=day) for i in range(2)]
         ledger.record_seen(pair, now=NOW)
-        ledger.start_attempt("run", day, now=NOW)
+        ledger.start_attempts("run", [day], now=NOW)
         if back != 2:
             ledger.mark_loaded("run", [result_of(found, rows_silver=back) for found in pair], now=NOW)
     assert ledger.rows_of_earlier_dates(days[0], 2) == [2, 6]

@@ -18,16 +18,20 @@ def test_what_is_told_together_is_seen_inside_and_stays(ledger: Ledger) -> None:
     with ledger.together():
         assert ledger.record_seen([A], now=NOW) == 1
         with ledger.together():
-            ledger.start_attempt("run", PARTITION, now=NOW)
+            ledger.start_attempts("run", [PARTITION], now=NOW)
         assert [o.claimed_by for o in ledger.objects()] == ["run"]
     assert [o.claimed_by for o in ledger.objects()] == ["run"]
     assert ledger.record_seen([B], now=NOW) == 1  # the next call is a transaction of its own again
 
 
 def test_of_what_is_told_together_nothing_stays_when_a_part_fails(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.together():
-        ledger.record_seen([A], now=NOW)
-        raise ZeroDivisionError
+    def half() -> None:
+        with ledger.together():
+            ledger.record_seen([A], now=NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
     assert ledger.objects() == []
 
 
@@ -48,8 +52,9 @@ def test_undecided_is_what_the_run_holds_of_these_partitions(ledger: Ledger) -> 
     far = DatasetPartition("prices", after(9 * 86_400).date(), PARTITION.institution)
     late = landing_object("late.csv", partition=other)
     ledger.record_seen([A, B, late, landing_object("far.csv", partition=far)], now=NOW)
-    for partition in (PARTITION, other, far):
-        ledger.start_attempt("run", partition, now=NOW)
+    ledger.start_attempts("run", [PARTITION], now=NOW)
+    ledger.start_attempts("run", [PARTITION, other, far], now=after(1))
+    assert [attempt.started_at for attempt in ledger.running_attempts()] == [NOW, after(1), after(1)]
     ledger.mark_loaded("run", [result_of(A)], now=after(1))
     found = ledger.undecided("run", [PARTITION, other])
     assert [(o.key, o.business_date, o.state) for o in found] == [

@@ -14,7 +14,7 @@ PARTITION = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
 
 
 def end_attempt(ledger: Ledger, run_id: str, rows: int, error: str | None) -> None:
-    ledger.start_attempt(run_id, PARTITION, now=NOW)
+    ledger.start_attempts(run_id, [PARTITION], now=NOW)
     ledger.end_attempt(run_id, PARTITION, totals=AttemptTotals(rows_read=rows), error=error, now=NOW)
 
 
@@ -22,14 +22,16 @@ def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
     assert ledger.rule_version(PARTITION) is None
     end_attempt(ledger, "run 1", 3, None)
     end_attempt(ledger, "run 2", 3, "a blocking check failed")
-    ledger.record_version("run 1", PARTITION, "v1", '{"rules": "é"}', now=NOW)
+    ledger.record_version("run 1", [PARTITION], "v1", '{"rules": "é"}', now=NOW)
     for _ in range(2):  # a retried step says it again
-        ledger.record_version("run 2", PARTITION, "v2", "{}", now=NOW + dt.timedelta(hours=1))
-    ledger.record_version("run 3", replace(PARTITION, institution="second"), "v3", "{}", now=NOW + dt.timedelta(days=1))
+        ledger.record_version("run 2", [PARTITION], "v2", "{}", now=NOW + dt.timedelta(hours=1))
+    ledger.record_version(
+        "run 3", [replace(PARTITION, institution="second")], "v3", "{}", now=NOW + dt.timedelta(days=1)
+    )
 
     assert ledger.rule_version(PARTITION) == "v2"
     assert ledger.rule_version(PARTITION, "run 1") == "v1"
-    ledger.record_version("run 4", PARTITION, "v4", "{}", now=NOW + dt.timedelta(hours=2))
+    ledger.record_version("run 4", [PARTITION], "v4", "{}", now=NOW + dt.timedelta(hours=2))
     end_attempt(ledger, "run 4", 0, "stopped: too many rows are bad")
     assert ledger.rule_version(PARTITION, "run 4") == "v4"
     assert ledger.rule_version(PARTITION) == "v2", "what is stored is still what run 2 judged"
@@ -59,7 +61,7 @@ def test_partitions_with_something_in_quarantine_are_found(ledger: Ledger) -> No
         found = LandingObject("first", "prices", date, f"uri/{day}", f"key/{day}", "e", None, 1, NOW)
         partition = DatasetPartition("prices", date, "first")
         ledger.record_seen([found], now=NOW)
-        ledger.start_attempt("run", partition, now=NOW)
+        ledger.start_attempts("run", [partition], now=NOW)
         ledger.mark_loaded("run", [ObjectResult(found.uri, found.identity, rows_quarantined=quarantined)], now=NOW)
 
     assert [p.business_date.day for p in ledger.quarantined_partitions(["first"], ["prices"], None)] == [14, 15]
