@@ -91,6 +91,7 @@ ACCOUNTS = Contract.from_model(
     "accounts",
     Accounts,
     key=("account_id",),
+    closed=("account_id",),
     watched=(Watched("balance", by=("currency",)),),
     categories=("currency",),
 )

@@ -8,7 +8,7 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, ContractModel, rule
-from etl_platform.contracts.symbols import MARKET_PARAMETERS, symbol_matches
+from etl_platform.contracts.symbols import MARKET_PARAMETERS, SYMBOL_SENTENCE, symbol_matches
 from etl_platform.contracts.timing import not_in_future, within_business_date
 
 Timestamp = Annotated[pl.Datetime, "us", "UTC"]
@@ -41,7 +41,7 @@ class Anomalies(ContractModel):
     expected_value: pl.Float64 = pa.Field(description="The figure that was expected, in the same unit.")
     description: pl.String = pa.Field(nullable=True, description="Free text for people, if any.")
 
-    @rule("The symbol matches the institution's pattern (1 to 5 capital letters by default).", "symbol")
+    @rule(SYMBOL_SENTENCE, "symbol")
     def symbol_is_well_formed(cls) -> pl.Expr:
         return symbol_matches(cls._parameters)
 
@@ -74,4 +74,10 @@ class Anomalies(ContractModel):
         return not_in_future("timestamp", cls._parameters)
 
 
-ANOMALIES = Contract.from_model("anomalies", Anomalies, key=("symbol", "timestamp", "kind"), event_time="timestamp")
+ANOMALIES = Contract.from_model(
+    "anomalies",
+    Anomalies,
+    key=("symbol", "timestamp", "kind"),
+    closed=("symbol", "kind"),
+    event_time="timestamp",
+)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +22,7 @@ import polars as pl
 
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, WriteMode, flag_column
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, Table
+from etl_platform.contracts.visible import identifiers, is_visible, visible_rule, visible_sentence
 from etl_platform.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def row_check(name: str, sentence: str, columns: tuple[str, ...], expression: pl
         return result
 
     return pa.Check(check, name=name, description=sentence, title=_columns_title(columns))
+
+
+def visible_checks(columns: Mapping[str, pl.DataType], key: Collection[str], closed: Collection[str]) -> list[pa.Check]:
+    """The rule of every identifier (`visible.py`) but the `closed` ones, whose own rule leaves no room for more."""
+    return [
+        row_check(visible_rule(name), visible_sentence(name), (name,), is_visible(name))
+        for name in identifiers(columns, key, closed)
+    ]
 
 
 def _columns_title(columns: tuple[str, ...]) -> str:
@@ -155,8 +164,19 @@ class Contract:
     _rebind: Callable[[Mapping[str, Any]], pa.DataFrameSchema] | None = None
 
     @classmethod
-    def from_model(cls, dataset: str, model: type[ContractModel], *, key: tuple[str, ...], **further: Any) -> Contract:
-        """Compile a Pandera model; its docstring is the description, first line the title. further: other fields."""
+    def from_model(
+        cls,
+        dataset: str,
+        model: type[ContractModel],
+        *,
+        key: tuple[str, ...],
+        closed: tuple[str, ...] = (),
+        **further: Any,
+    ) -> Contract:
+        """Compile a Pandera model; its docstring is the description, first line the title. further: other fields.
+
+        closed: identifiers whose own rule allows none but certain visible characters; all others get one that does.
+        """
         lines = (model.__doc__ or "").strip().splitlines() or [dataset]
         description = " ".join(line.strip() for line in lines if line.strip())
 
@@ -165,6 +185,8 @@ class Contract:
                 model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__}
             )
             schema: pa.DataFrameSchema = bound.to_schema()
+            dtypes = {name: _instance(column.dtype.type) for name, column in schema.columns.items()}
+            schema.checks = [*schema.checks, *visible_checks(dtypes, key, closed)]
             return schema
 
         return cls(

@@ -14,13 +14,14 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.column_types import literal
-from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check
+from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check, visible_checks
 from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, whole_text
 from etl_platform.contracts.document import near, parse_document
 from etl_platform.contracts.expressions import compile_expression, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
 from etl_platform.contracts.table import Column
+from etl_platform.contracts.visible import leaves_no_room
 from etl_platform.contracts.watches import hold_watches
 from etl_platform.errors import ConfigurationError, UnknownNameError
 
@@ -49,6 +50,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     dtypes = {column.name: column.dtype for column in columns}
     checks = [check for column in declaration.columns for check in _constraint_checks(column)]
     checks += _rule_checks(declaration, dtypes, origin)
+    checks += visible_checks(dtypes, declaration.key, [c.name for c in declaration.columns if _is_closed(c)])
     schema = pa.DataFrameSchema(
         {c.name: pa.Column(c.dtype, nullable=c.nullable, description=c.description) for c in columns}, checks=checks
     )
@@ -153,6 +155,11 @@ def _constraints(column: ColumnDeclaration) -> Iterator[tuple[str, str, pl.Expr]
         shortest, longest = column.min_length or 0, column.max_length
         sentence = f"{name} has {f'{shortest} to {longest}' if longest else f'at least {shortest}'} characters."
         yield f"{name}_has_valid_length", sentence, value.str.len_chars().is_between(shortest, longest or 2**31)
+
+
+def _is_closed(column: ColumnDeclaration) -> bool:
+    """Whether its constraints leave no room for a character that cannot be seen."""
+    return column.allowed is not None or (column.pattern is not None and leaves_no_room(whole_text(column.pattern)))
 
 
 def _range_sentence(column: ColumnDeclaration) -> str:

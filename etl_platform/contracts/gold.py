@@ -8,6 +8,8 @@ left scale and truncates. VWAP is the sum of typical price times volume over the
 "The Total Cost of Transactions on the NYSE", Journal of Finance 43(1), 1988, define VWAP over trades).
 The return is the simple one, close / open - 1.
 
+Keys are the silver rows' own: their rules have seen to it that nothing invisible is in them (`closed`).
+
 Widths. An amount has 18 digits and a sum 38, so 10^20 rows fit. Volumes are sums of Int64, which would wrap around
 without a word: they are whole decimals of 38 digits.
 """
@@ -184,12 +186,15 @@ def gold_table(contract: Contract, *, shared: bool = False) -> Table:
     )
 
 
-DAILY_BARS = Contract.from_model("daily_bars", DailyBars, key=("symbol",))
+DAILY_BARS = Contract.from_model("daily_bars", DailyBars, key=("symbol",), closed=("symbol",))
 TRANSACTION_SUMMARY = Contract.from_model(
-    "transaction_summary", TransactionSummary, key=("account_id", "currency", "type")
+    "transaction_summary",
+    TransactionSummary,
+    key=("account_id", "currency", "type"),
+    closed=("account_id", "currency", "type"),
 )
-MARKET_OVERVIEW = Contract.from_model("market_overview", MarketOverview, key=("symbol",))
-DAILY_SALES = Contract.from_model("daily_sales", DailySales, key=("product_id",))
+MARKET_OVERVIEW = Contract.from_model("market_overview", MarketOverview, key=("symbol",), closed=("symbol",))
+DAILY_SALES = Contract.from_model("daily_sales", DailySales, key=("product_id",), closed=("product_id",))
 
 GOLD_CONTRACTS: dict[str, Contract] = {
     c.dataset: c for c in (DAILY_BARS, TRANSACTION_SUMMARY, MARKET_OVERVIEW, DAILY_SALES)

@@ -8,6 +8,7 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
+from etl_platform.contracts.symbols import MARKET_PARAMETERS, SYMBOL_SENTENCE, symbol_matches
 from etl_platform.contracts.timing import not_in_future, within_business_date
 
 Price = Annotated[pl.Decimal, 18, 8]
@@ -27,12 +28,7 @@ class Prices(ContractModel):
     Prices are exact decimals. One row per symbol and bar start inside a partition.
     """
 
-    _parameters: ClassVar[dict[str, Any]] = {
-        "symbol_pattern": r"^[A-Z]{1,5}$",
-        "time_zone": "UTC",
-        "business_date_tolerance_hours": 12,
-        "clock_skew_minutes": 5,
-    }
+    _parameters: ClassVar[dict[str, Any]] = dict(MARKET_PARAMETERS)
 
     symbol: pl.String = pa.Field(description="Ticker of the instrument as the exchange writes it.")
     timestamp: Timestamp = pa.Field(description="Start of the bar (UTC).")
@@ -42,9 +38,9 @@ class Prices(ContractModel):
     close: Price = pa.Field(description="Last traded price of the bar.")
     volume: pl.Int64 = pa.Field(description="Units traded during the bar.")
 
-    @rule("The symbol matches the institution's pattern (1 to 5 capital letters by default).", "symbol")
+    @rule(SYMBOL_SENTENCE, "symbol")
     def symbol_is_well_formed(cls) -> pl.Expr:
-        return pl.col("symbol").str.contains(cls._parameters["symbol_pattern"])
+        return symbol_matches(cls._parameters)
 
     @rule("The open price lies in 0.01..1,000,000.", "open")
     def open_is_in_range(cls) -> pl.Expr:
@@ -87,6 +83,7 @@ PRICES = Contract.from_model(
     "prices",
     Prices,
     key=("symbol", "timestamp"),
+    closed=("symbol",),
     event_time="timestamp",
     watched=(Watched("close", by=("symbol",)),),
 )

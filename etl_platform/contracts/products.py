@@ -89,4 +89,6 @@ class Products(ContractModel):
         return pl.col("price") > 0
 
 
-PRODUCTS = Contract.from_model("products", Products, key=("product_id",), categories=("currency",))
+PRODUCTS = Contract.from_model(
+    "products", Products, key=("product_id",), closed=("product_id",), categories=("currency",)
+)

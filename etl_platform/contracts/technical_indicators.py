@@ -8,7 +8,7 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, ContractModel, rule
-from etl_platform.contracts.symbols import MARKET_PARAMETERS, symbol_matches
+from etl_platform.contracts.symbols import MARKET_PARAMETERS, SYMBOL_SENTENCE, symbol_matches
 from etl_platform.contracts.timing import not_in_future, within_business_date
 
 Timestamp = Annotated[pl.Datetime, "us", "UTC"]
@@ -54,7 +54,7 @@ class TechnicalIndicators(ContractModel):
     bollinger_middle: pl.Float64 = pa.Field(nullable=True, description="Simple moving average of 20 closes.")
     bollinger_upper: pl.Float64 = pa.Field(nullable=True, description="Middle band plus two standard deviations.")
 
-    @rule("The symbol matches the institution's pattern (1 to 5 capital letters by default).", "symbol")
+    @rule(SYMBOL_SENTENCE, "symbol")
     def symbol_is_well_formed(cls) -> pl.Expr:
         return symbol_matches(cls._parameters)
 
@@ -135,5 +135,9 @@ class TechnicalIndicators(ContractModel):
 
 
 TECHNICAL_INDICATORS = Contract.from_model(
-    "technical_indicators", TechnicalIndicators, key=("symbol", "timestamp"), event_time="timestamp"
+    "technical_indicators",
+    TechnicalIndicators,
+    key=("symbol", "timestamp"),
+    closed=("symbol",),
+    event_time="timestamp",
 )

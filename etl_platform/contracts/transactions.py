@@ -88,6 +88,7 @@ TRANSACTIONS = Contract.from_model(
     "transactions",
     Transactions,
     key=("transaction_id",),
+    closed=("account_id",),
     event_time="timestamp",
     watched=(Watched("amount", by=("currency",)),),
     categories=("currency",),

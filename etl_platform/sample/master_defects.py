@@ -20,7 +20,9 @@ def _decimal(text: str, scale: int) -> pl.Expr:
 _EMPTY_AND_CLOSED = {"status": pl.lit("closed"), "balance": _decimal("0", 4)}
 
 TRANSACTIONS = {
-    "transaction_id_is_not_empty": fixed({"transaction_id": pl.lit("   ")}),
+    "transaction_id_is_not_empty": fixed({"transaction_id": pl.lit("   ")}, "transaction_id_is_visible"),
+    # A character that every encoding has: a sender's file may be in any.
+    "transaction_id_is_visible": fixed({"transaction_id": pl.col("transaction_id") + " "}),
     "account_id_is_well_formed": fixed({"account_id": pl.lit("ACC 12/3 ?")}),
     "currency_is_iso_4217": fixed({"currency": pl.lit("EURO")}),
     "type_is_known": fixed({"type": pl.lit("cash_back")}),
@@ -33,7 +35,8 @@ TRANSACTIONS = {
 
 ACCOUNTS = {
     "account_id_is_well_formed": fixed({"account_id": pl.lit("ACC 12/3 ?")}),
-    "customer_id_is_not_empty": fixed({"customer_id": pl.lit("   ")}),
+    "customer_id_is_not_empty": fixed({"customer_id": pl.lit("   ")}, "customer_id_is_visible"),
+    "customer_id_is_visible": fixed({"customer_id": pl.col("customer_id") + " "}),
     "account_type_is_known": fixed({"account_type": pl.lit("piggy_bank")}),
     "status_is_known": fixed({"status": pl.lit("suspended")}),
     "currency_is_iso_4217": fixed({"currency": pl.lit("EURO")}),

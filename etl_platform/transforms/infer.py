@@ -17,6 +17,7 @@ import polars as pl
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import Naming
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION
+from etl_platform.contracts.visible import REFERENCE_SUFFIX, UNSEEN
 from etl_platform.transforms.casts import Dialect
 from etl_platform.transforms.infer_types import CODE_WORDS, DECIMAL, INTEGER, Guess, cannot_be_declared, guess_column
 
@@ -62,6 +63,7 @@ def infer(rows: pl.DataFrame) -> Inferred:
     for guess in guesses:
         if guess.type == "string":
             _doubt_words(guess, rows.get_column(guess.sent_as), words)
+            _doubt_unseen(guess, rows.get_column(guess.sent_as), null_texts)
     key, doubt = _key(present, guesses)
     return Inferred(tuple(guesses), left_out, key, doubt, null_texts, dialect)
 
@@ -115,6 +117,18 @@ def _doubt_words(guess: Guess, values: pl.Series, words: Collection[str]) -> Non
             )
 
 
+def _doubt_unseen(guess: Guess, values: pl.Series, null_texts: Collection[str]) -> None:
+    unseen = _unseen(values.filter(~values.cast(pl.String).is_in(list(null_texts))))
+    if unseen and guess.name.endswith(REFERENCE_SUFFIX):
+        what = "hold characters that cannot be seen, or blanks at their ends"
+        guess.doubts.append(f"{unseen} values {what}: their rows go to quarantine")
+
+
+def _unseen(values: pl.Series) -> int:
+    """How many values no identifier may hold."""
+    return int(values.cast(pl.String).str.contains(UNSEEN).sum())
+
+
 def _dialect(rows: pl.DataFrame) -> Dialect:
     """A decimal comma or thousands marks, where a column shows them beyond doubt."""
     for column in rows.select(pl.col(pl.String)).iter_columns():
@@ -150,8 +164,15 @@ def _portable(form: str, position: int, taken: set[str]) -> str:
 
 
 def _key(rows: pl.DataFrame, guesses: Sequence[Guess]) -> tuple[tuple[str, ...], str]:
-    """The first column, or pair of columns, whose values are all there and all different; codes before the rest."""
-    full = [g for g in guesses if g.required and not g.type.startswith(("decimal", "float"))]
+    """The first column, or pair of columns, whose values are all there and all different; codes before the rest.
+    Texts with characters that cannot be seen are none: their rows would be quarantined."""
+    full = [
+        g
+        for g in guesses
+        if g.required
+        and not g.type.startswith(("decimal", "float"))
+        and not (g.type == "string" and _unseen(rows.get_column(g.sent_as)))
+    ]
     ranked = sorted(full, key=lambda g: not set(g.name.split("_")) & CODE_WORDS)[:WIDEST_KEY_SEARCH]
     for size in (1, 2):
         found = [c for c in itertools.combinations(ranked, size) if rows.select(g.sent_as for g in c).is_unique().all()]

@@ -294,6 +294,16 @@ def test_whatever_the_sample_holds_its_declaration_loads_and_reads_every_row(
     assert silver.height <= sent.rows.height
 
 
+def test_an_identifier_that_cannot_be_seen_whole_is_no_key_and_a_doubt(tmp_path: Path) -> None:
+    body = "order_id,code,ref\nA1,x,k\nA1\u200b,x ,l\nA2\u00a0,y,m\n"
+    text = declaration_text(sample(tmp_path, "orders.csv", body.encode()), "orders_seen")
+    assert "\nkey: [ref]\n" in text
+    doubt = "2 values hold characters that cannot be seen, or blanks at their ends: their rows go to quarantine"
+    assert {name: doubt in said for name, said in comments(text).items()} == {
+        "order_id": True, "code": False, "ref": False,
+    }  # fmt: skip
+
+
 def test_a_file_that_nobody_can_read_is_one_clear_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["infer", str(sample(tmp_path, "x.pdf", b"%PDF-1.7 "))])
     assert done.exit_code != 0

@@ -28,6 +28,7 @@ from etl_platform_tests.support.dialects import zipped
 
 CSV, JSON, PARQUET = CsvOptions(), JsonOptions(), ParquetOptions()
 HEADER = "symbol,timestamp,open,high,low,close,volume\n"
+IDENTIFIERS = "Identifiers"
 BOOKINGS = "transaction_id,account_id,timestamp,amount,currency,type,description\n"
 _BAR = {
     "symbol": "AAA",
@@ -128,6 +129,19 @@ def _row(topic: str, what: str, line: str, *rules: str, **more: Any) -> Case:
 
 def _value(what: str, column: str, value: str, rule: str) -> Case:
     return _row("Values", what, bar(**{column: value}), rule)
+
+
+def _unseen(what: str, identifier: str) -> Case:
+    """A booking as `T1`, then one whose identifier can be taken for it, in line 3."""
+    content = (BOOKINGS + booking(1) + booking(1).replace("T1", identifier, 1)).encode()
+    rules = ["transaction_id_is_visible"]
+    return Case(IDENTIFIERS, what, lambda: [content], silver=1, broken={3: rules}, dataset="transactions")
+
+
+def _seen(what: str, identifier: str) -> Case:
+    content = BOOKINGS + booking(1) + booking(1).replace("T1", identifier, 1)
+    values = {"transaction_id": ["T1", identifier]}
+    return _loaded(IDENTIFIERS, what, content, 2, dataset="transactions", values=values)
 
 
 def _json_number(what: str, text: str) -> Case:
@@ -424,6 +438,51 @@ def _values() -> list[Case]:
     ]
 
 
+def _identifiers() -> list[Case]:
+    booked = (
+        b'{"transaction_id":"T1","account_id":"A","timestamp":"2025-01-15T10:00:00Z","amount":5,"currency":"EUR",'
+        b'"type":"deposit"}\n'
+    )
+    return [
+        _unseen("a zero-width space behind an identifier", "T1\u200b"),
+        _unseen("a byte order mark inside an identifier", "T\ufeff1"),
+        _unseen("a no-break space behind an identifier", "T1\u00a0"),
+        _unseen("a soft hyphen inside an identifier", "T\u00ad1"),
+        _unseen("a right-to-left mark before an identifier", "\u200fT1"),
+        _unseen("a right-to-left override around an identifier", "\u202eT1\u202c"),
+        _unseen("a tabulator behind an identifier", "T1\t"),
+        _unseen("a line end behind an identifier", '"T1\n"'),
+        _unseen("an escape character inside an identifier", "T\x1b1"),
+        _unseen("a line separator inside an identifier", "T\u20281"),
+        _unseen("an ideographic space inside an identifier", "T\u30001"),
+        _unseen("a variation selector behind an identifier", "T1\ufe0f"),
+        _unseen("a private character behind an identifier", "T1\ue000"),
+        _unseen("a code point that is no character behind an identifier", "T1\uffff"),
+        _unseen("a blank before an identifier", " T1"),
+        _unseen("a blank behind an identifier", "T1 "),
+        Case(
+            IDENTIFIERS,
+            "JSON: an escaped zero-width space behind an identifier",
+            lambda: [booked + booked.replace(b"T1", b"T1\\u200b", 1)],
+            JSON,
+            1,
+            {2: ["transaction_id_is_visible"]},
+            dataset="transactions",
+        ),
+        Case(
+            IDENTIFIERS,
+            "a zero-width space behind an account",
+            lambda: [(BOOKINGS + booking(1) + booking(2).replace("ACC-1", "ACC-1\u200b")).encode()],
+            silver=1,
+            broken={3: ["account_id_is_well_formed"]},
+            dataset="transactions",
+        ),
+        _seen("a plain identifier", "T2"),
+        _seen("an identifier with a blank between others", "T 1"),
+        _seen("an identifier with letters and marks of other scripts", "é-Ж-株-हि-1"),
+    ]
+
+
 def _columns() -> list[Case]:
     topic = "Columns"
     header = HEADER.strip().split(",")
@@ -600,6 +659,7 @@ CASES: tuple[Case, ...] = tuple(
         _bombs,
         _rows,
         _columns,
+        _identifiers,
         _values,
         _market,
         _repeats,

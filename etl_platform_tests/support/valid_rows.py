@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import string
+import unicodedata
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +43,7 @@ def _floats(low: float, high: float) -> st.SearchStrategy[float]:
 
 IDENTIFIER = st.text(st.sampled_from(string.ascii_letters + string.digits + "-_"), min_size=1, max_size=34)
 _NO_BLANK = st.text(st.sampled_from(string.ascii_letters + "éß'\","), min_size=1, max_size=10)
+_DRAWN_AS_NOTHING = "\u115f\u1160\u2800\u3164\uffa0"
 SYMBOL = st.text(st.sampled_from(string.ascii_uppercase), min_size=1, max_size=5)
 # Within the business date in any time zone that the tests write.
 INSTANT = st.datetimes(
@@ -51,6 +53,16 @@ INSTANT = st.datetimes(
 _PAST = st.dates(dt.date(1900, 1, 1), DATE)
 _FUTURE = st.dates(DATE + dt.timedelta(days=1), dt.date(9999, 12, 31))
 _AMOUNT = decimals("0.0001", "99999999999999.9999", 4)
+
+
+def _identifier(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """`text` behind a letter, without what an identifier may not hold: all that cannot be seen, blanks at its ends."""
+    return st.tuples(_NO_BLANK, text).map(lambda parts: "".join(filter(_is_seen, "".join(parts))).strip(" "))
+
+
+def _is_seen(letter: str) -> bool:
+    drawn = unicodedata.category(letter)[0] in "LNPS" and letter not in _DRAWN_AS_NOTHING
+    return drawn or letter == " "
 
 
 @st.composite
@@ -69,7 +81,7 @@ def _transaction(draw: st.DrawFn, text: st.SearchStrategy[str]) -> Row:
     sign = {True: 1, False: -1}[kind in CREDIT_TYPES or (kind in EITHER_TYPES and draw(st.booleans()))]
     told = st.tuples(_NO_BLANK, text).map("".join)
     return {
-        "transaction_id": draw(told), "account_id": draw(IDENTIFIER), "timestamp": draw(INSTANT),
+        "transaction_id": draw(_identifier(text)), "account_id": draw(IDENTIFIER), "timestamp": draw(INSTANT),
         "amount": sign * draw(_AMOUNT), "currency": draw(st.sampled_from(ISO_4217)), "type": kind,
         "description": draw(told if kind in EITHER_TYPES else st.none() | text),
     }  # fmt: skip
@@ -81,7 +93,7 @@ def _account(draw: st.DrawFn, text: st.SearchStrategy[str]) -> Row:
     is_closed = status == "closed"
     opened = draw(_PAST)
     return {
-        "account_id": draw(IDENTIFIER), "customer_id": draw(st.tuples(_NO_BLANK, text).map("".join)),
+        "account_id": draw(IDENTIFIER), "customer_id": draw(_identifier(text)),
         "account_type": draw(st.sampled_from(ACCOUNT_TYPES)), "status": status,
         "currency": draw(st.sampled_from(ISO_4217)), "opened_date": opened,
         "closed_date": draw(st.dates(opened, DATE)) if is_closed else None,

@@ -80,7 +80,8 @@ CASES: dict[str, dict[str, tuple[Changes, Changes]]] = {
     },
     "accounts": {
         "account_id_is_well_formed": ({"account_id": "A" * 34}, {"account_id": "A" * 35}),
-        "customer_id_is_not_empty": ({"customer_id": " 0"}, {"customer_id": " \t"}),
+        "customer_id_is_not_empty": ({"customer_id": "0"}, {"customer_id": ""}),
+        "customer_id_is_visible": ({"customer_id": "0 1"}, {"customer_id": " 0"}),
         "account_type_is_known": ({"account_type": ACCOUNT_TYPES[-1]}, {"account_type": "current account"}),
         "status_is_known": ({"status": LIVE[-1]}, {"status": "OPEN"}),
         "currency_is_iso_4217": ({"currency": "XAU"}, {"currency": "chf"}),
@@ -125,6 +126,7 @@ MORE: list[tuple[str, Changes, set[str]]] = [
     ("anomalies", {"score": up(1)}, {"score_is_in_range"}),
     ("anomalies", {"observed_value": -1.0, "expected_value": 0.0}, set()),
     ("accounts", {"account_id": ""}, {"account_id_is_well_formed"}),
+    ("accounts", {"customer_id": " \t"}, {"customer_id_is_not_empty", "customer_id_is_visible"}),
     ("accounts", {"balance": Decimal("-99999999999999.9999")}, set()),
     ("accounts", {"status": "dormant", "closed_date": DATE}, {"live_account_has_no_closed_date"}),
     ("products", {"risk_class": 1}, set()),

@@ -97,6 +97,10 @@ CASES: dict[str, dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]] =
     "transactions": {
         **TIMES,
         "transaction_id_is_not_empty": ([{"transaction_id": "0"}], [{"transaction_id": ""}, {"transaction_id": " \t"}]),
+        "transaction_id_is_visible": (
+            [{"transaction_id": t} for t in ("T 1", "é-Ж-株")],
+            [{"transaction_id": t} for t in (" T1", "T1 ", "T\u200b1", "T1\n", " \t")],
+        ),
         "account_id_is_well_formed": (
             [{"account_id": "x"}, {"account_id": "A" * 34}, {"account_id": "CH93_0076-2"}],
             [{"account_id": a} for a in ("", "A" * 35, "A B", "Ä1", "x\n", "1;2")],
