@@ -50,7 +50,9 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     dtypes = {column.name: column.dtype for column in columns}
     checks = [check for column in declaration.columns for check in _constraint_checks(column)]
     checks += _rule_checks(declaration, dtypes, origin)
-    checks += visible_checks(dtypes, declaration.key, [c.name for c in declaration.columns if _is_closed(c)])
+    unique = tuple(c.name for c in declaration.columns if c.unique)
+    closed = [c.name for c in declaration.columns if _is_closed(c)]
+    checks += visible_checks(dtypes, (*declaration.key, *unique), closed)
     schema = pa.DataFrameSchema(
         {c.name: pa.Column(c.dtype, nullable=c.nullable, description=c.description) for c in columns}, checks=checks
     )
@@ -64,7 +66,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         event_time=declaration.event_time,
         nulls={c.name: _null_policy(c) for c in declaration.columns if c.null_action in {"fill", "flag"}},
         derived=tuple(_derived_columns(declaration, dtypes, origin)),
-        unique=tuple(c.name for c in declaration.columns if c.unique),
+        unique=unique,
         required=tuple(c.name for c in declaration.columns if c.required),
         naming=naming,
         sources={c.source: c.name for c in declaration.columns if c.source},

@@ -41,7 +41,7 @@ def leaves_no_room(pattern: str) -> bool:
 
 
 def identifiers(columns: Mapping[str, pl.DataType], key: Collection[str], closed: Collection[str]) -> list[str]:
-    """The text columns of the key and those that refer to a dataset, without the `closed` ones."""
+    """The text columns that tell rows apart (`key`) or refer to a dataset, without the `closed` ones."""
     return [
         name
         for name, dtype in columns.items()

@@ -121,6 +121,7 @@ columns:
   - {{name: shop_id, type: string, description: Shop., required: false}}
   - {{name: number, type: integer, description: Number.}}
   - {{name: note, type: string, description: Note., required: false}}
+  - {{name: ticket, type: string, description: Ticket., required: false, unique: true}}
 derived:
   - {{name: both_id, type: string, description: Both., required: false, expression: "CONCAT(code, note)"}}
 key: [code, number]
@@ -143,7 +144,7 @@ def test_a_declared_key_or_reference_has_the_rule_unless_its_constraints_leave_n
 ) -> None:
     contract = declared(tmp_path, VISITS.format(code=constraint))
     rules = [rule.name for rule in contract.row_rules if rule.name.endswith(visible_rule(""))]
-    assert rules == ["code_is_visible"] * has_rule + ["shop_id_is_visible", "both_id_is_visible"]
+    assert rules == ["code_is_visible"] * has_rule + ["shop_id_is_visible", "ticket_is_visible", "both_id_is_visible"]
     assert all(contract.rule(name).columns == (name.removesuffix("_is_visible"),) for name in rules)
 
 
@@ -154,6 +155,7 @@ def test_a_declared_key_is_judged_the_same_on_the_way_in_and_as_stored(tmp_path:
         "shop_id": ["S", "S", "S ", None, "S"],
         "number": [1] * 5,
         "note": ["\u200b"] * 5,
+        "ticket": ["1", "2", "3", "4", "5"],
         "both_id": ["A", "A", "A", "A\u200b", None],
     }
     frame = pl.DataFrame(values, schema={column.name: column.dtype for column in contract.columns})
