@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import polars as pl
 
@@ -22,6 +23,11 @@ RAW_LIMIT = 16_384
 
 def no_rejects() -> pl.DataFrame:
     """An empty frame of REJECT_SCHEMA."""
+    return _nothing().clone()
+
+
+@cache
+def _nothing() -> pl.DataFrame:
     return pl.DataFrame(schema=REJECT_SCHEMA)
 
 

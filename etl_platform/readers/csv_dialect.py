@@ -76,7 +76,11 @@ class Dialect:
 
     def outward_rejects(self, rejects: pl.DataFrame) -> pl.DataFrame:
         """Rejects with their raw text as the sender wrote it."""
-        return rejects.with_columns(self.outward(rejects["raw"]))
+        return rejects.with_columns(self.outward(rejects["raw"])) if self.swaps else rejects
+
+    def outward_names(self, names: list[str]) -> tuple[str, ...]:
+        """Column names as the sender wrote them."""
+        return tuple(self.outward(pl.Series(names, dtype=pl.String)) if self.swaps else names)
 
 
 def _table(swaps: tuple[tuple[str, str], ...]) -> dict[int, str]:

@@ -85,11 +85,17 @@ def _header(source: Source, block: Block, kept: Mask, dialect: Dialect) -> tuple
     if rows[0] in block.broken or b"\0" in text:
         shown = text[:200].decode(errors="replace")  # the cut may go through a character
         raise source.refusal("file_is_readable", f"a broken header: {shown!r}", "column names")
+    return _unique(source, dialect.outward_names(_names(text, dialect)))
+
+
+def _names(text: bytes, dialect: Dialect) -> list[str]:
+    if ord(dialect.options.quote) not in text:
+        # As the parser reads it, without the cost of starting one; it drops a byte order mark, too.
+        return text.removesuffix(b"\n").decode().removeprefix("\ufeff").split(dialect.options.delimiter)
     read = pc.ReadOptions(use_threads=False, autogenerate_column_names=True, block_size=len(text) + 1)
     placeholders = tuple(f"f{index}" for index in range(text.count(ord(dialect.options.delimiter)) + 1))
     table = pc.read_csv(pa.BufferReader(text), read, dialect.parse_options(has_quotes=True), _text(placeholders))
-    names = [str(column[0].as_py() or "") for column in table.columns]
-    return _unique(source, tuple(dialect.outward(pl.Series(names, dtype=pl.String))))
+    return [str(column[0].as_py() or "") for column in table.columns]
 
 
 def _unique(source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -138,7 +144,8 @@ def _batches(
         rows = rows.take(np.setdiff1d(np.arange(len(rows)), index))
     if columns.height != len(rows):
         raise source.refusal("file_is_readable", f"{columns.height} rows where {len(rows)} lines end", "one row a line")
-    rejects = dialect.outward_rejects(rejects.sort(SOURCE_ROW))
+    if rejects.height:
+        rejects = dialect.outward_rejects(rejects.sort(SOURCE_ROW))
     for start in range(0, max(len(rows), 1), batch_rows):
         part = rows.take(np.arange(start, min(start + batch_rows, len(rows)))) if len(rows) > batch_rows else rows
         if len(part) or rejects.height:

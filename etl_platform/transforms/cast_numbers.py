@@ -6,8 +6,9 @@ Belongs here: decimals, integers, floats. Not here: times (`cast_times.py`), whi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache, partial
 
 import polars as pl
 
@@ -27,9 +28,23 @@ def to_decimal(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Se
         return values.cast(dtype)
     if source.is_float():
         return _decimal_of_float(values, dtype)
-    if source == pl.String and (dialect.decimal, dialect.thousands) == (".", ""):
-        return _rest_by(values, _quick_decimal(values, dtype), lambda rest: _checked_decimal(rest, dtype, dialect))
+    if are_plain_decimals(source, dtype, dialect):
+        return to_decimals([(values, dtype)])[0]
     return _checked_decimal(values, dtype, dialect)
+
+
+def are_plain_decimals(source: pl.DataType, dtype: pl.Decimal, dialect: Dialect) -> bool:
+    """Whether values of `source` are text that `to_decimals` reads as `dtype`."""
+    has_marks = (dialect.decimal, dialect.thousands) != (".", "")
+    return source == pl.String and not has_marks and _room(dtype) > 0
+
+
+def to_decimals(texts: Sequence[tuple[pl.Series, pl.Decimal]]) -> list[pl.Series]:
+    """Columns of plain decimals, each as `to_decimal` gives it, in one query: one each costs small files more."""
+    return [
+        _rest_by(values, quick, partial(_checked_decimal, dtype=dtype, dialect=Dialect()))
+        for (values, dtype), quick in zip(texts, _quick_decimals(texts), strict=True)
+    ]
 
 
 def to_integer(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Series:
@@ -144,23 +159,40 @@ def _quick_decimal(text: pl.Series, dtype: pl.Decimal) -> pl.Series:
 
     Null (left to the pattern) is what could hide a digit behind them: text longer than those decimals, and an exponent.
     """
-    extra = min(_QUICK_EXTRA, 37 - (dtype.precision or 38))
-    if extra < 1:
-        return pl.repeat(None, len(text), dtype=dtype, eager=True)
-    wide = pl.Decimal(38, dtype.scale + extra)
-    is_plain = (pl.col("v").str.len_bytes() <= dtype.scale + extra) & ~pl.col("v").str.contains("[eE]")
-    limit = pl.lit(10 ** _digits(dtype)).cast(wide)
-    fits = pl.col("wide").abs() < limit
+    return _quick_decimals([(text, dtype)])[0] if _room(dtype) else pl.repeat(None, len(text), dtype=dtype, eager=True)
+
+
+def _quick_decimals(texts: Sequence[tuple[pl.Series, pl.Decimal]]) -> list[pl.Series]:
+    steps = [_quick_steps(str(number), dtype) for number, (_, dtype) in enumerate(texts)]
     # One query: as three they cost small files more than the reading itself.
     return (
-        text.to_frame("v")
+        pl.DataFrame([values.alias(str(number)) for number, (values, _) in enumerate(texts)])
         .lazy()
-        .select(wide=pl.when(is_plain).then(pl.col("v")).cast(wide, strict=False))
-        .with_columns(narrow=pl.when(fits).then(pl.col("wide")).cast(dtype, strict=False))
-        .select(pl.when(pl.col("narrow").cast(wide) == pl.col("wide")).then(pl.col("narrow")))
-        .collect(engine="in-memory")
-        .to_series()
+        .select(wide for wide, _, _ in steps)
+        .with_columns(narrow for _, narrow, _ in steps)
+        .select(exact for _, _, exact in steps)
+        .collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())  # there is nothing to optimise
+        .get_columns()
     )
+
+
+@lru_cache(maxsize=1_000)
+def _quick_steps(name: str, dtype: pl.Decimal) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The value of text column `name` with further decimals, that value without them, and the latter where both agree;
+    each step replaces or uses what the one before gave."""
+    narrow, wide = f"{name} narrow", pl.Decimal(38, dtype.scale + _room(dtype))
+    is_plain = (pl.col(name).str.len_bytes() <= wide.scale) & ~pl.col(name).str.contains("[eE]")
+    fits = pl.col(name).abs() < pl.lit(10 ** _digits(dtype)).cast(wide)
+    return (
+        pl.when(is_plain).then(pl.col(name)).cast(wide, strict=False),
+        pl.when(fits).then(pl.col(name)).cast(dtype, strict=False).alias(narrow),
+        pl.when(pl.col(narrow).cast(wide) == pl.col(name)).then(pl.col(narrow)).alias(name),
+    )
+
+
+def _room(dtype: pl.Decimal) -> int:
+    """Decimals beyond the type's own that a value can be read with."""
+    return max(0, min(_QUICK_EXTRA, 37 - (dtype.precision or 38)))
 
 
 def _rest_by(values: pl.Series, quick: pl.Series, careful: Callable[[pl.Series], pl.Series]) -> pl.Series:

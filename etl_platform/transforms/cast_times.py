@@ -7,6 +7,8 @@ time_formats.py`), numbers (`cast_numbers.py`), which cast serves which type (`c
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import cast
 
 import polars as pl
 
@@ -44,12 +46,16 @@ def to_datetime(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.S
         return held.dt.convert_time_zone("UTC") if zone else localise(held, dialect.time_zone)
     if values.dtype == pl.Date:
         return localise(in_calendar(values).cast(pl.Datetime("us")), dialect.time_zone)
-    stripped = pl.col("v").str.strip_chars()
-    exact = pl.when(~stripped.str.contains(_FINER_THAN_MICROSECONDS)).then(stripped)
-    text = values.cast(pl.String).to_frame("v").select(exact).to_series()
+    text = values.cast(pl.String).to_frame("v").select(_held_text()).to_series()
     formats = dialect.datetime_formats or _likely_first(_ISO_DATETIMES, text)
     read = _first_format(text, formats, lambda t, f: read_datetime(t, f, dialect.time_zone))
     return _without_leap_seconds(read, text)
+
+
+@cache
+def _held_text() -> pl.Expr:
+    stripped = pl.col("v").str.strip_chars()
+    return pl.when(~stripped.str.contains(_FINER_THAN_MICROSECONDS)).then(stripped)
 
 
 def _without_leap_seconds(read: pl.Series, text: pl.Series) -> pl.Series:
@@ -73,7 +79,8 @@ def _microseconds(values: pl.Series, dtype: pl.Datetime) -> pl.Series:
 
 def _likely_first(formats: tuple[str, ...], text: pl.Series) -> tuple[str, ...]:
     """Formats of which no text reads in two, those with the parts of the first value in front: one try, not nine."""
-    if (row := text.is_not_null().arg_max()) is None or (first := text[row]) is None:
+    first = cast(str | None, text.first(ignore_nulls=True))
+    if first is None:
         return formats
     time = first[10:]  # behind the date
     has = {"T": "T" in time, "%H": ":" in time, "%S": time.count(":") > 1, "%#z": any(mark in time for mark in "Z+-")}

@@ -9,16 +9,23 @@ timestamps (`cast_times.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from etl_platform.readers.parquet_types import instant_text
-from etl_platform.transforms.cast_numbers import finite, to_decimal, to_float, to_integer
+from etl_platform.transforms.cast_numbers import (
+    are_plain_decimals,
+    finite,
+    to_decimal,
+    to_decimals,
+    to_float,
+    to_integer,
+)
 from etl_platform.transforms.cast_times import to_date, to_datetime
 from etl_platform.transforms.dialect import Dialect
 
-__all__ = ["Dialect", "cast_series", "shown_text"]
+__all__ = ["Dialect", "cast_columns", "cast_series", "shown_text"]
 
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
@@ -26,6 +33,20 @@ _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 def cast_series(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Series:
     """`values` as `dtype`; null where a value does not fit exactly (and where it was null)."""
     return _cast(values, dtype, dialect).alias(values.name)
+
+
+def cast_columns(columns: Sequence[tuple[pl.Series, pl.DataType, Dialect]]) -> list[pl.Series]:
+    """Columns of one frame with their type and dialect, each as `cast_series` gives it."""
+    plain = {
+        at: (values, dtype)
+        for at, (values, dtype, dialect) in enumerate(columns)
+        if isinstance(dtype, pl.Decimal) and are_plain_decimals(values.dtype, dtype, dialect)
+    }
+    decimals = dict(zip(plain, to_decimals(list(plain.values())), strict=True)) if plain else {}
+    return [
+        decimals[at].alias(column[0].name) if at in decimals else cast_series(*column)
+        for at, column in enumerate(columns)
+    ]
 
 
 def _cast(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Series:

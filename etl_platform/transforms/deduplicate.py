@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from etl_platform.transforms.frame_spool import Engine
+from etl_platform.transforms.no_rows import no_rows
+
 DELIVERY, ROW = "_delivery", "_source_row"
 _ID = (DELIVERY, ROW)
 
@@ -26,16 +29,18 @@ class Deduplicated:
     duplicates: pl.DataFrame
 
 
-def deduplicate(rows: pl.LazyFrame, key: Sequence[str], *, is_on: bool = True) -> Deduplicated:
+def deduplicate(
+    rows: pl.LazyFrame, key: Sequence[str], *, is_on: bool = True, engine: Engine = "streaming"
+) -> Deduplicated:
     """Split `rows` (with `_delivery`, `_source_row`, `_row_hash`) by natural `key`; without a key the whole row is it.
 
-    is_on: false keeps every row. Only rows of keys that occur more than once are collected.
+    is_on: false keeps every row. Only rows of keys that occur more than once are collected. engine: what seeks them.
     """
     identity = list(key) or ["_row_hash"]
-    candidates = _candidates(rows, identity) if is_on else None
+    candidates = _candidates(rows, identity, engine) if is_on else None
     if candidates is None:
-        nothing = rows.clear().collect()
-        return Deduplicated(rows, nothing, nothing.select(DELIVERY))
+        nothing = no_rows(rows.collect_schema())
+        return Deduplicated(rows, nothing, nothing[[DELIVERY]])
     fate = _fates(candidates, identity)
     losers = candidates.join(fate.filter(pl.col("fate") == "superseded"), on=_ID, how="semi")
     repeats = fate.filter(pl.col("fate") == "duplicate")
@@ -59,11 +64,13 @@ def _fates(candidates: pl.DataFrame, identity: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def without_repeats(split: Deduplicated, unique: Sequence[str]) -> tuple[Deduplicated, dict[str, pl.DataFrame]]:
+def without_repeats(
+    split: Deduplicated, unique: Sequence[str], *, engine: Engine = "streaming"
+) -> tuple[Deduplicated, dict[str, pl.DataFrame]]:
     """`split` without the kept rows that repeat a value of a `unique` column, and those rows by column."""
     repeats: dict[str, pl.DataFrame] = {}
     for column in unique:
-        found = _repeated_values(split.kept, column)
+        found = _repeated_values(split.kept, column, engine)
         if found.height:
             repeats[column] = found
             kept = split.kept.join(found.select(_ID).lazy(), on=_ID, how="anti", maintain_order="left")
@@ -71,10 +78,10 @@ def without_repeats(split: Deduplicated, unique: Sequence[str]) -> tuple[Dedupli
     return split, repeats
 
 
-def _repeated_values(rows: pl.LazyFrame, column: str) -> pl.DataFrame:
+def _repeated_values(rows: pl.LazyFrame, column: str, engine: Engine) -> pl.DataFrame:
     """The rows whose value of `column` an earlier row has. Missing values repeat nothing."""
     present = rows.filter(pl.col(column).is_not_null())
-    candidates = _candidates(present, [column])
+    candidates = _candidates(present, [column], engine)
     return (
         rows.clear().collect()
         if candidates is None
@@ -82,14 +89,16 @@ def _repeated_values(rows: pl.LazyFrame, column: str) -> pl.DataFrame:
     )
 
 
-def _candidates(rows: pl.LazyFrame, identity: Sequence[str]) -> pl.DataFrame | None:
+def _candidates(rows: pl.LazyFrame, identity: Sequence[str], engine: Engine) -> pl.DataFrame | None:
     """The rows whose `identity` occurs more than once, in no order; None where there is none.
 
     Only 8 bytes per row are held to find them.
     """
     # Polars' own hash is not stable between versions, but it lives only inside this call.
     folded = pl.struct(identity).hash().alias("_key")
-    keys = rows.select(folded).collect(engine="streaming")
+    keys = rows.select(folded).collect(engine=engine)
+    if keys.height < 2:
+        return None  # before two more queries ask what repeats
     repeated = keys.filter(pl.col("_key").is_duplicated()).unique()
     if repeated.is_empty():
         return None

@@ -12,9 +12,9 @@ from etl_platform.transforms.casts import shown_text
 EXTRA = "_extra"
 
 
-def no_extra(rows: int) -> pl.Series:
+def no_extra() -> pl.Expr:
     """`_extra` of rows that keep none."""
-    return pl.repeat(None, rows, dtype=pl.String, eager=True).alias(EXTRA)
+    return pl.lit(None, pl.String).alias(EXTRA)
 
 
 def extra_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
@@ -23,7 +23,7 @@ def extra_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.Series:
     Values are text whatever their type, so that a number keeps its digits; lists and structs stay JSON.
     """
     if not names:
-        return no_extra(frame.height)
+        return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias(EXTRA)
     shown = pl.DataFrame([_shown(frame.get_column(name)) for name in names])
     holds = pl.any_horizontal(pl.all().is_not_null())
     packed = pl.when(holds).then(pl.struct(pl.all()).struct.json_encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, Rule, presence_rule, type_rule
+from etl_platform.transforms.no_rows import no_rows
 
 FAILURE_SCHEMA = pl.Schema({"index": pl.UInt32(), "rule": pl.String(), "column": pl.String(), "found": pl.String()})
 _VALUE_RULES = (type_rule, presence_rule)
@@ -14,7 +15,7 @@ FOUND_LIMIT = 200
 
 def no_failures() -> pl.DataFrame:
     """No line, all columns."""
-    return pl.DataFrame(schema=FAILURE_SCHEMA)
+    return no_rows(FAILURE_SCHEMA)
 
 
 def failures_of(mask: pl.Series, rule: str, column: str, found: pl.Series | None = None) -> pl.DataFrame:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
+
+from etl_platform.transforms.no_rows import no_rows
+
+FEW_ROWS = 10_000
+"""So many rows of any table are a few megabytes, and pass before the streaming engine has begun."""
+Engine = Literal["in-memory", "streaming"]
+"""What Polars runs a query with."""
 
 
 class FrameSpool:
@@ -25,11 +33,18 @@ class FrameSpool:
     def is_spilled(self) -> bool:
         return bool(self._files)
 
+    @property
+    def engine(self) -> Engine:
+        """What runs a query over `scan()`: streaming bounds memory, but its start costs more than few rows."""
+        return "in-memory" if self.rows <= FEW_ROWS and not self._files else "streaming"
+
     def append(self, frame: pl.DataFrame) -> None:
         """Take `frame`; its columns must be the spool's."""
         if frame.is_empty():
             return
-        kept = frame.select(self._schema.names()).cast(self._schema)
+        kept = frame[self._schema.names()]
+        if kept.schema != self._schema:
+            kept = kept.cast(self._schema)
         self._frames.append(kept)
         self._held += int(kept.estimated_size())
         self.rows += kept.height
@@ -47,4 +62,6 @@ class FrameSpool:
         """All rows so far. A spilled spool scans its files; the rest is already in memory."""
         parts = [pl.scan_ipc(path) for path in self._files]
         parts += [frame.lazy() for frame in self._frames]
-        return pl.concat(parts) if parts else pl.LazyFrame(schema=self._schema)
+        if len(parts) == 1:
+            return parts[0]
+        return pl.concat(parts) if parts else no_rows(self._schema).lazy()

@@ -10,7 +10,7 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract, type_rule
 from etl_platform.errors import FileRefusedError
-from etl_platform.transforms.casts import Dialect, cast_series, shown_text
+from etl_platform.transforms.casts import Dialect, cast_columns, shown_text
 from etl_platform.transforms.failures import failures_of, no_failures
 
 
@@ -104,18 +104,22 @@ def require_columns(mapped: Mapped, names: Sequence[str], contract: Contract, su
 
 def normalise(raw: pl.DataFrame, contract: Contract, sender: SenderFormat, mapped: Mapped) -> Normalised:
     """`raw` (as received) as a frame of the sender's columns of the contract, in its types, same height and order."""
-    columns: list[pl.Series] = []
+    columns = [
+        (
+            _received(raw, column.name, sender, mapped).alias(column.name),
+            column.dtype,
+            column_dialect(sender.dialect, contract.formats.get(column.name)),
+        )
+        for column in contract.sender_columns
+    ]
+    typed_columns = cast_columns(columns)
     failures: list[pl.DataFrame] = [no_failures()]
-    for column in contract.sender_columns:
-        received = _received(raw, column.name, sender, mapped)
-        dialect = column_dialect(sender.dialect, contract.formats.get(column.name))
-        typed = cast_series(received, column.dtype, dialect).alias(column.name)
+    for (received, *_), typed in zip(columns, typed_columns, strict=True):
         # What was null stays null: more of them are values that did not read. Counts cost nothing, comparing rows does.
         if typed.null_count() > received.null_count():
             unread = typed.is_null() & received.is_not_null()
-            failures.append(failures_of(unread, type_rule(column.name), column.name, shown_text(received)))
-        columns.append(typed)
-    return Normalised(pl.DataFrame(columns), pl.concat(failures))
+            failures.append(failures_of(unread, type_rule(typed.name), typed.name, shown_text(received)))
+    return Normalised(pl.DataFrame(typed_columns), pl.concat(failures))
 
 
 def column_dialect(dialect: Dialect, formats: tuple[str, ...] | None) -> Dialect:
@@ -131,7 +135,7 @@ def column_dialect(dialect: Dialect, formats: tuple[str, ...] | None) -> Dialect
 
 def _received(raw: pl.DataFrame, name: str, sender: SenderFormat, mapped: Mapped) -> pl.Series:
     if name in sender.supplied:
-        return pl.repeat(sender.supplied[name], raw.height, dtype=pl.String, eager=True)
+        return pl.Series([sender.supplied[name]], dtype=pl.String).new_from_index(0, raw.height)
     if mapped.sources.get(name) not in raw.columns:
         return pl.repeat(None, raw.height, dtype=pl.String, eager=True)
     received = raw.get_column(mapped.sources[name])

@@ -105,7 +105,7 @@ def _queries(contract: Contract, zone: str) -> dict[tuple[str, str], tuple[list[
 
 def _count(rows: pl.LazyFrame) -> pl.DataFrame:
     counted = rows.group_by(pl.all()).agg(pl.len().cast(pl.Int64).alias("n"))
-    return counted.collect(engine="in-memory")  # of one batch
+    return _collected(counted)  # of one batch
 
 
 def _bins(frame: pl.DataFrame, watched: Watched) -> pl.DataFrame:
@@ -118,12 +118,19 @@ def _bins(frame: pl.DataFrame, watched: Watched) -> pl.DataFrame:
 
 def _medians(bins: pl.DataFrame) -> dict[str, float]:
     counted = bins.lazy()
-    largest = counted.group_by("group").agg(total=pl.col("n").sum()).sort(["total", "group"], descending=[True, False])
-    ordered = counted.join(largest.head(MOST_GROUPS), on="group").sort("group", "bin")
-    reached = pl.col("n").cum_sum().over("group") * 2 >= pl.col("total")
-    middle = ordered.filter(reached).group_by("group", maintain_order=True).first().select("group", "bin")
-    found = middle.collect(engine="in-memory")
+    if bins.height > MOST_GROUPS:  # else there are not so many groups
+        totals = counted.group_by("group").agg(total=pl.col("n").sum())
+        largest = totals.sort(["total", "group"], descending=[True, False]).head(MOST_GROUPS)
+        counted = counted.join(largest, on="group", how="semi").collect(engine="in-memory").lazy()
+    reached = pl.col("n").cum_sum().over("group") * 2 >= pl.col("n").sum().over("group")
+    middle = counted.sort("group", "bin").filter(reached).unique("group", keep="first", maintain_order=True)
+    found = _collected(middle.select("group", "bin"))
     return {group: float(f"{10 ** ((at + 0.5) * BIN):.4g}") for group, at in found.iter_rows()}
+
+
+def _collected(query: pl.LazyFrame) -> pl.DataFrame:
+    # To optimise a query takes longer than a small frame takes to pass, and these have nothing to optimise.
+    return query.collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
 
 
 def _hours(found: pl.DataFrame) -> list[int]:

@@ -15,10 +15,12 @@ import polars_hash as plh
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import Column
+from etl_platform.transforms.per_contract import once_per_contract
 
 SEPARATOR, NULL, ESCAPED_SEPARATOR = "\x1f", "\x00", "\x00\x01"
 
 
+@once_per_contract
 def row_hash(contract: Contract) -> pl.Expr:
     """Expression giving `_row_hash` (Int64) over a frame with the contract's columns."""
     text = pl.concat_str([_canonical(c).fill_null(NULL) for c in contract.columns], separator=SEPARATOR)

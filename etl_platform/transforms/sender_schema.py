@@ -7,11 +7,13 @@ look like. Belongs here: observing one file. Not here: comparing two (`schema_dr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.transforms.casts import cast_series
@@ -74,12 +76,15 @@ class SchemaObserver:
         """Take one batch, as received, and the mapping of all columns so far. typed: the same rows in the contract's
         columns and types, where they have been read already."""
         self._targets = {name: target for target, name in mapped.sources.items()}
-        for name in frame.columns:
-            known = self._seen.get(name)
-            if known is None or known.type in UNKNOWN:
-                target = self._targets.get(name)
-                read = typed.get_column(target) if typed is not None and target else None
-                self._seen[name] = self._observed(frame.get_column(name), target, read)
+        names = [name for name in frame.columns if name not in self._seen or self._seen[name].type in UNKNOWN]
+        if not names:
+            return
+        samples = _samples(frame[names], self._sender.null_texts)
+        looks = self._looks(samples)
+        for name, sample in samples.items():
+            target = self._targets.get(name)
+            read = typed.get_column(target) if typed is not None and target else None
+            self._seen[name] = self._observed(sample, looks[name], target, read)
 
     def schema(self) -> SenderSchema | None:
         """What was seen; None before the first batch."""
@@ -88,36 +93,69 @@ class SchemaObserver:
         columns = (replace(column, target=self._targets.get(name)) for name, column in self._seen.items())
         return SenderSchema(self._format, tuple(columns))
 
-    def _observed(self, values: pl.Series, target: str | None, typed: pl.Series | None) -> SenderColumn:
-        says_something = pl.col("v").is_not_null()
-        if values.dtype == pl.String:
-            says_something &= ~pl.col("v").is_in([*self._sender.null_texts, ""])
-        found = values.to_frame("v").select(pl.arg_where(says_something)).to_series().head(SAMPLE_ROWS)
-        rows = None if len(found) == len(values) else found
-        sample = values if rows is None else values.gather(rows)
-        dialect = column_dialect(self._sender.dialect, self._contract.formats.get(target or ""))
-        looks = spell(values.dtype) if self._format == PARQUET else looks_like(sample, dialect)
-        if target is None or sample.is_empty():
+    def _looks(self, samples: Mapping[str, _Sample]) -> dict[str, str]:
+        if self._format == PARQUET:
+            return {name: spell(sample.values.dtype) for name, sample in samples.items()}
+        texts = [sample.values for sample in samples.values()]
+        return dict(zip(samples, look_like(texts, self._sender.dialect), strict=True))
+
+    def _observed(self, sample: _Sample, looks: str, target: str | None, typed: pl.Series | None) -> SenderColumn:
+        values, rows = sample.values, sample.rows
+        if target is None or values.is_empty():
             return SenderColumn(values.name, looks, target)
         if typed is None:
-            read = cast_series(sample, self._dtypes[target], dialect)
+            dialect = column_dialect(self._sender.dialect, self._contract.formats.get(target))
+            read = cast_series(values, self._dtypes[target], dialect)
         else:
-            read = typed if rows is None else typed.gather(rows)
-        reads = len(read) - read.null_count() >= LOOKS_LIKE * len(sample)
-        if not reads and len(sample) < FEWEST_VALUES:
+            read = typed if rows is None else typed[rows]
+        reads = len(read) - read.null_count() >= LOOKS_LIKE * len(values)
+        if not reads and len(values) < FEWEST_VALUES:
             return SenderColumn(values.name, looks if self._format == PARQUET else UNCLEAR, target)
         return SenderColumn(values.name, looks, target, reads)
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """The first values of a column that say something. rows: where they stand, None where they are all there is."""
+
+    values: pl.Series
+    rows: pl.Series | None
+
+
+def _samples(frame: pl.DataFrame, null_texts: Sequence[str]) -> dict[str, _Sample]:
+    """A sample of each column, found in one query: one for each costs a small file more than its rows."""
+    is_text = cs.string()
+    telling = (is_text.is_not_null() & ~is_text.is_in([*null_texts, ""]), (~is_text).is_not_null())
+    found = frame.select(pl.arg_where(is_telling).head(SAMPLE_ROWS).implode() for is_telling in telling)
+    samples = {}
+    for values in frame.get_columns():
+        rows: pl.Series = found.get_column(values.name)[0]
+        is_all = len(rows) == len(values)
+        samples[values.name] = _Sample(values, None) if is_all else _Sample(values[rows], rows)
+    return samples
+
+
 def looks_like(sample: pl.Series, dialect: Dialect) -> str:
     """`integer`, `decimal`, `date`, `timestamp` or `text`; `empty` without any value."""
-    if sample.is_empty():
-        return EMPTY
-    text = pl.col("v").cast(pl.String).str.strip_chars()
-    shares = sample.to_frame("v").select(
-        text.str.contains(pattern).mean().alias(kind) for kind, pattern in _patterns(dialect).items()
-    )
-    return next((kind for kind, share in shares.row(0, named=True).items() if share >= LOOKS_LIKE), "text")
+    return look_like([sample], dialect)[0]
+
+
+def look_like(samples: Sequence[pl.Series], dialect: Dialect) -> list[str]:
+    """What each sample looks like, all in one query."""
+    texts = pl.concat([sample.cast(pl.String) for sample in samples])
+    matches = texts.to_frame("v").select(_matches(dialect))
+    looks, start = [], 0
+    for sample in samples:
+        own, start = matches.slice(start, len(sample)), start + len(sample)
+        kinds = (kind.name for kind in own if kind.sum() >= LOOKS_LIKE * len(sample))
+        looks.append(EMPTY if sample.is_empty() else next(kinds, "text"))
+    return looks
+
+
+@lru_cache(maxsize=256)
+def _matches(dialect: Dialect) -> tuple[pl.Expr, ...]:
+    text = pl.col("v").str.strip_chars()
+    return tuple(text.str.contains(pattern).alias(kind) for kind, pattern in _patterns(dialect).items())
 
 
 def _patterns(dialect: Dialect) -> Mapping[str, str]:

@@ -25,7 +25,8 @@ from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplic
 from etl_platform.transforms.derive import derive
 from etl_platform.transforms.extra import extra_columns, no_extra
 from etl_platform.transforms.failures import fold
-from etl_platform.transforms.frame_spool import FrameSpool
+from etl_platform.transforms.frame_spool import Engine, FrameSpool
+from etl_platform.transforms.no_rows import no_rows
 from etl_platform.transforms.normalise import (
     Mapped,
     SenderFormat,
@@ -34,6 +35,7 @@ from etl_platform.transforms.normalise import (
     normalise,
     require_columns,
 )
+from etl_platform.transforms.per_contract import once_per_contract
 from etl_platform.transforms.quarantine import (
     failed_rows,
     refused_file,
@@ -46,6 +48,7 @@ from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema
 from etl_platform.transforms.validate import find_failures
 
 _DELIVERY_FIELD = {DELIVERY: pl.Int64()}
+_RULES = pl.Schema({"rule": pl.String(), "rows": pl.Int64()})
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,7 @@ class _Collector:
     def __init__(self, plan: SilverPlan) -> None:
         self.plan = plan
         contract = plan.contract
-        good = pl.Schema({**contract.silver.polars_schema, **_DELIVERY_FIELD})
-        bad = pl.Schema({**quarantine_table(contract.dataset).polars_schema, **_DELIVERY_FIELD})
+        good, bad = _waiting_schemas(contract)
         self._good = FrameSpool(good, plan.scratch / "good", plan.budget * 3 // 4)
         self._bad = FrameSpool(bad, plan.scratch / "bad", plan.budget // 4)
         self._files: dict[int, tuple[SourceFile, _Progress]] = {}
@@ -225,8 +227,8 @@ class _Collector:
         normalised = normalise(batch.columns, contract, file.sender, mapped)
         state.observer.see(batch.columns, mapped, normalised.frame)
         derived = derive(normalised.frame, contract)
-        frame = self._in_context(derived.frame, file).with_columns(
-            batch.source_rows.alias(SOURCE_ROW), self._extra(batch, mapped)
+        frame = derived.frame.with_columns(
+            *self._context(file), batch.source_rows.alias(SOURCE_ROW), self._extra(batch, mapped)
         )
         failures = pl.concat([normalised.failures, derived.failures, find_failures(frame, contract)])
         if failures.height:
@@ -239,14 +241,17 @@ class _Collector:
             frame = frame.filter(is_good)
         self._good.append(frame.with_columns(row_hash(contract)))
 
-    def _extra(self, batch: Batch, mapped: Mapped) -> pl.Series:
+    def _extra(self, batch: Batch, mapped: Mapped) -> pl.Series | pl.Expr:
         if not self.plan.keeps_extra:
-            return no_extra(batch.columns.height)
+            return no_extra()
         return extra_columns(batch.columns, [name for name in batch.columns.columns if name in mapped.extra])
 
     def _in_context(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
+        return frame.with_columns(self._context(file))
+
+    def _context(self, file: SourceFile) -> tuple[pl.Expr, ...]:
         source = pl.lit(file.key).alias("_source_file"), pl.lit(file.delivery, pl.Int64).alias(DELIVERY)
-        return frame.with_columns(*self._place, *source)
+        return (*self._place, *source)
 
     def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(*self._place)
@@ -254,23 +259,26 @@ class _Collector:
     @cached_property
     def _place(self) -> tuple[pl.Expr, ...]:
         return (
-            pl.lit(self.plan.processed_at, pl.Datetime("us", "UTC")).alias("_processed_at"),
+            _instant(self.plan.processed_at).alias("_processed_at"),
             pl.lit(self.plan.partition.business_date).alias(BUSINESS_DATE),
             pl.lit(self.plan.partition.institution).alias(INSTITUTION),
         )
 
     def finish(self) -> Silver:
         refused = {delivery: state.refusal for delivery, (_, state) in self._files.items() if state.refusal}
-        is_whole = ~pl.col(DELIVERY).is_in(list(refused))
-        contract = self.plan.contract
-        split = deduplicate(self._good.scan().filter(is_whole), contract.key, is_on=contract.deduplicates)
-        split, repeats = without_repeats(split, contract.unique)
-        losers = [superseded_rows(split.superseded, contract)]
+        good, bad_rows = self._good.scan(), self._bad.scan()
+        if refused:
+            is_whole = ~pl.col(DELIVERY).is_in(list(refused))
+            good, bad_rows = good.filter(is_whole), bad_rows.filter(is_whole)
+        contract, engine = self.plan.contract, self._good.engine
+        split = deduplicate(good, contract.key, is_on=contract.deduplicates, engine=engine)
+        split, repeats = without_repeats(split, contract.unique, engine=engine)
+        losers = [superseded_rows(split.superseded, contract)] if split.superseded.height else []
         losers += [repeated_rows(rows, contract, column) for column, rows in repeats.items()]
         refusals = [self._in_context(refused_file(r), self._files[d][0]) for d, r in refused.items()]
         names = quarantine_table(self.plan.contract.dataset).polars_schema.names()
         bad = [
-            self._bad.scan().filter(is_whole),
+            bad_rows,
             *(self._placed(r).lazy() for r in losers),
             *(r.lazy() for r in refusals),
         ]
@@ -280,14 +288,14 @@ class _Collector:
             silver=split.kept.select(silver),
             quarantine=quarantine,
             files=self._counts(split, [split.superseded, *repeats.values()]),
-            rules=_rule_counts(quarantine, are_none=not (self._bad.rows or refusals or any(r.height for r in losers))),
+            rules=_rule_counts(quarantine, are_none=not (self._bad.rows or refusals or losers)),
             is_spilled=self._good.is_spilled,
         )
 
     def _counts(self, split: Deduplicated, losers: Sequence[pl.DataFrame]) -> tuple[FileCounts, ...]:
         """Counted on the results themselves, so that a row lost between two steps shows as unexplained."""
-        silver = _per_delivery(split.kept.select(DELIVERY))
-        lost = _per_delivery(pl.concat([rows.select(DELIVERY) for rows in losers]))
+        silver = _per_delivery(split.kept.select(DELIVERY), self._good.engine)
+        lost = _per_delivery(pl.concat([rows[[DELIVERY]] for rows in losers]))
         repeats = _per_delivery(split.duplicates)
         counts = []
         for delivery, (file, state) in self._files.items():
@@ -307,17 +315,30 @@ class _Collector:
         return tuple(counts)
 
 
-def _per_delivery(rows: pl.LazyFrame | pl.DataFrame) -> dict[int, int]:
+@once_per_contract
+def _waiting_schemas(contract: Contract) -> tuple[pl.Schema, pl.Schema]:
+    """Of good and of bad rows that wait for the last file."""
+    good, bad = contract.silver.polars_schema, quarantine_table(contract.dataset).polars_schema
+    return pl.Schema({**good, **_DELIVERY_FIELD}), pl.Schema({**bad, **_DELIVERY_FIELD})
+
+
+def _instant(at: dt.datetime) -> pl.Expr:
+    # Ten times cheaper than a literal of the type.
+    microseconds = (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+    return pl.lit(microseconds, pl.Int64).cast(pl.Datetime("us", "UTC"))
+
+
+def _per_delivery(rows: pl.LazyFrame | pl.DataFrame, engine: Engine = "streaming") -> dict[int, int]:
     if isinstance(rows, pl.DataFrame) and rows.is_empty():
         return {}
-    counted = rows.lazy().group_by(DELIVERY).len().collect(engine="streaming")
+    counted = rows.lazy().group_by(DELIVERY).len().collect(engine=engine)
     return dict(counted.iter_rows())
 
 
 def _rule_counts(bad: pl.LazyFrame, *, are_none: bool) -> pl.DataFrame:
     """`rule`, `rows`: how many quarantined rows broke each rule, most first."""
     if are_none:
-        return pl.DataFrame(schema={"rule": pl.String, "rows": pl.Int64})
+        return no_rows(_RULES)
     return (
         bad.select(pl.col("rules").explode(empty_as_null=False).alias("rule"))
         .group_by("rule")

@@ -14,23 +14,28 @@ import polars as pl
 from etl_platform.contracts.contract import Contract, presence_rule
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.transforms.failures import FAILURE_SCHEMA, failures_of, no_failures
+from etl_platform.transforms.per_contract import once_per_contract
 
 _ROW_CHECKS = "DataFrameSchema"
 
 
 def find_failures(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """Failures (FAILURE_SCHEMA) of `frame`, whose columns must already have the contract's types."""
-    rules = rule_expressions(contract)
+    rules = _named_rules(contract)
     if not rules:
         return no_failures()
-    flags = frame.select(expression.alias(name) for name, _, expression in rules)
-    holds = flags.select(pl.all().all()).row(0)
+    flags = frame.select(expression for _, _, expression in rules).get_columns()
     failures = [
-        failures_of(~flags.get_column(name), name, column, frame.get_column(column) if column else None)
-        for (name, column, _), is_kept in zip(rules, holds, strict=True)
-        if not is_kept
+        failures_of(~holds, name, column, frame.get_column(column) if column else None)
+        for (name, column, _), holds in zip(rules, flags, strict=True)
+        if not holds.all()
     ]
     return pl.concat([no_failures(), *failures])
+
+
+@once_per_contract
+def _named_rules(contract: Contract) -> tuple[tuple[str, str, pl.Expr], ...]:
+    return tuple((name, column, expression.alias(name)) for name, column, expression in rule_expressions(contract))
 
 
 class _Recorder:

@@ -21,6 +21,17 @@ def test_missing_is_null_and_quoted_empty_is_empty() -> None:
     assert read(b'a,b\n,""\n"",\n', PLAIN).rows == [(None, ""), ("", None)]
 
 
+@pytest.mark.parametrize(
+    "names", [["a", "b"], ["a", ""], ["", "\t", " a "], ["NULL", "é", "\\"], ["\x0b", "\u2028", "\x85"], ["a"]]
+)
+def test_a_header_reads_the_same_with_and_without_quotes(names: list[str]) -> None:
+    row = ",".join("1" * len(names))
+    header, in_quotes = ",".join(names), ",".join(f'"{name}"' for name in names)
+    plain, quoted = (read(f"{line}\n{row}\n".encode(), PLAIN) for line in (header, in_quotes))
+    assert plain.columns.columns == quoted.columns.columns == names
+    assert plain.rows == quoted.rows == [tuple("1" * len(names))]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_every_line_end_is_understood(end: str) -> None:
     out = read(end.join(["a,b", "1,2", "3,4"]).encode(), PLAIN)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from etl_platform.contracts.time_formats import hold_formats
 from etl_platform.transforms.cast_numbers import _checked_decimal, _quick_decimal
-from etl_platform.transforms.casts import Dialect, cast_series, shown_text
+from etl_platform.transforms.casts import Dialect, cast_columns, cast_series, shown_text
 
 PLAIN = Dialect()
 GERMAN = Dialect(decimal=",", thousands=".")
@@ -376,6 +376,21 @@ def test_the_quick_path_never_disagrees_with_the_careful_one(texts: list[str], d
     decided = quick.is_not_null()
     assert quick.filter(decided).to_list() == careful.filter(decided).to_list()
     assert cast_series(series, dtype, PLAIN).to_list() == careful.to_list()
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.text("0123456789.+-eE, ", max_size=24), st.text("0123456789.,e", max_size=12)), max_size=9)
+)
+def test_columns_together_read_as_each_alone(rows: list[tuple[str, str]]) -> None:
+    one, other = (pl.Series(name, [row[at] for row in rows], dtype=pl.String) for at, name in enumerate("vx"))
+    number = pl.Series("n", range(len(rows)), dtype=pl.Int64)
+    columns: list[tuple[pl.Series, pl.DataType, Dialect]] = [
+        (one, PRICE, PLAIN), (other, pl.Decimal(38, 8), PLAIN), (other, AMOUNT, GERMAN), (one, pl.Int64(), PLAIN),
+        (one, AMOUNT, PLAIN), (number, PRICE, PLAIN), (one.rename("w").cast(pl.Binary), PRICE, PLAIN),
+    ]  # fmt: skip
+    together, alone = cast_columns(columns), [cast_series(*column) for column in columns]
+    assert [(s.name, s.dtype, s.to_list()) for s in together] == [(s.name, s.dtype, s.to_list()) for s in alone]
 
 
 @settings(max_examples=200)

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl_platform.transforms.frame_spool import FrameSpool
+from etl_platform.transforms.frame_spool import FEW_ROWS, FrameSpool
 
 SCHEMA = pl.Schema({"n": pl.Int64(), "text": pl.String()})
 
@@ -30,6 +30,12 @@ def test_rows_come_back_in_the_order_of_appending(tmp_path: Path, budget: int, f
     assert found.get_column("n").to_list() == [number for number in range(7) for _ in range(10)]
     assert spool.rows == 70 and spool.is_spilled == bool(files)
     assert len(list(tmp_path.rglob("*.arrow"))) == files
+
+
+def test_few_rows_in_memory_need_no_streaming(tmp_path: Path) -> None:
+    assert filled(tmp_path / "few", 10**9, 3).engine == "in-memory"
+    assert filled(tmp_path / "many", 10**9, FEW_ROWS // 10 + 1).engine == "streaming"
+    assert filled(tmp_path / "spilled", 1, 3).engine == "streaming"
 
 
 def test_nothing_appended_is_an_empty_frame_of_the_schema_and_no_file(tmp_path: Path) -> None:
