@@ -23,7 +23,7 @@ from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.csv_dialect import Dialect
 from etl_platform.readers.csv_split import Block, split, starts_with
 from etl_platform.readers.csv_trailer import Control, hold_last
-from etl_platform.readers.encoding import to_utf8
+from etl_platform.readers.encoding import BOM, to_utf8
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import Mask, Records, positions_of
 from etl_platform.readers.source import Source
@@ -177,6 +177,8 @@ def _parse(
 
     # The parser takes a block without any line end for an empty one.
     text = rows.joined() + b"\n" * (rows.text[rows.stops[-1] - 1] not in b"\r\n")
+    if text.startswith(BOM):
+        text = BOM + text  # the parser drops one; the file's own is gone by now, so this one is the sender's text
     read = pc.ReadOptions(use_threads=False, column_names=list(names), block_size=len(text) + 1)
     parse = dialect.parse_options(has_quotes=has_quotes, invalid_row_handler=note)
     frame = cast(pl.DataFrame, pl.from_arrow(pc.read_csv(pa.BufferReader(text), read, parse, _text(names))))

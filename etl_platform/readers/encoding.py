@@ -13,7 +13,7 @@ from etl_platform.errors import ConfigurationError
 from etl_platform.readers.archive import Compression, open_chunks
 from etl_platform.readers.source import Source
 
-_BOM = "\ufeff".encode()
+BOM = "\ufeff".encode()
 
 
 def to_utf8(source: Source, compression: Compression, encoding: str) -> Iterator[bytes]:
@@ -30,7 +30,7 @@ def to_utf8(source: Source, compression: Compression, encoding: str) -> Iterator
         except UnicodeError as error:
             raise _refusal(source, compression, encoding, number, error) from error
         if first and encoded:
-            encoded, first = encoded.removeprefix(_BOM), False
+            encoded, first = encoded.removeprefix(BOM), False
         if encoded:
             yield encoded
 

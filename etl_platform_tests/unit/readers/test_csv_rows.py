@@ -32,6 +32,14 @@ def test_a_header_reads_the_same_with_and_without_quotes(names: list[str]) -> No
     assert plain.rows == quoted.rows == [tuple("1" * len(names))]
 
 
+@pytest.mark.parametrize("size", [1, 8, 1_000])
+def test_a_byte_order_mark_in_front_of_a_row_is_text_of_its_first_field(size: int) -> None:
+    with small_blocks(size):
+        out = read('\ufeffa,b\n\ufeffx,1\n\ufeff"y",2\n\ufeff\ufeffz,3\n'.encode(), PLAIN)
+    assert out.columns.columns == ["a", "b"]
+    assert out.rows == [("\ufeffx", "1"), ('\ufeff"y"', "2"), ("\ufeff\ufeffz", "3")]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_every_line_end_is_understood(end: str) -> None:
     out = read(end.join(["a,b", "1,2", "3,4"]).encode(), PLAIN)
