@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SHARED_SCHEMA = "shared"
+JOINED_BYTES = 2**20
+"""So much of small batches is joined: copied once more, to spare DuckDB what each batch costs however small it is."""
 
 
 class DuckDBStore:
@@ -115,9 +117,27 @@ def _replace(
     names = ", ".join(quote(name, "duckdb") for name in schema.names)
     condition, values = _condition(target.table, keys)
     connection.execute(f"DELETE FROM {target.name} WHERE {condition}", values)  # noqa: S608 - checked names, bound values
-    connection.register("_incoming", pa.RecordBatchReader.from_batches(schema, batches))
+    connection.register("_incoming", pa.RecordBatchReader.from_batches(schema, _joined(batches)))
     connection.execute(f"INSERT INTO {target.name} ({names}) SELECT {names} FROM _incoming")  # noqa: S608 - checked names, bound values
     connection.unregister("_incoming")
+
+
+def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows, small batches joined."""
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        size += batch.get_total_buffer_size()
+        if waiting and size > JOINED_BYTES:
+            yield _one(waiting)
+            waiting, size = [], batch.get_total_buffer_size()
+        waiting.append(batch)
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
 def _select(

@@ -1,4 +1,7 @@
-"""Which Arrow type may become which without changing a value, and the cast that proves it per value."""
+"""Which Arrow type may become which without changing a value, and the cast that proves it per value.
+
+Also the labels that are no part of a type: nullability and metadata.
+"""
 
 from __future__ import annotations
 
@@ -44,3 +47,10 @@ def cast_exactly(values: pa.Array, target: pa.DataType) -> pa.Array:
     if at.is_dictionary(values.type):
         return cast_exactly(values.dictionary_decode(), target)
     return values.cast(target, safe=True)
+
+
+def labelled(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`batch`, which has the columns of `schema`, under its labels."""
+    if batch.schema.equals(schema, check_metadata=True):
+        return batch
+    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)

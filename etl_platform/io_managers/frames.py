@@ -65,9 +65,12 @@ def from_batches(wanted: object, table: Table, columns: Sequence[str] | None, re
 
 def align(schema: pa.Schema, batch: pa.RecordBatch, subject: str) -> pa.RecordBatch:
     """`batch` with the columns of `schema` in its order and types. Raises SchemaMismatchError for an inexact value."""
+    if batch.schema.equals(schema, check_metadata=True):
+        return batch
+    names = schema.names
+    columns = batch.columns if batch.schema.names == names else [batch.column(name) for name in names]
     arrays = []
-    for field in schema:
-        values = batch.column(field.name)
+    for field, values in zip(schema, columns, strict=True):
         try:
             arrays.append(cast_exactly(values, field.type))
         except pa.ArrowInvalid as error:
@@ -110,8 +113,12 @@ def _aligned(batches: Batches, table: Table, subject: str) -> Batches:
 
 
 def _cut(batch: pa.RecordBatch) -> Batches:
+    # Known at once; what a part of larger buffers takes is not.
+    if batch.num_rows and batch.num_rows <= BATCH_ROWS and batch.get_total_buffer_size() <= BATCH_BYTES:
+        yield batch
+        return
     step = _rows_at_once(batch.num_rows, batch.nbytes)
-    return (batch.slice(start, step) for start in range(0, batch.num_rows, step))
+    yield from (batch.slice(start, step) for start in range(0, batch.num_rows, step))
 
 
 def _rows_at_once(rows: int, size: int) -> int:
@@ -128,11 +135,11 @@ def _given_arrow_table(data: pa.Table, table: Table, subject: str) -> Batches:
 
 
 def _given_polars(frame: pl.DataFrame, table: Table, subject: str) -> Batches:
-    require_columns(table, _arrow_schema(tuple(frame.schema.items())), subject)
+    if frame.columns != list(table.polars_schema) or frame.dtypes != list(table.polars_schema.values()):
+        require_columns(table, _arrow_schema(tuple(frame.schema.items())), subject)
     # Sliced before it is converted: the Arrow copy of a whole frame would double its memory.
     step = _rows_at_once(frame.height, int(frame.estimated_size()))
-    batches = (batch for part in frame.iter_slices(step) for batch in _to_arrow(part).to_batches())
-    return _aligned(batches, table, subject)
+    return _aligned(map(_to_arrow, frame.iter_slices(step)), table, subject)
 
 
 def _given_lazy(frame: pl.LazyFrame, table: Table, subject: str) -> Batches:
@@ -143,7 +150,7 @@ def _given_lazy(frame: pl.LazyFrame, table: Table, subject: str) -> Batches:
         for part in frame.select(table.arrow_schema.names).collect_batches(
             chunk_size=BATCH_ROWS, maintain_order=True, lazy=True, engine="streaming"
         ):
-            yield from _to_arrow(part).to_batches()
+            yield _to_arrow(part)
 
     return _aligned(collected(), table, subject)
 
@@ -222,8 +229,11 @@ def _arrow_schema(columns: tuple[tuple[str, pl.DataType], ...]) -> pa.Schema:
     return _to_arrow(pl.DataFrame(schema=dict(columns))).schema
 
 
-def _to_arrow(frame: pl.DataFrame) -> pa.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+def _to_arrow(frame: pl.DataFrame) -> pa.RecordBatch:
+    """`frame` in one piece: a frame of many partitions is often one of many chunks, and a batch costs the same for one
+    row as for thousands. Column by column: `DataFrame.to_arrow` wakes all threads of Polars even for a single row."""
+    columns = [column.to_arrow(compat_level=pl.CompatLevel.oldest()) for column in frame.get_columns()]
+    return pa.RecordBatch.from_arrays(columns, names=frame.columns)
 
 
 def _name(kind: object) -> str:

@@ -73,11 +73,10 @@ def spooled(
 
 def _require_schema(table: Table, batch: pa.RecordBatch) -> None:
     subject = f"table {table.layer}/{table.name}"
+    found, expected = batch.schema, table.arrow_schema
     # Field nullability is a label that most producers do not set: the values decide, below.
-    if batch.schema.names != table.arrow_schema.names or batch.schema.types != table.arrow_schema.types:
-        raise SchemaMismatchError(
-            subject, found=f"a batch of ({_spell(batch.schema)})", expected=f"({_spell(table.arrow_schema)})"
-        )
+    if not found.equals(expected) and (found.names != expected.names or found.types != expected.types):
+        raise SchemaMismatchError(subject, found=f"a batch of ({_spell(found)})", expected=f"({_spell(expected)})")
     nulls = [
         f"{column.name}: {count} null of {batch.num_rows}"
         for column, values in zip(table.columns, batch.columns, strict=True)
@@ -97,7 +96,7 @@ def _only_key(table: Table, batch: pa.RecordBatch) -> PartitionKey | None:
     firsts = []
     for name in table.partition_columns:
         values = batch.column(name)
-        if not pc.all(pc.equal(values, values[0]), skip_nulls=False).as_py():
+        if batch.num_rows > 1 and not pc.all(pc.equal(values, values[0]), skip_nulls=False).as_py():
             return None
         firsts.append(values[0].as_py())
     return PartitionKey(*firsts)
@@ -134,8 +133,8 @@ def _split(table: Table, batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, 
         return
     columns = list(table.partition_columns)
     groups = _partition_values(table, batch).with_row_index("row").group_by(columns, maintain_order=True).agg("row")
-    for group in groups.iter_slices(1):
-        yield PartitionKey(*group.select(columns).row(0)), batch.take(group["row"].item().to_arrow())
+    for key, indices in zip(groups.select(columns).iter_rows(), groups["row"], strict=True):
+        yield PartitionKey(*key), batch.take(indices.to_arrow())
 
 
 def _partition_values(table: Table, batch: pa.RecordBatch) -> pl.DataFrame:

@@ -22,13 +22,18 @@ import pyarrow as pa
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.io_managers.frames import subset
 from etl_platform.io_managers.guard import checked, distinct, spooled
-from etl_platform.io_managers.parquet_file import read_table, write_table
+from etl_platform.io_managers.parquet_file import TableFile, read_table, write_table
 from etl_platform.io_managers.store import Written
-from etl_platform.resources.object_store_types import ObjectMissingError, ObjectStore
+from etl_platform.resources.object_store_types import ObjectInfo, ObjectMissingError, ObjectStore
+
+IN_MEMORY_BYTES = 2**20
+"""A smaller object is written and read without a scratch file, which would cost more than all the rest."""
+IN_MEMORY_TOTAL = 16 * 2**20
+"""The most that all objects of one replace may take so."""
 
 
 class LakeStore:
-    """Parquet objects in an object store. `scratch`: folder for temporary files (default: the system's)."""
+    """Parquet objects in an object store. `scratch`: folder for the files of large ones (default: the system's)."""
 
     kind = "parquet"
 
@@ -43,34 +48,43 @@ class LakeStore:
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """See `TableStore.replace`; atomic per partition. A partition without rows becomes an object without rows."""
         keys = distinct(table, partitions)
+        in_memory = min(IN_MEMORY_BYTES, IN_MEMORY_TOTAL // max(len(keys), 1))
         with self._scratch_files(len(keys)) as paths:
-            files = dict(zip(keys, paths, strict=True))
             if len(keys) == 1:
-                rows = write_table(table, checked(table, keys, batches), files[keys[0]])
+                files = [write_table(table, checked(table, keys, batches), paths[0], in_memory=in_memory)]
             else:
                 with spooled(table, keys, batches, self._scratch) as spools:
-                    rows = sum(write_table(table, spools[key].batches(), path) for key, path in files.items())
-            infos = [self._objects.put_file(self.key(table, key), path) for key, path in files.items()]
+                    files = [
+                        write_table(table, spools[key].batches(), path, in_memory=in_memory)
+                        for key, path in zip(keys, paths, strict=True)
+                    ]
+            infos = [
+                self._publish(self.key(table, key), file, path)
+                for key, file, path in zip(keys, files, paths, strict=True)
+            ]
         location = infos[0].uri if len(infos) == 1 else self._objects.uri(_folder(table))
-        return Written(location, rows, sum(info.size for info in infos))
+        return Written(location, sum(file.rows for file in files), sum(info.size for info in infos))
 
     def read(
         self, table: Table, partitions: Sequence[PartitionKey], columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """See `TableStore.read`. Every byte is verified; one partition is on local disk at a time."""
+        """See `TableStore.read`. Every byte is verified; one partition is held at a time, a large one on disk."""
         for partition in distinct(table, partitions):
             with self._scratch_files(1) as (path,):
                 try:
-                    self._objects.download(self.key(table, partition), path)
+                    received = self._objects.obtain(self.key(table, partition), path, in_memory=IN_MEMORY_BYTES)
                 except ObjectMissingError:
                     continue
-                yield from read_table(path, subset(table, columns), self._objects.uri(self.key(table, partition)))
+                source = path if received.content is None else received.content
+                yield from read_table(source, subset(table, columns), self._objects.uri(self.key(table, partition)))
+
+    def _publish(self, key: str, file: TableFile, path: Path) -> ObjectInfo:
+        return self._objects.put_file(key, path) if file.content is None else self._objects.put_bytes(key, file.content)
 
     @contextmanager
     def _scratch_files(self, count: int) -> Iterator[list[Path]]:
-        """Names for `count` files, which are removed at the end. A folder for each small object costs as much as it."""
+        """Names for `count` files, which are removed at the end."""
         folder = self._scratch or Path(tempfile.gettempdir())
-        folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"etl-lake-{uuid.uuid4().hex}.parquet" for _ in range(count)]
         try:
             yield paths

@@ -6,7 +6,7 @@ Not here: how rows are stored; the asset's own metadata.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import dagster as dg
@@ -18,6 +18,9 @@ from etl_platform.io_managers.store import Written
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
+
+_SPACE = re.compile(r"\s+")
+_MARKUP = re.compile(r"([\\|`*_<>\[\]])")
 
 
 @lru_cache(maxsize=256)
@@ -74,19 +77,26 @@ class Preview:
 
     def metadata(self) -> dg.MetadataValue:
         """What was seen, once the stream has passed."""
-        return dg.MetadataValue.md(markdown(pl.concat(map(pl.DataFrame, self._head))) if self._head else "no rows")
+        if not self._head:
+            return dg.MetadataValue.md("no rows")
+        rows = (row for batch in self._head for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
+        return dg.MetadataValue.md(_markdown(self._head[0].schema.names, rows))
 
 
 def markdown(frame: pl.DataFrame) -> str:
     """`frame` as a Markdown table, long text cut."""
-    lines = [frame.columns, ["---"] * frame.width, *([_cell(value) for value in row] for row in frame.rows())]
+    return _markdown(frame.columns, frame.iter_rows())
+
+
+def _markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [names, ["---"] * len(names), *([_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else re.sub(r"\s+", " ", str(value))
+    text = "" if value is None else _SPACE.sub(" ", str(value))
     cut = text if len(text) <= PREVIEW_CHARACTERS else text[: PREVIEW_CHARACTERS - 1] + "…"
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", cut)
+    return _MARKUP.sub(r"\\\1", cut)
 
 
 def _table_column(table: Table, column: Column) -> dg.TableColumn:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
 from typing import BinaryIO
 
 _MARK = b"ETLS"
@@ -20,26 +19,24 @@ _TAIL = struct.Struct("<I4s")
 _CHUNK_BYTES = 2**20
 
 
-def seal(path: Path) -> None:
-    """Put the seal into a finished Parquet file."""
-    with path.open("r+b") as file:
-        start = _footer_start(file)
-        checksum = _checksum(file, start, start)
-        file.seek(start)
-        footer = file.read()
-        file.seek(start)
-        file.write(_SEAL.pack(_MARK, checksum) + footer)
+def seal(file: BinaryIO) -> None:
+    """Put the seal into a finished Parquet file, open for reading and writing."""
+    start = _footer_start(file)
+    checksum = _checksum(file, start, start)
+    file.seek(start)
+    footer = file.read()
+    file.seek(start)
+    file.write(_SEAL.pack(_MARK, checksum) + footer)
 
 
-def seal_is_intact(path: Path) -> bool:
+def seal_is_intact(file: BinaryIO) -> bool:
     """Whether the file still holds exactly the bytes that were sealed."""
-    with path.open("rb") as file:
-        start = _footer_start(file)
-        if start < _SEAL.size:
-            return False
-        file.seek(start - _SEAL.size)
-        mark, checksum = _SEAL.unpack(file.read(_SEAL.size))
-        return bool(mark == _MARK and checksum == _checksum(file, start - _SEAL.size, start))
+    start = _footer_start(file)
+    if start < _SEAL.size:
+        return False
+    file.seek(start - _SEAL.size)
+    mark, checksum = _SEAL.unpack(file.read(_SEAL.size))
+    return bool(mark == _MARK and checksum == _checksum(file, start - _SEAL.size, start))
 
 
 def _footer_start(file: BinaryIO) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import polars as pl
-import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.io_managers.store import TableStore
@@ -16,9 +15,10 @@ def read_frame(
 ) -> pl.DataFrame:
     """The rows of `partitions` as one frame of exactly the table's types; empty where nothing is stored."""
     names = list(columns) if columns is not None else table.polars_schema.names()
-    schema = pl.Schema({name: table.polars_schema[name] for name in names})
     frames = list(read_frames(store, table, partitions, names))
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+    if len(frames) == 1:
+        return frames[0]
+    return pl.concat(frames) if frames else pl.DataFrame(schema={name: table.polars_schema[name] for name in names})
 
 
 def read_frames(
@@ -26,7 +26,6 @@ def read_frames(
 ) -> Iterator[pl.DataFrame]:
     """The same as a stream of frames, one per stored batch."""
     for batch in store.read(table, partitions, columns):
-        frame = pl.from_arrow(pa.Table.from_batches([batch]))
-        assert isinstance(frame, pl.DataFrame)
-        wanted = pl.Schema({name: table.polars_schema[name] for name in frame.columns})
-        yield frame if frame.schema == wanted else frame.cast(wanted)
+        frame = pl.DataFrame(batch)
+        wanted = {name: table.polars_schema[name] for name in frame.columns}
+        yield frame if frame.dtypes == list(wanted.values()) else frame.cast(pl.Schema(wanted))

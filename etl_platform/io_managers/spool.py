@@ -7,11 +7,14 @@ takes minutes, fails half-way, or reads from the very same store.
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
+from etl_platform.io_managers.exact import labelled
 from etl_platform.resources.object_store_transfer import file_errors
 
 IN_MEMORY_BYTES = 8 * 2**20
@@ -23,32 +26,47 @@ class Spool:
 
     def __init__(self, schema: pa.Schema, scratch: Path | None = None) -> None:
         self.rows = 0
-        if scratch is not None:
-            scratch.mkdir(parents=True, exist_ok=True)
         self._schema = schema
         self._scratch = scratch
-        # Closed by `close`, not by a block: it lives from the first batch to the last reader.
-        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by close()
-            max_size=IN_MEMORY_BYTES, dir=str(scratch) if scratch else None
-        )
-        self._writer = pa.ipc.new_stream(
-            pa.PythonFile(self._file, mode="w"), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
-        )
+        self._kept: deque[pa.RecordBatch] = deque()
+        self._kept_bytes = 0
+        self._file: BinaryIO | None = None
+        self._writer: pa.RecordBatchStreamWriter | None = None
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Keep `batch`, which has the columns of the schema."""
         self.rows += batch.num_rows
-        # Batches differ in their nullability labels, which the stream would refuse.
-        labelled = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
-        with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
-            self._writer.write_batch(labelled)
+        # Batches differ in their nullability labels, which a stream refuses.
+        self._kept.append(labelled(self._schema, batch))
+        # All that the batch keeps alive, of which its rows may be a small part.
+        self._kept_bytes += batch.get_total_buffer_size()
+        if self._writer is not None or self._kept_bytes > IN_MEMORY_BYTES:
+            with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
+                self._spill()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """What was appended, in order; nothing can be appended after."""
-        self._writer.close()
-        self._file.seek(0)
-        yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
+        if self._file is not None and self._writer is not None:
+            self._writer.close()
+            self._file.seek(0)
+            yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
+        while self._kept:
+            yield self._kept.popleft()
 
     def close(self) -> None:
         """Forget the rows. Closing twice does no harm."""
-        self._file.close()
+        self._kept.clear()
+        if self._file is not None:
+            self._file.close()
+
+    def _spill(self) -> None:
+        if self._file is None or self._writer is None:
+            if self._scratch is not None:
+                self._scratch.mkdir(parents=True, exist_ok=True)
+            # Closed by `close`, not by a block: it lives until the last reader is done.
+            self._file = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 - closed by close()
+            self._writer = pa.ipc.new_stream(
+                pa.PythonFile(self._file, mode="w"), self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
+            )
+        while self._kept:
+            self._writer.write_batch(self._kept.popleft())

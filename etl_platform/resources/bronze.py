@@ -161,19 +161,19 @@ def _merge(
     Of several contents of one uri the one in the present listing is current, not the one with the newest clock:
     two versions may carry the same second. A uri that is no longer listed keeps its last current content.
     """
-    table = manifest_table(dataset)
-    placed = [{**row, "delivery": 0, "is_current": True} for row in copied]
-    rows = pl.concat([previous, pl.DataFrame(placed, schema=table.polars_schema)]).lazy()
-    contents = rows.unique(["uri", "sha256"], keep="last", maintain_order=True)
-    listed = pl.LazyFrame(
-        [(row["uri"], row["sha256"], True) for row in (*kept, *copied)],
-        schema={"uri": pl.String, "sha256": pl.String, "is_listed": pl.Boolean},
-        orient="row",
-    )
-    judged = contents.join(listed.unique(), on=["uri", "sha256"], how="left").with_columns(
-        pl.col("is_listed").fill_null(False)
-    )
-    is_current = pl.when(pl.col("is_listed").any().over("uri")).then("is_listed").otherwise("is_current")
-    ordered = judged.with_columns(is_current=is_current).sort("last_modified", "is_current", "key", "sha256")
-    ranks = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
-    return ordered.with_columns(delivery=ranks).select(table.polars_schema.names()).collect(engine="in-memory")
+    # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
+    placed = ({**row, "is_current": True} for row in copied)
+    contents = {_content(row): row for row in (*previous.iter_rows(named=True), *placed)}
+    listed = {_content(row) for row in (*kept, *copied)}
+    listed_uris = {uri for uri, _ in listed}
+    judged = [
+        {**row, "is_current": content in listed if row["uri"] in listed_uris else row["is_current"]}
+        for content, row in contents.items()
+    ]
+    judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
+    ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
+    return pl.DataFrame(ranked, schema=manifest_table(dataset).polars_schema)
+
+
+def _content(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["uri"], row["sha256"]

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -25,7 +26,7 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, receive
+from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive
 from etl_platform.resources.object_store_types import Downloaded, ObjectInfo, ObjectMissingError, ObjectStore
 from etl_platform.resources.object_store_walk import STAGING, Child, walk
 
@@ -45,14 +46,14 @@ class FolderObjectStore(ObjectStore):
 
     root: Path
 
-    @property
+    @cached_property
     @override
     def url(self) -> str:
         return self.root.as_uri()
 
     @override
     def uri(self, key: str) -> str:
-        return f"{self.url.rstrip('/')}/{quote(os.fsencode(key))}"
+        return f"{self.url.rstrip('/')}/{_quoted(key)}"
 
     @override
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
@@ -77,6 +78,12 @@ class FolderObjectStore(ObjectStore):
             )
         with self._opened(key) as (file, info):
             return receive(self._chunks(file, info), target, info.etag)
+
+    @override
+    def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:
+        with self._opened(key) as (file, info):
+            chunks = self._chunks(file, info)
+            return hold(chunks, info.etag) if info.size <= in_memory else receive(chunks, target, info.etag)
 
     @override
     def read_bytes(self, key: str) -> bytes:
@@ -105,9 +112,12 @@ class FolderObjectStore(ObjectStore):
     def _put(self, key: str, chunks: Iterator[bytes]) -> ObjectInfo:
         with file_errors(self._subject(key)):
             place = self._place(key)
-            staged = self.root / STAGING / uuid.uuid4().hex
-            staged.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(staged.parent)
+            staging = self.root / STAGING
+            try:
+                _sweep(staging)
+            except FileNotFoundError:
+                staging.mkdir(parents=True, exist_ok=True)
+            staged = staging / uuid.uuid4().hex
             try:
                 with staged.open("xb") as file:
                     for chunk in chunks:
@@ -168,10 +178,13 @@ class FolderObjectStore(ObjectStore):
 
     def _existing(self, key: str) -> Path:
         """The regular file that holds `key`, symlinks resolved. Raises FileNotFoundError or IsADirectoryError."""
-        path = self._inside(self._place(key), key)
-        if path.is_symlink():  # what is still a link after all were followed leads in a circle
+        path = self._place(key)
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            path = self._inside(path, key)
+            mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):  # what is still a link after all were followed leads in a circle
             raise NotAnObjectError(self._subject(key), found="a symlink that leads to itself", expected="a file")
-        mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(path)
         if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
@@ -214,6 +227,12 @@ class FolderObjectStore(ObjectStore):
 
     def _subject(self, key: str) -> str:
         return f"object {self.uri(key)}"
+
+
+@lru_cache(maxsize=1024)
+def _quoted(key: str) -> str:
+    """Asked for several times in each call."""
+    return quote(os.fsencode(key))
 
 
 def _sweep(staging: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bytes into a local file that appears complete or not at all, hashed on the way.
+"""Bytes into a local file that appears complete or not at all, or into memory; hashed on the way.
 
 Belongs here: what both stores share about local files. Not here: keys, listings, services.
 """
@@ -72,3 +72,9 @@ def receive(chunks: Iterable[bytes], target: Path, etag: str | None) -> Download
                 part.unlink()
             raise
     return Downloaded(size=size, sha256=digest.hexdigest(), etag=etag)
+
+
+def hold(chunks: Iterable[bytes], etag: str | None) -> Downloaded:
+    """Keep `chunks` in memory. An error of `chunks` passes through."""
+    content = b"".join(chunks)
+    return Downloaded(size=len(content), sha256=hashlib.sha256(content).hexdigest(), etag=etag, content=content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 from urllib.parse import urlsplit
@@ -44,11 +44,12 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class Downloaded:
-    """Receipt of a download: what really arrived, hashed on the way."""
+    """Receipt of a download: what really arrived, hashed on the way. `content`: the object, where it is in no file."""
 
     size: int
     sha256: str
     etag: str | None
+    content: bytes | None = field(default=None, repr=False)
 
 
 class ObjectStore(Protocol):
@@ -77,6 +78,10 @@ class ObjectStore(Protocol):
 
     def download(self, key: str, target: Path, *, version: str | None = None) -> Downloaded:
         """Stream the object to `target`, which appears complete or not at all. Raises ObjectMissingError."""
+        ...
+
+    def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:
+        """Like `download`, but an object of at most `in_memory` bytes comes in the receipt and makes no file."""
         ...
 
     def read_bytes(self, key: str) -> bytes:

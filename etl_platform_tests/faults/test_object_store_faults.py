@@ -95,6 +95,22 @@ def test_what_may_pass_is_tried_again_until_it_passes(
     assert len(flaky.requests) == 5
 
 
+@pytest.mark.parametrize("in_memory", [0, len(CONTENT)])
+@pytest.mark.parametrize("fault", MAY_PASS, ids=str)
+def test_what_may_pass_is_tried_again_wherever_the_object_goes(
+    store: ObjectStore, flaky: FlakyServer, tmp_path: Path, fault: Fault, in_memory: int
+) -> None:
+    target = tmp_path / "target"
+    flaky.fail(*[fault] * 4)
+    receipt = store.obtain("a", target, in_memory=in_memory)
+    assert (target.read_bytes() if receipt.content is None else receipt.content) == CONTENT
+    assert (receipt.content is None) == (not in_memory) == target.exists()
+    assert len(flaky.requests) == 5
+    flaky.fail(*[fault] * 5)
+    with pytest.raises(StorageUnavailableError):
+        store.obtain("a", target, in_memory=in_memory)
+
+
 @pytest.mark.parametrize("fault", MAY_PASS, ids=str)
 def test_after_five_attempts_the_store_counts_as_unavailable(
     store: ObjectStore, flaky: FlakyServer, tmp_path: Path, fault: Fault

@@ -17,6 +17,7 @@ import pytest
 
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import SchemaMismatchError, StorageError, StorageUnavailableError, UnknownNameError
+from etl_platform.io_managers import duckdb as duckdb_module
 from etl_platform.io_managers.duckdb import DuckDBStore
 from etl_platform_tests.io_managers.stores import SCHEMAS
 from etl_platform_tests.io_managers.tables import SAMPLES, TOTALS, A, B, batches, key, rows, stored
@@ -132,6 +133,19 @@ def test_rows_live_in_the_schema_of_their_institution(warehouse: DuckDBStore, pa
     for schema in (A, B):
         assert query(path, f"SELECT DISTINCT institution FROM {schema}.samples") == [(schema,)]
     assert query(path, "SELECT count(*) FROM shared.totals") == [(6,)]
+
+
+@pytest.mark.parametrize("joined", [0, 2**14, 2**20])
+def test_many_small_partitions_are_stored_in_the_order_of_their_keys(
+    warehouse: DuckDBStore, path: Path, monkeypatch: pytest.MonkeyPatch, joined: int
+) -> None:
+    monkeypatch.setattr(duckdb_module, "JOINED_BYTES", joined)
+    parts = [rows(key(day), start=day * 2000, count=size) for day, size in ((3, 3), (1, 2000), (0, 1), (2, 100))]
+    warehouse.replace(SAMPLES, [key(day) for day in range(5)], batches(pl.concat(parts).sample(fraction=1, seed=1)))
+    with duckdb.connect(path, read_only=True) as connection:
+        found = connection.execute(f"SELECT business_date FROM {A}.samples").fetchall()
+    assert [day for (day,) in found] == sorted(day for part in parts for day in part["business_date"])
+    assert stored(warehouse, [key(day) for day in range(5)]).equals(pl.concat(parts).sort("business_date", "id"))
 
 
 def test_types_and_descriptions_are_those_of_the_table(warehouse: DuckDBStore, path: Path) -> None:

@@ -16,6 +16,7 @@ from polars.io.plugins import register_io_source
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.io_managers.frames import BATCH_BYTES, BATCH_ROWS, from_batches, to_batches
+from etl_platform_tests.io_managers.tables import SAMPLES, key, rows
 
 DAY = dt.date(2025, 1, 13)
 
@@ -110,6 +111,12 @@ def test_batches_are_bounded_in_rows_and_bytes() -> None:
         assert sum(sizes) == many.height and max(sizes) <= BATCH_ROWS
     wide = pa.table({"value": ["x" * 2**20] * 200})
     assert all(batch.nbytes <= 1.1 * BATCH_BYTES for batch in to_batches(wide, table, "asset one"))
+
+
+def test_a_frame_of_many_chunks_is_one_batch() -> None:
+    frame = pl.concat([rows(key(day)) for day in range(5)], rechunk=False)
+    [batch] = to_batches(frame, SAMPLES, "asset x")
+    assert pl.DataFrame(batch).equals(frame)
 
 
 def test_a_lazy_frame_is_streamed_only_a_little_ahead_of_the_store() -> None:

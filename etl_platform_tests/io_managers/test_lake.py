@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import duckdb
@@ -17,8 +18,11 @@ import pytest
 
 from etl_platform.contracts.table import Column, PartitionKey
 from etl_platform.errors import SchemaMismatchError, StorageError
+from etl_platform.io_managers import lake as lake_module
+from etl_platform.io_managers import parquet_file
+from etl_platform.io_managers.exact import labelled
 from etl_platform.io_managers.lake import LakeStore
-from etl_platform.io_managers.parquet_file import SAMPLE_ROWS
+from etl_platform.io_managers.parquet_file import SAMPLE_ROWS, TableFile, write_table
 from etl_platform.resources.object_store import open_object_store
 from etl_platform_tests.io_managers.tables import SAMPLES, TOTALS, batches, key, rows, stored
 
@@ -30,8 +34,10 @@ def scratch(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def lake(tmp_path: Path, scratch: Path) -> LakeStore:
+@pytest.fixture(params=["small objects in memory", "all in scratch files"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> LakeStore:
+    if request.param == "all in scratch files":
+        monkeypatch.setattr(lake_module, "IN_MEMORY_BYTES", 0)
     return LakeStore(open_object_store((tmp_path / "lake").as_uri()), scratch)
 
 
@@ -132,20 +138,101 @@ def test_a_column_that_the_old_object_cannot_give_is_refused_by_name(lake: LakeS
         stored(lake, [key(0)], table=replace(SAMPLES, columns=columns, key=()))
 
 
-def test_scratch_is_empty_after_success_failure_and_a_reader_that_stops_early(lake: LakeStore, scratch: Path) -> None:
+@pytest.mark.parametrize("partitions", [[key(0)], [key(0), key(1)]], ids=["one partition", "two partitions"])
+def test_scratch_is_empty_after_success_failure_and_a_reader_that_stops_early(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, partitions: list[PartitionKey]
+) -> None:
+    monkeypatch.setattr(lake_module, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1000)
+    objects = open_object_store((tmp_path / "lake").as_uri())
+    lake = LakeStore(objects, scratch)
+    large = batches(rows(key(0), count=SAMPLE_ROWS + 2000))
+
     def failing() -> Iterator[pa.RecordBatch]:
-        yield from batches(rows(key(0)))
-        assert any(scratch.iterdir())
+        yield from large
+        assert len(partitions) > 1 or any(scratch.iterdir())
         raise RuntimeError("the source broke")
 
-    lake.replace(SAMPLES, [key(0)], batches(rows(key(0))))
+    def unpublished(*_: object) -> None:
+        assert len(list(scratch.iterdir())) == len(partitions)
+        raise StorageError("the lake", found="full")
+
+    lake.replace(SAMPLES, [key(0)], large)
+    assert not any(scratch.iterdir())
     with pytest.raises(RuntimeError):
-        lake.replace(SAMPLES, [key(0)], failing())
+        lake.replace(SAMPLES, partitions, failing())
+    assert not any(scratch.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(type(objects), "put_file", unpublished)
+        with pytest.raises(StorageError):
+            lake.replace(SAMPLES, partitions, [*large, *batches(*(rows(other) for other in partitions[1:]))])
+    assert not any(scratch.iterdir())
     reader = lake.read(SAMPLES, [key(0)])
     next(reader)
     assert any(scratch.iterdir())
     reader.close()  # type: ignore[attr-defined]
     assert not any(scratch.iterdir())
+
+
+def test_a_small_partition_never_touches_scratch(tmp_path: Path) -> None:
+    scratch = tmp_path / "never made"
+    lake = LakeStore(open_object_store((tmp_path / "lake").as_uri()), scratch)
+    lake.replace(SAMPLES, [key(0)], batches(rows(key(0))))
+    lake.replace(SAMPLES, [key(2), key(1)], batches(rows(key(1)), rows(key(2))))
+    lake.replace(SAMPLES, [key(3)], [])
+    assert stored(lake, [key(n) for n in range(4)]).height == 18
+    assert not scratch.exists()
+
+
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_an_object_of_just_the_limit_is_the_same_in_memory_and_in_scratch(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    parts = [labelled(SAMPLES.arrow_schema, batch) for batch in batches(rows(key(0), count=50))]
+    [of_rows] = [batch.nbytes for batch in parts]
+    path = scratch / "written"
+    written = write_table(SAMPLES, parts, path, in_memory=of_rows + spare)
+    assert written.rows == 50 and (written.content is None) == path.exists() == (spare < 0)
+    content = path.read_bytes() if written.content is None else written.content
+    assert content == write_table(SAMPLES, parts, path, in_memory=2**30).content
+
+    objects = open_object_store((tmp_path / "lake").as_uri())
+    lake = LakeStore(objects, scratch)
+    objects.put_bytes(lake.key(SAMPLES, key(0)), content)
+    path.unlink(missing_ok=True)
+    monkeypatch.setattr(lake_module, "IN_MEMORY_BYTES", len(content) + spare)
+    reader = lake.read(SAMPLES, [key(0)])
+    batch = next(reader)
+    assert any(scratch.iterdir()) == (spare < 0)
+    assert pl.DataFrame(batch).equals(rows(key(0), count=50))
+    assert list(reader) == [] and not any(scratch.iterdir())
+
+
+def test_several_row_groups_are_no_small_object(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1000)
+    parts = batches(rows(key(0), count=SAMPLE_ROWS + 1))
+    written = write_table(SAMPLES, parts, scratch / "written", in_memory=parts[0].slice(0, 1000).nbytes * 2)
+    assert written.content is None and written.rows == SAMPLE_ROWS + 1
+    assert pq.ParquetFile(scratch / "written").metadata.num_row_groups == 5
+
+
+def test_many_partitions_together_stay_within_a_limit_of_their_own(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = LakeStore(open_object_store((tmp_path / "lake").as_uri()), scratch)
+    parts = [rows(key(day), count=20) for day in range(4)]
+    for partitions, expected in ((1, [True]), (4, [False] * 4)):
+        in_memory: list[bool] = []
+
+        def watched(*args: Any, seen: list[bool] = in_memory, **kwargs: Any) -> TableFile:
+            seen.append((file := write_table(*args, **kwargs)).content is not None)
+            return file
+
+        monkeypatch.setattr(lake_module, "write_table", watched)
+        monkeypatch.setattr(lake_module, "IN_MEMORY_TOTAL", 2 * batches(parts[0])[0].nbytes)
+        lake.replace(SAMPLES, [key(day) for day in range(partitions)], batches(*parts[:partitions]))
+        assert in_memory == expected
+    assert stored(lake, [key(day) for day in range(4)]).height == 80
 
 
 _MEMORY_PROGRAM = """

@@ -42,6 +42,13 @@ def test_a_preview_shows_the_first_rows_of_a_stream_whatever_its_batches() -> No
         assert str(preview.metadata().value).count("\n") == 1 + PREVIEW_ROWS
 
 
+def test_a_preview_spells_every_type_as_the_frame_does() -> None:
+    frame = rows(key(0), count=PREVIEW_ROWS)
+    preview = Preview()
+    assert len(list(preview.watch(iter(batches(frame))))) == 1
+    assert preview.metadata().value == markdown(frame)
+
+
 def test_a_preview_of_nothing_says_so() -> None:
     assert Preview().metadata().value == "no rows"
 

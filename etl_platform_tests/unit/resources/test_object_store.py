@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pytest
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from etl_platform.errors import ConfigurationError, StorageError, StorageUnavail
 from etl_platform.resources import object_store, object_store_s3
 from etl_platform.resources.object_store import (
     Downloaded,
+    ObjectInfo,
     ObjectMissingError,
     ObjectStore,
     S3Options,
@@ -143,6 +144,20 @@ def test_download_streams_hashes_and_replaces_the_target(store: ObjectStore, tmp
     assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
+@pytest.mark.parametrize(("size", "is_file"), [(0, False), (1000, False), (1001, True)])
+def test_an_object_up_to_a_limit_comes_in_memory_and_a_larger_one_as_a_file(
+    store: ObjectStore, tmp_path: Path, size: int, is_file: bool
+) -> None:
+    content = random.Random(1).randbytes(size)
+    put = store.put_bytes("a", content)
+    receipt = store.obtain("a", tmp_path / "target", in_memory=1000)
+    assert (receipt.size, receipt.sha256, receipt.etag) == (size, hashlib.sha256(content).hexdigest(), put.etag)
+    assert receipt.content == (None if is_file else content)
+    assert (tmp_path / "target").exists() == is_file
+    assert not is_file or (tmp_path / "target").read_bytes() == content
+    assert not size or str(content) not in repr(receipt)
+
+
 def test_an_empty_object_is_an_object(store: ObjectStore, tmp_path: Path) -> None:
     store.put_bytes("empty", b"")
     assert [info.size for info in store.list()] == [0]
@@ -157,6 +172,8 @@ def test_a_missing_object_is_told_as_such(store: ObjectStore, tmp_path: Path) ->
         store.download("no/such", tmp_path / "target")
     with pytest.raises(ObjectMissingError):
         store.read_bytes("no/such")
+    with pytest.raises(ObjectMissingError, match="no/such"):
+        store.obtain("no/such", tmp_path / "target", in_memory=1000)
     assert not (tmp_path / "target").exists()
 
 
@@ -254,6 +271,7 @@ def test_a_folder_refuses_keys_that_are_no_path_inside_it(folder: ObjectStore, t
         lambda: folder.put_bytes(key, b""),
         lambda: folder.delete(key),
         lambda: folder.download(key, tmp_path / "t"),
+        lambda: folder.obtain(key, tmp_path / "t", in_memory=10),
     ):
         with pytest.raises(StorageError, match="no path inside the folder"):
             action()
@@ -319,6 +337,24 @@ def test_a_file_that_grows_during_the_download_is_worth_another_try(folder: Obje
         path.write_bytes(b"longer than before")
         with pytest.raises(StorageUnavailableError, match="changed while it was read"):
             list(chunks)
+
+
+@pytest.mark.parametrize("in_memory", [0, 100])
+def test_a_file_that_grows_while_it_is_obtained_is_worth_another_try(
+    folder: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    folder.put_bytes("a", b"x" * 10)
+    chunks = folder._chunks  # type: ignore[attr-defined]
+
+    def chunks_of_a_growing_file(store: ObjectStore, file: BinaryIO, info: ObjectInfo) -> Iterator[bytes]:
+        for chunk in chunks(file, info):
+            yield chunk
+            (tmp_path / "root" / "a").write_bytes(b"longer than before")
+
+    monkeypatch.setattr(type(folder), "_chunks", chunks_of_a_growing_file)
+    with pytest.raises(StorageUnavailableError, match="changed while it was read"):
+        folder.obtain("a", tmp_path / "target", in_memory=in_memory)
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_write_in_progress_is_never_seen_and_a_failed_one_leaves_the_old_object(
