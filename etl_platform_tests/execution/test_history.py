@@ -14,6 +14,7 @@ from etl_platform.defs.many_overview import OVERVIEW_MANY
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, QUIET, Platform, Run, bar, open_instance, plain_senders
+from etl_platform_tests.support.postgres import postgres_server  # noqa: F401
 
 DAYS = [DATE + dt.timedelta(days=n) for n in range(8)]
 UNREADABLE, ALL_BAD = DAYS[2], DAYS[5]
@@ -21,14 +22,14 @@ GOOD = [day for day in DAYS if day not in (UNREADABLE, ALL_BAD)]
 SILVER = dg.AssetKey(["silver", "prices"])
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Eight dates of one bar, two of them bad, after one run over all of them. Only read, but for the last test."""
     folder = tmp_path_factory.mktemp("many")
     institutions = plain_senders(folder / "institutions", "first", "second")
-    platform = Platform(
-        Settings(home=folder / "home", institutions_path=institutions), open_instance(folder / "dagster")
-    )
+    database = request.getfixturevalue("postgres_server").new_database() if request.param == "postgres" else None
+    instance = open_instance(folder / "dagster", database)
+    platform = Platform(Settings(home=folder / "home", institutions_path=institutions), instance)
     for day in DAYS:
         platform.put(f"first/prices/{day}/a.csv", HEADER + bar("AAA", date=day))
     platform.put(f"first/prices/{UNREADABLE}/b.csv", b"PAR1 this is no CSV \x00\xff")

@@ -31,6 +31,7 @@ from etl_platform.resources.landing import LandingZone
 from etl_platform.sample.expected import Expected
 from etl_platform.sample.generate import generate
 from etl_platform.settings import Settings
+from etl_platform_tests.support.postgres import PostgresDatabase
 
 REPOSITORY = Path(__file__).parents[2]
 DATE = dt.date(2025, 1, 15)
@@ -190,12 +191,14 @@ def dagster_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Da
         yield instance
 
 
-def open_instance(folder: Path) -> dg.DagsterInstance:
-    """An instance of its own in `folder`, as the shipped dagster.yaml describes it."""
+def open_instance(folder: Path, postgres: PostgresDatabase | None = None) -> dg.DagsterInstance:
+    """An instance of its own in `folder`, as the shipped dagster.yaml describes it, or the one for Postgres."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(REPOSITORY / "dagster.yaml", folder)
+    shutil.copy(REPOSITORY / ("deploy/dagster-postgres.yaml" if postgres else "dagster.yaml"), folder / "dagster.yaml")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("DAGSTER_HOME", str(folder))
+        if postgres:
+            monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres.url.replace("postgresql:", "postgresql+psycopg2:", 1))
         return dg.DagsterInstance.from_config(str(folder))
 
 
