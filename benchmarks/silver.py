@@ -26,6 +26,8 @@ IMPORTS = {
     "polars": ("polars_hash",),
     "pandas": ("pandas", "pyarrow"),
 }
+LIMIT_MB = 2_048
+"""Memory plan of the platform's runs: rows beyond a quarter of it go to scratch files."""
 RESULTS = Path(__file__).parent / "results" / "silver.md"
 
 
@@ -71,13 +73,15 @@ def run_platform(source: Path, target: Path) -> None:
     from etl_platform.io_managers.frames import to_batches
     from etl_platform.io_managers.lake import LakeStore
     from etl_platform.readers.options import CsvOptions
+    from etl_platform.resources.memory import plan_memory
     from etl_platform.resources.object_store import open_object_store
     from etl_platform.transforms.normalise import SenderFormat
     from etl_platform.transforms.silver import SilverPlan, SourceFile, build_silver
 
     contract = BUILT_IN["prices"]
     key = PartitionKey(DATE, "institution_a")
-    plan = SilverPlan(contract, key, CsvOptions(), dt.datetime.now(dt.UTC), target / "scratch")
+    budget = plan_memory(LIMIT_MB).rows_budget
+    plan = SilverPlan(contract, key, CsvOptions(), dt.datetime.now(dt.UTC), target / "scratch", budget=budget)
     result = build_silver([SourceFile("bars.csv", source, 1, SenderFormat())], plan)
     store = LakeStore(open_object_store(str(target / "lake")), target / "tmp")
     for table, frame in ((quarantine_table("prices"), result.quarantine), (contract.silver, result.silver)):
@@ -235,10 +239,13 @@ def main() -> None:
         lines.append(
             [name, *(f"{value:.2f}" for value in figures[:2]), f"{figures[2]:.0f}", f"{cpu[len(cpu) // 2]:.2f}"]
         )
+    highest = max(m.peak_mb for m in runs["platform"])
+    assert highest <= LIMIT_MB, f"peak memory: found {highest:.0f} MB, expected at most the plan's {LIMIT_MB:,} MB"
     table = measure.markdown(["contestant", "CPU s", "wall s", "peak MB", "CPU ratio to polars"], lines)
     page = (
         f"# Landing to silver, {options.rows:,} OHLCV rows\n\n{table}\n\n"
-        f"Medians of {options.rounds} alternating rounds, each run in a fresh process. "
+        f"Medians of {options.rounds} alternating rounds, each run in a fresh process. The memory plan allows the "
+        f"platform {LIMIT_MB:,} MB; its highest peak was {highest:.0f} MB. "
         f"{measure.machine('polars', 'pandera', 'pyarrow', 'pandas')}\n"
     )
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
 class Arrived:
     """What an attempt is for. objects: in the landing zone now. undecided: those the ledger has as waiting for it."""
 
-    objects: list[Routed] = field(default_factory=list)
+    objects: list[Routed]
     undecided: list[LedgerObject] = field(default_factory=list)
 
 

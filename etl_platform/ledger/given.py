@@ -30,10 +30,10 @@ def is_given(columns: _Columns) -> sa.ColumnElement[bool]:
 
     For statements that are composed once: composing one costs more than a small partition's rows do.
     """
-    return sa.and_(is_given_stream(columns), columns["business_date"] == GIVEN_DATE)
+    return sa.and_(is_given_dataset(columns), columns["business_date"] == GIVEN_DATE)
 
 
-def is_given_stream(columns: _Columns) -> sa.ColumnElement[bool]:
+def is_given_dataset(columns: _Columns) -> sa.ColumnElement[bool]:
     """Whether a row belongs to the institution and dataset that the parameters name, on whatever date."""
     names = ("institution", "dataset")
     return sa.and_(*(columns[name] == sa.bindparam(f"given_{name}") for name in names))

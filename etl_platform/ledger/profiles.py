@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_stream
+from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_dataset
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.ledger.tables import profiles
 
@@ -18,7 +18,7 @@ _t = profiles.c
 _OWN = sa.delete(profiles).where(is_given(_t))
 _EARLIER = (
     sa.select(_t.profile)
-    .where(is_given_stream(_t), _t.business_date < GIVEN_DATE, _t.rows > 0)
+    .where(is_given_dataset(_t), _t.business_date < GIVEN_DATE, _t.rows > 0)
     .order_by(_t.business_date.desc())
     .limit(sa.bindparam("count"))
 )

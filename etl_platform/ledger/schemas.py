@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_stream
+from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_dataset
 from etl_platform.ledger.records import DatasetPartition, DeliveredSchema
 from etl_platform.ledger.tables import schema_drift, storable
 
@@ -22,7 +22,7 @@ _SAME_OBJECT = sa.delete(schema_drift).where(_t.uri == sa.bindparam("old_uri"), 
 _CURRENT = sa.select(schema_drift).where(is_given(_t), _t.is_current).order_by(*_order)
 _BASELINES = (
     sa.select(schema_drift)
-    .where(is_given_stream(_t), _t.is_baseline, _t.is_current)
+    .where(is_given_dataset(_t), _t.is_baseline, _t.is_current)
     .order_by(_t.business_date.desc(), _t.delivery.desc())
     .limit(1)
 )

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 import sqlalchemy as sa
 
 from etl_platform.ledger.attempts import select_attempts
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given_stream
+from etl_platform.ledger.given import GIVEN_DATE, given, is_given_dataset
 from etl_platform.ledger.records import CURRENT, Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, profiles, schema_drift
 
@@ -22,7 +22,7 @@ _a = attempts.c
 
 _EARLIER_ROWS = (
     sa.select(sa.func.coalesce(sa.func.sum(_t.rows_silver), 0))
-    .where(is_given_stream(_t), _t.business_date < GIVEN_DATE, _t.state == State.LOADED)
+    .where(is_given_dataset(_t), _t.business_date < GIVEN_DATE, _t.state == State.LOADED)
     .group_by(_t.business_date)
     .order_by(_t.business_date.desc())
     .limit(sa.bindparam("days"))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 
 import polars as pl
+
+from etl_platform.readers.no_rows import no_rows
 
 SOURCE_ROW = "_source_row"
 
@@ -23,12 +24,7 @@ RAW_LIMIT = 16_384
 
 def no_rejects() -> pl.DataFrame:
     """An empty frame of REJECT_SCHEMA."""
-    return _nothing().clone()
-
-
-@cache
-def _nothing() -> pl.DataFrame:
-    return pl.DataFrame(schema=REJECT_SCHEMA)
+    return no_rows(REJECT_SCHEMA)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def download_many(
                 receipt = future.result()
                 if progress is not None:
                     progress(futures[future], receipt)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not wait for all that is queued
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in futures]

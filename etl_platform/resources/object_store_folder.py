@@ -127,7 +127,7 @@ class FolderObjectStore(ObjectStore):
                     info = self._info(key, os.fstat(file.fileno()))  # ours, whoever replaces the object next
                 place.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(place)
-            except BaseException:
+            except BaseException:  # an interrupt, too, must leave no half file behind
                 with contextlib.suppress(FileNotFoundError):
                     staged.unlink()
                 raise

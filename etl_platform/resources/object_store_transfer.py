@@ -67,7 +67,7 @@ def receive(chunks: Iterable[bytes], target: Path, etag: str | None) -> Download
                     file.write(chunk)
                     size += len(chunk)
             part.replace(target)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no half file behind
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
             raise

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from etl_platform.readers.no_rows import no_rows
 from etl_platform.transforms.frame_spool import Engine
-from etl_platform.transforms.no_rows import no_rows
 
 DELIVERY, ROW = "_delivery", "_source_row"
 _ID = (DELIVERY, ROW)

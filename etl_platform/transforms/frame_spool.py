@@ -7,7 +7,7 @@ from typing import Literal
 
 import polars as pl
 
-from etl_platform.transforms.no_rows import no_rows
+from etl_platform.readers.no_rows import no_rows
 
 FEW_ROWS = 10_000
 """So many rows of any table are a few megabytes, and pass before the streaming engine has begun."""

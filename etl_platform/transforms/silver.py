@@ -20,13 +20,13 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import SOURCE_ROW, Batch
+from etl_platform.readers.no_rows import no_rows
 from etl_platform.readers.options import FormatOptions, JsonOptions, ReadLimits
 from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate, without_repeats
 from etl_platform.transforms.derive import derive
 from etl_platform.transforms.extra import extra_columns, no_extra
 from etl_platform.transforms.failures import fold
 from etl_platform.transforms.frame_spool import Engine, FrameSpool
-from etl_platform.transforms.no_rows import no_rows
 from etl_platform.transforms.normalise import (
     Mapped,
     SenderFormat,

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -128,7 +129,7 @@ def body(browser: webdriver.Chrome) -> str:
 def shows(browser: webdriver.Chrome, *texts: str) -> None:
     try:
         WebDriverWait(browser, SECONDS).until(lambda driver: all(text in body(driver) for text in texts))
-    except Exception:
+    except WebDriverException:
         pytest.fail(f"{[t for t in texts if t not in body(browser)]} not on {browser.current_url}:\n{body(browser)}")
 
 

@@ -70,7 +70,7 @@ class Load:
                 for target in self.targets:
                     self._enter(session, target)
                     self._replace(session, target, token)
-            except BaseException:
+            except BaseException:  # an interrupt, too, must not keep the tables locked
                 _roll_back(session)
                 raise
             try:

@@ -10,7 +10,7 @@ import polars as pl
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
 from etl_platform.readers.batch import REJECT_SCHEMA, no_rejects
-from etl_platform.transforms.no_rows import no_rows
+from etl_platform.readers.no_rows import no_rows
 from etl_platform.transforms.per_contract import once_per_contract
 from etl_platform.transforms.row_hash import row_hash
 from etl_platform.transforms.validate import find_failures
