@@ -9,7 +9,7 @@ import click
 from etl_platform.cli.execute import Result
 from etl_platform.cli.generate import write_sample
 from etl_platform.cli.run import closing_table, pending_tasks, print_failures, run_tasks
-from etl_platform.cli.session import open_console, open_session
+from etl_platform.cli.session import open_console, open_session, print_whole
 from etl_platform.sample.expected import Expected
 
 FIRST_DATE, DAYS, ROWS, SEED, DEFECTS = dt.date(2025, 1, 13), 5, 2_000, 1, 0.01
@@ -34,7 +34,7 @@ def demo(workers: int) -> None:
         console.print("everything is loaded already; `make clean` starts over, `make dev` opens the UI")
         return
     results = run_tasks(session, tasks, workers, console)
-    console.print(closing_table(results))
+    print_whole(console, closing_table(results))
     failed = print_failures(results, console)
     differences = compare(results, expected)
     for difference in differences:

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.quarantine_replay import replay_partitions
 from etl_platform.cli.run import closing_table, last_date, print_failures
-from etl_platform.cli.session import Session, open_console, open_session, plain
+from etl_platform.cli.session import Session, open_console, open_session, plain, print_whole
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError
@@ -160,7 +160,7 @@ def replay(
         console.print("nothing to replay: no such row is in quarantine")
         return
     results, done = replay_partitions(session, before, by or getpass.getuser(), reason, workers, console)
-    console.print(closing_table(results))
+    print_whole(console, closing_table(results))
     failed = print_failures(results, console)
     console.print(_replays_table(done))
     if failed:

@@ -18,7 +18,7 @@ from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overview
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
 from etl_platform.cli.pick_up import held, pick_up, tell_left_alone
-from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home
+from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home, print_whole
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.abandoned import end_dead_runs
 from etl_platform.defs.many import LOAD_MANY
@@ -78,7 +78,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
         console.print("nothing to run: no partition has new files")
         return
     results = run_tasks(session, tasks, workers, console, overdue)
-    console.print(closing_table(results))
+    print_whole(console, closing_table(results))
     _print_warnings(results, console)
     failed = print_failures(results, console)
     if failed:

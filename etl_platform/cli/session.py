@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from etl_platform.defs.assemble import build_graph
@@ -58,6 +59,12 @@ WIDTH = 150
 def open_console() -> Console:
     """Where tables go: at least WIDTH wide, also into a pipe or a log."""
     return Console(width=max(WIDTH, shutil.get_terminal_size((WIDTH, 50)).columns))
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """`table` as wide as it is: of a name that is cut nobody knows whose it is. A narrow terminal breaks the lines."""
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=10 * WIDTH)).maximum)
+    console.print(table)
 
 
 def plain(text: str) -> Text:

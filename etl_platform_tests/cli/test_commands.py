@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import logging
 import os
@@ -15,9 +16,15 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from rich.console import Console
 
 from etl_platform.cli import execute
+from etl_platform.cli.execute import Result
 from etl_platform.cli.main import main
+from etl_platform.cli.run import closing_table
+from etl_platform.cli.session import print_whole
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.ledger.records import AttemptTotals
 from etl_platform_tests.support.platform import DATE, HEADER, REPOSITORY, bar, plain_senders
 from etl_platform_tests.support.postgres import PostgresDatabase
 
@@ -308,3 +315,13 @@ def test_the_demo_runs_from_nothing_and_is_safe_to_repeat(tmp_path: Path) -> Non
     assert "exactly the seeded defects were quarantined" in first.stdout and first.stderr == ""
     second = demo()
     assert second.returncode == 0 and "everything is loaded already" in second.stdout
+
+
+def test_the_closing_table_cuts_no_name_and_no_number() -> None:
+    totals = AttemptTotals(rows_read=2_000_000_000, rows_silver=2_000_000_000)
+    result = Result(PartitionKey(DATE, "an_institution_of_a_long_name"), "technical_indicators", True, totals, 1.0)
+    console = Console(file=io.StringIO(), width=80)
+    print_whole(console, closing_table([result]))
+    assert isinstance(console.file, io.StringIO)
+    row = row_of(console.file.getvalue(), str(DATE), "an_institution_of_a_long_name", "technical_indicators")
+    assert row.count("2,000,000,000") == 2 and "…" not in console.file.getvalue()
