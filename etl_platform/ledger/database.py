@@ -7,7 +7,9 @@ Not here: what is written (`recording.py`, `attempts.py`).
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from etl_platform.errors import ConfigurationError, StorageError
-from etl_platform.ledger.failures import translated
+from etl_platform.ledger.failures import sqlite_may_pass, translated
 from etl_platform.ledger.read_only import open_read_only
 from etl_platform.ledger.tables import metadata
 
@@ -166,7 +168,25 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Python's own transactions begin late and deferred: two of them that read, then write, fail instead of waiting.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
+    _use_wal(connection)
+
+
+def _use_wal(connection: Any) -> None:
+    """Let readers and the writer not wait for each other.
+
+    The change of a new database does not wait for its turn, whatever the timeout: of several first users all but one
+    are told at once that it is locked.
+    """
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not sqlite_may_pass(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -41,11 +41,16 @@ def translated(label: str) -> Iterator[None]:
         raise _refused(label, str(error)) from error
 
 
+def sqlite_may_pass(error: sqlite3.Error) -> bool:
+    """Whether SQLite may do the same a little later."""
+    # The low byte is the primary code; the others say how it came to it.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
+
+
 def _may_pass(error: sa.exc.DBAPIError) -> bool:
     original = error.orig
     if isinstance(original, sqlite3.Error):
-        # The low byte is the primary code; the others say how it came to it.
-        return getattr(original, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
+        return sqlite_may_pass(original)
     if sqlstate := getattr(original, "sqlstate", None):
         return bool(_PASSING_SQLSTATES.fullmatch(sqlstate))
     if not isinstance(error, sa.exc.OperationalError):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,19 @@ for step in range(20):
 _FIRST_USE = """
 wait()
 print(ledger.check())
+"""
+
+# In step, or hardly two of them would meet in the microseconds that matter.
+_FIRST_USE_OF_MANY = """
+import time
+wait()
+start = int(time.time()) + 2
+for step in range(40):
+    one = Ledger(f"{sys.argv[1]}{step}.db")
+    while time.time() < start + step / 4:
+        pass
+    one.check()
+    one.close()
 """
 
 _DIE_WHILE_WRITING = """
@@ -104,6 +118,10 @@ def test_versions_recorded_by_several_processes_leave_one_current_object_per_uri
 def test_first_users_at_once_all_find_the_tables(ledger_url: str) -> None:
     answers = release(start(ledger_url, _FIRST_USE, 3))
     assert all(answer.endswith(": 0 objects") for answer in answers), answers
+
+
+def test_first_users_of_sqlite_wait_for_each_other(tmp_path: Path) -> None:
+    release(start(f"sqlite:///{tmp_path}/", _FIRST_USE_OF_MANY, 4))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL does not exist there")
