@@ -14,24 +14,28 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class State(StrEnum):
-    """What became of a landing object."""
+    """What became of a landing object. `law.py` says how it gets from one to the next."""
 
     SEEN = "seen"
+    WAITING = "waiting"
     LOADED = "loaded"
     REFUSED = "refused"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
     UNROUTED = "unrouted"
+    IGNORED = "ignored"
 
 
-CURRENT = (State.SEEN, State.LOADED, State.REFUSED, State.FAILED)
+CURRENT = (State.SEEN, State.WAITING, State.LOADED, State.REFUSED, State.FAILED)
 """States of the objects that make up a partition today: routed, and not replaced by a newer version."""
 
 
 class Outcome(StrEnum):
-    """How an attempt at a partition ended; `running` until it did."""
+    """How far an attempt at a partition came: `checked` is stored and passed by the checks, `succeeded` is published."""
 
     RUNNING = "running"
+    CHECKED = "checked"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CRASHED = "crashed"

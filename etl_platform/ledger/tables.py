@@ -108,8 +108,10 @@ landing_objects = sa.Table(
     sa.Column("institution", SafeText),
     sa.Column("dataset", SafeText),
     sa.Column("business_date", sa.Date),
-    sa.Column("uri", SafeText, nullable=False),
+    # Where it is: the name of its landing root and the key below. The uri is where it was seen last, for people.
+    sa.Column("root", SafeText, nullable=False),
     sa.Column("key", SafeText, nullable=False),
+    sa.Column("uri", SafeText, nullable=False),
     sa.Column("identity", SafeText, nullable=False),
     sa.Column("etag", SafeText),
     sa.Column("version", SafeText),
@@ -123,15 +125,20 @@ landing_objects = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("claimed_by", sa.Text),
     sa.Column("run_id", sa.Text),
+    # Whether its rows were ever published: in write mode `append` an overwritten content counts only then.
+    sa.Column("is_published", sa.Boolean, nullable=False, server_default=sa.false()),
     *_counts(*ROW_COUNTS),
-    sa.UniqueConstraint("uri", "identity", name="landing_objects_uri_identity"),
+    sa.UniqueConstraint("root", "key", "identity", name="landing_objects_place_identity"),
     _one_of("state", State),
     sa.CheckConstraint(
-        "state IN ('unrouted', 'superseded')"
+        "state IN ('unrouted', 'superseded', 'ignored')"
         " OR (institution IS NOT NULL AND dataset IS NOT NULL AND business_date IS NOT NULL)",
         name="partition_is_known",
     ),
-    sa.CheckConstraint("claimed_by IS NULL OR state NOT IN ('unrouted', 'superseded')", name="only_current_is_claimed"),
+    sa.CheckConstraint(
+        "claimed_by IS NULL OR state NOT IN ('unrouted', 'superseded', 'ignored', 'withdrawn', 'waiting')",
+        name="only_current_is_claimed",
+    ),
     sa.Index("landing_objects_partition", "institution", "dataset", "business_date"),
     sa.Index("landing_objects_state", "state", "first_seen_at"),
 )
@@ -150,20 +157,119 @@ attempts = sa.Table(
     sa.Column("seconds", sa.Float),
     sa.Column("error", Message),
     _one_of("outcome", Outcome),
-    sa.CheckConstraint("(outcome = 'running') = (ended_at IS NULL)", name="end_is_on_record"),
+    sa.CheckConstraint("(outcome IN ('running', 'checked')) = (ended_at IS NULL)", name="end_is_on_record"),
     sa.Index("attempts_partition", "institution", "dataset", "business_date", "started_at"),
     sa.Index("attempts_outcome", "outcome", "started_at"),
+)
+
+
+def _partition_key() -> list[sa.Column[Any]]:
+    names = ("institution", "dataset")
+    parts: list[sa.Column[Any]] = [sa.Column(name, SafeText, primary_key=True) for name in names]
+    return [*parts, sa.Column("business_date", sa.Date, primary_key=True)]
+
+
+# A table that holds what a checked attempt stored in silver. With all of its tables the attempt has succeeded.
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    *_partition_key(),
+    sa.Column("table_name", sa.Text, primary_key=True),
+    sa.Column("published_at", UtcDateTime, nullable=False),
+)
+
+# What went wrong with a partition and may pass: a service that is away (service), or runs that died (service NULL).
+troubles = sa.Table(
+    "troubles",
+    metadata,
+    *_partition_key(),
+    sa.Column("service", sa.Text),
+    sa.Column("error", Message, nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failures_on", sa.Date),
+    sa.Column("next_try_at", UtcDateTime),
+    sa.Index("troubles_service", "service"),
+)
+
+# Partitions to run although no object of theirs is new: one was withdrawn, or a run of theirs was cut off.
+reruns = sa.Table(
+    "reruns",
+    metadata,
+    *_partition_key(),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("reason", Message, nullable=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("is_open", sa.Boolean, nullable=False),
+    sa.Index("reruns_open", "is_open", "requested_at"),
+)
+
+# A service as it was seen last: since when it has been away, or NULL.
+services = sa.Table(
+    "services",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("away_since", UtcDateTime),
+    sa.Column("probed_at", UtcDateTime, nullable=False),
+    sa.Column("found", Message, nullable=False),
+)
+
+# A partition for which somebody is about to start a run: nobody else does meanwhile.
+leases = sa.Table(
+    "leases",
+    metadata,
+    *_partition_key(),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("taken_at", UtcDateTime, nullable=False),
+)
+
+# Heartbeats of executing runs, for those who cannot see their lock files: other hosts and containers.
+processes = sa.Table(
+    "processes",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("suspected_beats", sa.BigInteger),
+    sa.Column("suspected_at", UtcDateTime),
+)
+
+# Where each landing root was seen last, so that a move is noticed.
+landing_roots = sa.Table(
+    "landing_roots",
+    metadata,
+    sa.Column("name", SafeText, primary_key=True),
+    sa.Column("url", SafeText, nullable=False),
+    sa.Column("url_before", SafeText),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+)
+
+withdrawals = sa.Table(
+    "withdrawals",
+    metadata,
+    sa.Column("id", _RowNumber, primary_key=True),
+    sa.Column("object_id", sa.BigInteger, nullable=False),
+    sa.Column("root", SafeText, nullable=False),
+    sa.Column("key", SafeText, nullable=False),
+    sa.Column("identity", SafeText, nullable=False),
+    sa.Column("reason", Message, nullable=False),
+    sa.Column("requested_by", SafeText, nullable=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("undone_by", SafeText),
+    sa.Column("undone_at", UtcDateTime),
 )
 
 schema_drift = sa.Table(
     "schema_drift",
     metadata,
-    sa.Column("uri", SafeText, primary_key=True),
+    sa.Column("root", SafeText, primary_key=True),
+    sa.Column("key", SafeText, primary_key=True),
     sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("uri", SafeText, nullable=False),
     sa.Column("institution", SafeText, nullable=False),
     sa.Column("dataset", SafeText, nullable=False),
     sa.Column("business_date", sa.Date, nullable=False),
-    sa.Column("key", SafeText, nullable=False),
     sa.Column("delivery", sa.BigInteger, nullable=False),
     sa.Column("format", sa.Text, nullable=False),
     sa.Column("policy", sa.Text, nullable=False),

@@ -1,0 +1,255 @@
+"""What may happen to a landing object and to an attempt: one table of moves, from which everything else follows.
+
+The statement that moves a row (`move`), the names of events that the ledger's functions use, and the diagram of
+`docs/ledger.md` come from `OBJECTS` and `ATTEMPTS`. Nobody else writes a state or an outcome.
+
+Belongs here: event, from, guard, to, effect. Not here: when an event happens (`recording.py`, `attempts.py`, ...).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.records import Outcome, State
+from etl_platform.ledger.tables import attempts, landing_objects
+
+_o, _a = landing_objects.c, attempts.c
+
+
+class Happens(StrEnum):
+    """Everything that happens to a landing object."""
+
+    FOUND = "found"
+    FOUND_STRAY = "found, nobody's"
+    FOUND_IGNORED = "found, ignored by its name"
+    REPLACED = "replaced by a newer content"
+    RETURNED = "put back by its sender"
+    ROUTED = "an institution claims it now"
+    DISOWNED = "no pattern claims it any more"
+    SHUNNED = "ignored by its name now"
+    GONE = "deleted from landing"
+    WITHDRAWN = "withdrawn by a person"
+    RESTORED = "withdrawal undone"
+    TAKEN = "a run begins"
+    LOADED = "its rows are stored"
+    REFUSED = "it cannot be read"
+    FAILED = "its run failed"
+    UNSTARTED = "its run ended before it began"
+    UNPUBLISHED = "gold or warehouse refused"
+    WAITS = "a service is away"
+    RELEASED = "the service answers"
+    GIVEN_UP = "it failed too often"
+    DIED = "its run died"
+    REPLAYED = "asked for again"
+    PASSED_OVER = "arrived while its run was loading"
+
+
+class Attempted(StrEnum):
+    """Everything that happens to an attempt."""
+
+    BEGUN = "begun"
+    CHECKED = "checks passed"
+    FAILED = "failed"
+    WAITED = "a service is away"
+    PUBLISHED = "gold and warehouse hold it"
+    OVERWRITTEN = "an older run wrote after it"
+    DIED = "its run died"
+
+
+class Guard(StrEnum):
+    """What must hold of the row besides its state."""
+
+    NONE = ""
+    CLAIMED = "claimed by the run"
+    UNCLAIMED = "claimed by no run"
+    DECIDED = "claimed and decided by the run"
+    LATER = "modified later than known"
+    NOT_REPLACED = "nothing newer under its key"
+
+
+class Effect(StrEnum):
+    """What changes besides the state."""
+
+    CLAIM = "claim"
+    RELEASE = "no claim"
+    AGAIN = "next attempt"
+    FORGET = "no reason"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One row of the law. sources: () for a row that is new. target: None for the state it has."""
+
+    event: StrEnum
+    sources: tuple[StrEnum, ...]
+    target: StrEnum | None
+    guard: Guard = Guard.NONE
+    effects: tuple[Effect, ...] = ()
+
+
+_OPEN = (State.SEEN, State.WAITING, State.REFUSED, State.FAILED)
+"""States in which an object is not in the tables yet."""
+_CURRENT = (*_OPEN, State.LOADED)
+_ANEW = (Effect.RELEASE, Effect.AGAIN, Effect.FORGET)
+
+OBJECTS: tuple[Move, ...] = (
+    Move(Happens.FOUND, (), State.SEEN),
+    Move(Happens.FOUND_STRAY, (), State.UNROUTED),
+    Move(Happens.FOUND_IGNORED, (), State.IGNORED),
+    Move(
+        Happens.REPLACED, (*_CURRENT, State.UNROUTED, State.IGNORED), State.SUPERSEDED, effects=(Effect.RELEASE,)
+    ),
+    Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, Guard.LATER, _ANEW),
+    Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
+    Move(Happens.DISOWNED, _OPEN, State.UNROUTED, effects=(Effect.RELEASE,)),
+    Move(Happens.SHUNNED, (*_OPEN, State.UNROUTED), State.IGNORED, effects=(Effect.RELEASE,)),
+    Move(Happens.GONE, _OPEN, State.WITHDRAWN, effects=(Effect.RELEASE,)),
+    Move(Happens.WITHDRAWN, _CURRENT, State.WITHDRAWN, effects=(Effect.RELEASE,)),
+    Move(Happens.RESTORED, (State.WITHDRAWN,), State.SEEN, Guard.NOT_REPLACED, _ANEW),
+    Move(Happens.TAKEN, (State.WAITING,), State.SEEN, effects=(Effect.CLAIM, Effect.FORGET)),
+    Move(Happens.TAKEN, (State.SEEN, State.LOADED, State.REFUSED, State.FAILED), None, effects=(Effect.CLAIM,)),
+    Move(Happens.LOADED, (State.SEEN, State.FAILED, State.LOADED, State.REFUSED), State.LOADED, Guard.CLAIMED),
+    Move(Happens.REFUSED, (State.SEEN, State.FAILED, State.LOADED, State.REFUSED), State.REFUSED, Guard.CLAIMED),
+    Move(Happens.FAILED, (State.SEEN, State.FAILED), State.FAILED, Guard.CLAIMED),
+    Move(Happens.UNSTARTED, (State.SEEN,), State.FAILED, Guard.UNCLAIMED),
+    Move(Happens.UNPUBLISHED, (State.LOADED,), State.FAILED, Guard.DECIDED),
+    Move(Happens.WAITS, (State.SEEN, State.FAILED), State.WAITING, Guard.CLAIMED, (Effect.RELEASE,)),
+    Move(Happens.RELEASED, (State.WAITING,), State.SEEN, effects=_ANEW),
+    Move(Happens.GIVEN_UP, (State.WAITING, State.SEEN), State.FAILED, Guard.UNCLAIMED),
+    Move(Happens.DIED, (State.SEEN, State.LOADED, State.REFUSED, State.FAILED), State.SEEN, Guard.CLAIMED, _ANEW),
+    Move(Happens.REPLAYED, _CURRENT, State.SEEN, effects=_ANEW),
+    Move(Happens.PASSED_OVER, (State.SEEN,), None, Guard.CLAIMED, (Effect.RELEASE,)),
+)
+
+ATTEMPTS: tuple[Move, ...] = (
+    Move(Attempted.BEGUN, (), Outcome.RUNNING),
+    Move(Attempted.CHECKED, (Outcome.RUNNING,), Outcome.CHECKED),
+    Move(Attempted.FAILED, (Outcome.RUNNING, Outcome.CHECKED), Outcome.FAILED),
+    Move(Attempted.WAITED, (Outcome.RUNNING,), Outcome.FAILED),
+    Move(Attempted.PUBLISHED, (Outcome.CHECKED,), Outcome.SUCCEEDED),
+    Move(Attempted.OVERWRITTEN, (Outcome.SUCCEEDED,), Outcome.CHECKED),
+    Move(Attempted.DIED, (Outcome.RUNNING,), Outcome.CRASHED),
+)
+
+
+def allowed(event: StrEnum, source: StrEnum | None) -> list[Move]:
+    """The moves of `event` from `source` (None: of a row that is new)."""
+    law: tuple[Move, ...] = OBJECTS if isinstance(event, Happens) else ATTEMPTS
+    return [m for m in law if m.event is event and (source in m.sources if source is not None else not m.sources)]
+
+
+def born(event: StrEnum) -> StrEnum:
+    """The state in which a new row begins. Raises LookupError where the law knows no such beginning."""
+    moves = allowed(event, None)
+    if not moves or moves[0].target is None:
+        raise LookupError(f"the law of the ledger has no beginning {event.value!r}")
+    return moves[0].target
+
+
+def move(
+    connection: sa.Connection,
+    event: Happens,
+    *conditions: sa.ColumnElement[bool],
+    now: dt.datetime,
+    run_id: str | None = None,
+    values: Mapping[str, Any] | None = None,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+) -> int:
+    """Let `event` happen to the objects for which `conditions` hold, as the law says. Returns how many moved.
+
+    run_id: of the run whose event it is, for guards and claims. values: further columns. rows: parameters, one
+    execution each.
+    """
+    moves = [m for m in OBJECTS if m.event is event]
+    if not moves:
+        raise LookupError(f"the law of the ledger has no event {event.value!r}")
+    moved = 0
+    for wanted in moves:
+        update = sa.update(landing_objects).where(*conditions, *_holds(wanted, run_id))
+        update = update.values(updated_at=now, **_changes(wanted, run_id), **(values or {}))
+        moved += connection.execute(update, list(rows)).rowcount if rows else connection.execute(update).rowcount
+    return moved
+
+
+def move_attempt(
+    connection: sa.Connection,
+    event: Attempted,
+    *conditions: sa.ColumnElement[bool],
+    values: Mapping[str, Any] | None = None,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+) -> int:
+    """The same for attempts."""
+    moved = 0
+    for wanted in (m for m in ATTEMPTS if m.event is event):
+        update = sa.update(attempts).where(*conditions, _is_one_of(_a.outcome, wanted.sources))
+        update = update.values(outcome=wanted.target, **(values or {}))
+        moved += connection.execute(update, list(rows)).rowcount if rows else connection.execute(update).rowcount
+    return moved
+
+
+def _is_one_of(column: sa.Column[Any], names: Sequence[StrEnum]) -> sa.ColumnElement[bool]:
+    # No IN: its parameters cannot be filled in for many executions at once.
+    return sa.or_(*(column == name for name in names))
+
+
+def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
+    found = [_is_one_of(_o.state, wanted.sources)]
+    match wanted.guard:
+        case Guard.CLAIMED:
+            found.append(_o.claimed_by == run_id)
+        case Guard.UNCLAIMED:
+            found.append(_o.claimed_by.is_(None))
+        case Guard.DECIDED:
+            found += [_o.claimed_by == run_id, _o.run_id == run_id]
+        case Guard.LATER:
+            found.append(_o.last_modified < sa.bindparam("last_modified", type_=_o.last_modified.type))
+        case Guard.NOT_REPLACED:
+            newer = landing_objects.alias("newer")
+            same = sa.and_(newer.c.root == _o.root, newer.c.key == _o.key, newer.c.id != _o.id)
+            is_current = sa.or_(*(newer.c.state == state for state in _CURRENT))
+            found.append(~sa.exists().where(same, is_current))
+    return found
+
+
+def _changes(wanted: Move, run_id: str | None) -> dict[str, Any]:
+    changes: dict[str, Any] = {} if wanted.target is None else {"state": wanted.target}
+    for effect in wanted.effects:
+        match effect:
+            case Effect.CLAIM:
+                changes["claimed_by"] = run_id
+            case Effect.RELEASE:
+                changes["claimed_by"] = None
+            case Effect.AGAIN:
+                changes["attempt"] = _o.attempt + 1
+            case Effect.FORGET:
+                changes["reason"] = None
+    return changes
+
+
+def diagram(law: Sequence[Move]) -> str:
+    """The law as a Mermaid state diagram; moves between the same two states share an arrow."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for wanted in law:
+        for source in wanted.sources or (None,):
+            start = source.value if source else "[*]"
+            end = wanted.target.value if wanted.target else start
+            told = wanted.event.value + (f" [{wanted.guard.value}]" if wanted.guard else "")
+            arrows.setdefault((start, end), []).append(told)
+    lines = [f"    {start} --> {end}: {'<br>'.join(events)}" for (start, end), events in sorted(arrows.items())]
+    return "\n".join(["stateDiagram-v2", *lines])
+
+
+def table(law: Sequence[Move]) -> str:
+    """The law as a Markdown table."""
+    lines = ["| event | from | guard | to | effect |", "|---|---|---|---|---|"]
+    for m in law:
+        sources = ", ".join(s.value for s in m.sources) or "(new)"
+        effects = ", ".join(e.value for e in m.effects)
+        lines.append(f"| {m.event.value} | {sources} | {m.guard.value} | {m.target.value if m.target else 'the same'} | {effects} |")
+    return "\n".join(lines)
