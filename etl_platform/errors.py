@@ -66,6 +66,10 @@ class FileRefusedError(PermanentError):
         super().__init__(subject, found=found, expected=expected, next_step=next_step)
 
 
+class AttemptLostError(PermanentError):
+    """A run goes on whose attempt was ended by others, who took it for dead."""
+
+
 class QuarantineLimitError(PermanentError):
     """The share of quarantined rows is above the institution's limit: nothing of the partition is published."""
 

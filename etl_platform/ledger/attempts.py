@@ -1,22 +1,25 @@
-"""What runs do with objects: take them, decide on them, end; and what people ask for again.
+"""What runs do with objects: take them, decide on them, are checked, publish, end; and what people ask for again.
 
 Each function works inside the caller's transaction. A run decides only on objects that it claimed at its start and
-that were not taken from it since: by a later run, a replay, or a newer version (see `ledger.py`).
-Not here: how objects enter the ledger (`recording.py`).
+that were not taken from it since: by a later run, a replay, or a newer version (see `ledger.py`). States and outcomes
+change by the moves of `law.py` alone.
+Not here: how objects enter the ledger (`recording.py`), services that are away (`troubles.py`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.errors import AttemptLostError
+from etl_platform.ledger import leases, reruns, troubles
+from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest, select_attempts
 from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.law import Attempted, Happens, born, move, move_attempt
 from etl_platform.ledger.records import (
-    CURRENT,
     Attempt,
     AttemptTotals,
     DatasetPartition,
@@ -29,53 +32,61 @@ from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
 _t = landing_objects.c
 _a = attempts.c
 
-# What a failing run leaves undecided. Loaded and refused stand: the tables still hold what they say.
-_UNDECIDED = (State.SEEN, State.FAILED)
-# What a dead run may have left half-way; what has failed waits for a replay anyway.
-_TAKEN = (State.SEEN, State.LOADED, State.REFUSED)
+OPEN = (Outcome.RUNNING, Outcome.CHECKED)
+"""Outcomes of attempts that have no end yet."""
 
 
-def start(connection: sa.Connection, run_id: str, partitions: Sequence[DatasetPartition], now: dt.datetime) -> None:
+def start(
+    connection: sa.Connection,
+    run_id: str,
+    partitions: Sequence[DatasetPartition],
+    dead: Collection[str],
+    now: dt.datetime,
+) -> list[Attempt]:
     """Put the run's attempt at each partition on record and claim the partition's current objects for it.
 
     Every step of a run may call it: while the attempt runs it changes nothing, so that a file which arrives in
-    between stays for the next run. An attempt that had ended (the run's step is retried) begins again.
+    between stays for the next run. dead: runs known to be gone. Returns the open attempts of other runs that are in
+    the way; then nothing was begun.
     """
-    query = sa.select(_a.dataset, _a.business_date, _a.institution, _a.outcome).where(_a.run_id == run_id)
-    earlier = {DatasetPartition(*key): outcome for *key, outcome in connection.execute(query)}
-    starting = [partition for partition in partitions if earlier.get(partition) != Outcome.RUNNING]
-    fresh = [asdict(partition) for partition in starting if partition not in earlier]
-    if fresh:
-        row = {"run_id": run_id, "started_at": now, "outcome": Outcome.RUNNING}
-        connection.execute(sa.insert(attempts), [{**row, **partition} for partition in fresh])
-    again = [partition for partition in starting if partition in earlier]
-    if again:
-        unknown = dict.fromkeys((*asdict(AttemptTotals()), "ended_at", "seconds", "error"))
-        update = sa.update(attempts).where(_a.run_id == run_id, is_given(_a))
-        update = update.values(outcome=Outcome.RUNNING, started_at=now, **unknown)
-        connection.execute(update, [given(partition) for partition in again])
-    if starting:
-        is_current = sa.or_(*(_t.state == state for state in CURRENT))  # no IN for many parameters at once
-        claim = sa.update(landing_objects).where(is_given(_t), is_current).values(claimed_by=run_id)
-        connection.execute(claim, [given(partition) for partition in starting])
+    known = select_attempts(connection, _a.run_id == run_id, given_partitions=partitions)
+    mine = {attempt.partition for attempt in known}
+    for attempt in known:
+        _is_not_lost(connection, run_id, attempt.partition)
+    starting = [partition for partition in partitions if partition not in mine]
+    if not starting:
+        return []
+    is_open = sa.or_(*(_a.outcome == outcome for outcome in OPEN))
+    others = select_attempts(connection, is_open, _a.run_id != run_id, given_partitions=starting)
+    in_the_way = [a for a in others if a.run_id not in dead]
+    if in_the_way:
+        return in_the_way
+    for other in others:
+        error = f"run {run_id} took the partition over"
+        ending = {"ended_at": now, "error": error}
+        move_attempt(connection, Attempted.OVERTAKEN, is_attempt(other.run_id, other.partition), values=ending)
+    row = {"run_id": run_id, "started_at": now, "outcome": born(Attempted.BEGUN)}
+    connection.execute(sa.insert(attempts), [{**row, **asdict(partition)} for partition in starting])
+    rows = [given(partition) for partition in starting]
+    move(connection, Happens.TAKEN, is_given(_t), now=now, run_id=run_id, rows=rows)
+    leases.give_back(connection, starting)
+    reruns.close(connection, starting)
+    return []
 
 
 def decide(
-    connection: sa.Connection, run_id: str, state: State, results: Sequence[ObjectResult], now: dt.datetime
+    connection: sa.Connection, run_id: str, event: Happens, results: Sequence[ObjectResult], now: dt.datetime
 ) -> int:
-    """Bring the objects that the run still holds to `state`. Returns how many; the others were taken from it."""
-    update = (
-        sa.update(landing_objects)
-        .where(
-            _t.uri == sa.bindparam("result_uri"),
-            _t.identity == sa.bindparam("result_identity"),
-            _t.claimed_by == run_id,  # superseding and replaying clear it
-        )
-        .values(state=state, run_id=run_id, updated_at=now)
+    """Bring the objects that the run still holds to the event's state. Returns how many; the others were taken."""
+    is_result = (
+        _t.root == sa.bindparam("result_root"),
+        _t.key == sa.bindparam("result_key"),
+        _t.identity == sa.bindparam("result_identity"),
     )
     rows = [
         {
-            "result_uri": result.uri,
+            "result_root": result.root,
+            "result_key": result.key,
             "result_identity": result.identity,
             "sha256": result.sha256,
             "reason": result.reason,
@@ -83,107 +94,141 @@ def decide(
         }
         for result in results
     ]
-    return connection.execute(update, rows).rowcount
+    # Superseding and replaying clear the claim, so that what was taken from the run stays as it is.
+    return move(connection, event, *is_result, now=now, run_id=run_id, values={"run_id": run_id}, rows=rows)
 
 
-def fail(connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime) -> int:
-    """Mark what the run left undecided as failed. Returns how many.
-
-    A run that failed before its start took nothing yet; it was launched for what waits, unclaimed.
-    """
-    started = connection.execute(sa.select(_a.run_id).where(_is_attempt(run_id, partition))).first()
-    claim = _t.claimed_by == run_id if started else _t.claimed_by.is_(None)
-    states = _UNDECIDED if started else (State.SEEN,)
-    update = sa.update(landing_objects).where(is_of(partition), claim, _t.state.in_(states))
-    return connection.execute(update.values(state=State.FAILED, reason=error, run_id=run_id, updated_at=now)).rowcount
-
-
-def end(
+def check(
     connection: sa.Connection,
     run_id: str,
     partition: DatasetPartition,
-    outcome: Outcome,
-    *,
-    totals: AttemptTotals | None,
+    totals: AttemptTotals,
     error: str | None,
     now: dt.datetime,
 ) -> bool:
-    """Close the attempt; false when it is not on record or closed for good.
-
-    A run thought crashed that comes back with a result has the last word; a crash never overrides a result.
-    """
-    open_outcomes = (Outcome.RUNNING,) if outcome is Outcome.CRASHED else (Outcome.RUNNING, Outcome.CRASHED)
-    is_open = sa.and_(_is_attempt(run_id, partition), _a.outcome.in_(open_outcomes))
-    started_at = connection.execute(sa.select(_a.started_at).where(is_open)).scalar()
-    if started_at is None:
+    """What is stored was checked: it waits for gold and warehouse, or the attempt failed with `error`."""
+    mine = is_attempt(run_id, partition)
+    if error is not None:
+        return fail(connection, run_id, partition, error, now, totals=totals)
+    if not move_attempt(connection, Attempted.CHECKED, mine, values=asdict(totals)):
+        _is_not_lost(connection, run_id, partition)
         return False
-    ending: dict[str, Any] = {"outcome": outcome, "ended_at": now, "error": error, **(asdict(totals) if totals else {})}
-    if outcome is not Outcome.CRASHED:
-        ending["seconds"] = (now - started_at).total_seconds()
-    connection.execute(sa.update(attempts).where(is_open).values(ending))
-    if outcome is Outcome.SUCCEEDED:
-        # An object that arrived after the run had listed its partition was claimed with the others: it waits again.
-        left = sa.update(landing_objects).where(is_of(partition), _t.claimed_by == run_id, _t.state == State.SEEN)
-        connection.execute(left.values(claimed_by=None))
+    # An object that arrived after the run had listed its partition was claimed with the others: it waits again.
+    move(connection, Happens.PASSED_OVER, is_of(partition), now=now, run_id=run_id)
     return True
 
 
-def unpublish(
-    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime
-) -> bool:
-    """Turn the run's success into a failure, with what it loaded; false when it has no success on record."""
-    succeeded = sa.and_(_is_attempt(run_id, partition), _a.outcome == Outcome.SUCCEEDED)
-    ending = {"outcome": Outcome.FAILED, "ended_at": now, "error": error}
-    if not connection.execute(sa.update(attempts).where(succeeded).values(ending)).rowcount:
-        return False
-    mine = sa.and_(is_of(partition), _t.run_id == run_id, _t.claimed_by == run_id, _t.state == State.LOADED)
-    failed = {"state": State.FAILED, "reason": error, "updated_at": now}
-    connection.execute(sa.update(landing_objects).where(mine).values(failed))
-    return True
+def _is_not_lost(connection: sa.Connection, run_id: str, partition: DatasetPartition) -> None:
+    """Stop a run that somebody has taken for dead: another one may be at its partition."""
+    ended = select_attempts(connection, is_attempt(run_id, partition))
+    if ended and ended[0].outcome is not Outcome.RUNNING:
+        raise AttemptLostError(
+            f"{partition} run {run_id}",
+            found=f"its attempt ended already ({ended[0].outcome}: {ended[0].error or 'no reason given'})",
+            expected="a running one",
+            next_step="none: what is not loaded is loaded by another run",
+        )
 
 
-def put_back(
+def fail(
     connection: sa.Connection,
     run_id: str,
     partition: DatasetPartition,
-    *,
     error: str,
-    attempts_limit: int,
     now: dt.datetime,
+    *,
+    totals: AttemptTotals | None = None,
+) -> bool:
+    """End the run's open attempt as failed, and with it what it left undecided; false when it has none.
+
+    Loaded and refused objects stand: the tables still hold what they say. Where the attempt was checked, silver is
+    right and gold or warehouse refused it: then what it loaded has failed, too.
+    """
+    mine = is_attempt(run_id, partition)
+    before = connection.execute(sa.select(_a.outcome, _a.started_at).where(mine)).first()
+    if before is None or before.outcome not in OPEN:
+        return False
+    seconds = (now - before.started_at).total_seconds()
+    ending = {"ended_at": now, "error": error, "seconds": seconds, **(asdict(totals) if totals else {})}
+    move_attempt(connection, Attempted.FAILED, mine, values=ending)
+    why = {"reason": error, "run_id": run_id}
+    if before.outcome == Outcome.CHECKED:
+        move(connection, Happens.UNPUBLISHED, is_of(partition), now=now, run_id=run_id, values=why)
+    else:
+        move(connection, Happens.FAILED, is_of(partition), now=now, run_id=run_id, values=why)
+    troubles.forget(connection, partition)
+    return True
+
+
+def fail_unstarted(
+    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime
 ) -> int:
-    """After a crash: what the run had taken waits again, under a new attempt, or has failed at the limit. Returns how
-    many objects that were.
+    """A run ended before it began: what it was launched for, and nobody has taken, failed. Returns how many objects."""
+    reruns.close(connection, [partition])
+    leases.give_back(connection, [partition])
+    values = {"reason": error, "run_id": run_id}
+    return move(connection, Happens.UNSTARTED, is_of(partition), now=now, values=values)
 
-    Also what it had decided on: silver may have been written and gold and warehouse not.
+
+def die_unstarted(
+    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, deaths_limit: int, now: dt.datetime
+) -> bool:
+    """A run is gone that had not begun its attempt at the partition. Returns whether the partition waits."""
+    deaths = troubles.count_death(connection, partition, error, now)
+    if deaths >= deaths_limit:
+        error = f"{error}, for the {deaths}th time"
+        fail_unstarted(connection, run_id, partition, error, now)
+        fail_publication(connection, partition, error, now)
+        troubles.forget(connection, partition)
+        return False
+    leases.give_back(connection, [partition])
+    if connection.execute(sa.select(_t.id).where(is_of(partition), _t.state == State.SEEN).limit(1)).first():
+        reruns.request(connection, [partition], error, now)
+    return True
+
+
+def fail_publication(connection: sa.Connection, partition: DatasetPartition, error: str, now: dt.datetime) -> bool:
+    """Gold or warehouse refused what a checked attempt of another run stored; false when nothing waits for them."""
+    attempt = latest(connection, partition)
+    if attempt is None or attempt.outcome is not Outcome.CHECKED:
+        return False
+    return fail(connection, attempt.run_id, partition, error, now)
+
+
+def die(
+    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, deaths_limit: int, now: dt.datetime
+) -> bool:
+    """The run of an open attempt is gone. What it had taken waits again, or has failed at the limit; what it had
+    checked stays checked, for gold and warehouse. Returns whether the partition waits; false without an open attempt.
     """
-    mine = sa.and_(is_of(partition), _t.claimed_by == run_id, _t.state.in_(_TAKEN))
-    failed = {"state": State.FAILED, "reason": error, "run_id": run_id, "updated_at": now}
-    enough = sa.update(landing_objects).where(mine, _t.attempt >= attempts_limit).values(failed)
-    waiting = {"state": State.SEEN, "reason": None, "attempt": _t.attempt + 1, "claimed_by": None, "updated_at": now}
-    again = sa.update(landing_objects).where(mine).values(waiting)
-    return sum(connection.execute(update).rowcount for update in (enough, again))
+    mine = is_attempt(run_id, partition)
+    outcome = connection.execute(sa.select(_a.outcome).where(mine)).scalar()
+    if outcome not in OPEN:
+        return False
+    deaths = troubles.count_death(connection, partition, error, now)
+    if outcome == Outcome.CHECKED:
+        if deaths < deaths_limit:
+            return True
+        fail(connection, run_id, partition, f"{error}, for the {deaths}th time", now)
+        return False
+    move_attempt(connection, Attempted.DIED, mine, values={"ended_at": now, "error": error})
+    if deaths >= deaths_limit:
+        why = {"reason": f"{error}, for the {deaths}th time", "run_id": run_id}
+        move(connection, Happens.GIVEN_UP, is_of(partition), now=now, run_id=run_id, values=why)
+        troubles.forget(connection, partition)
+        return False
+    if not move(connection, Happens.DIED, is_of(partition), now=now, run_id=run_id):
+        reruns.request(connection, [partition], error, now)
+    return True
 
 
-def close_dead(
-    connection: sa.Connection, run_id: str, *, error: str, attempts_limit: int, now: dt.datetime
-) -> list[DatasetPartition]:
-    """Close every attempt of a run whose process is gone before the run had ended; returns what waits again for it.
-
-    Also an attempt that had succeeded, which is so once silver is checked: what comes after it was not finished. One
-    whose objects a later run has taken is left as it is.
-    """
-    waiting = []
-    for attempt in select_attempts(connection, _a.run_id == run_id):
-        partition = attempt.partition
-        if attempt.outcome not in (Outcome.RUNNING, Outcome.SUCCEEDED):
-            continue
-        count = put_back(connection, run_id, partition, error=error, attempts_limit=attempts_limit, now=now)
-        if count or attempt.outcome is Outcome.RUNNING:
-            crashed = sa.update(attempts).where(_is_attempt(run_id, partition))
-            connection.execute(crashed.values(outcome=Outcome.CRASHED, ended_at=now, error=error))
-        if count:
-            waiting.append(partition)
-    return waiting
+def leave(connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime) -> None:
+    """A run over many partitions leaves this one, for `error`, to a run of its own: it waits again."""
+    ending = {"ended_at": now, "error": error}
+    if move_attempt(connection, Attempted.LEFT, is_attempt(run_id, partition), values=ending) and not move(
+        connection, Happens.LEFT, is_of(partition), now=now, run_id=run_id
+    ):
+        reruns.request(connection, [partition], error, now)
 
 
 def replay(
@@ -195,47 +240,7 @@ def replay(
     now: dt.datetime,
 ) -> int:
     """Let the current objects of the matching partitions wait again, under a new attempt. Returns how many."""
-    wanted = {_t.institution: institution, _t.dataset: dataset, _t.business_date: business_date}
-    named = [column == value for column, value in wanted.items() if value is not None]
-    update = sa.update(landing_objects).where(_t.state.in_(CURRENT), *named)
-    return connection.execute(
-        update.values(state=State.SEEN, reason=None, claimed_by=None, attempt=_t.attempt + 1, updated_at=now)
-    ).rowcount
-
-
-def select_attempts(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Attempt]:
-    """The matching attempts, oldest first."""
-    query = sa.select(attempts).where(*conditions).order_by(_a.started_at, _a.run_id)
-    return [_read(row) for row in connection.execute(query).mappings()]
-
-
-def is_of(partition: DatasetPartition) -> sa.ColumnElement[bool]:
-    """Whether a landing object belongs to `partition`."""
-    return sa.and_(
-        _t.business_date == partition.business_date,
-        _t.dataset == partition.dataset,
-        _t.institution == partition.institution,
-    )
-
-
-def _is_attempt(run_id: str, partition: DatasetPartition) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        _a.run_id == run_id,
-        _a.institution == partition.institution,
-        _a.dataset == partition.dataset,
-        _a.business_date == partition.business_date,
-    )
-
-
-def _read(row: sa.RowMapping) -> Attempt:
-    counts = {name: row[name] for name in asdict(AttemptTotals())}
-    return Attempt(
-        run_id=row["run_id"],
-        partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
-        started_at=row["started_at"],
-        outcome=Outcome(row["outcome"]),
-        ended_at=row["ended_at"],
-        seconds=row["seconds"],
-        error=row["error"],
-        totals=AttemptTotals(**counts) if row["rows_read"] is not None else None,
-    )
+    wanted = {"institution": institution, "dataset": dataset, "business_date": business_date}
+    named = {name: value for name, value in wanted.items() if value is not None}
+    troubles.forget_all(connection, named)
+    return move(connection, Happens.REPLAYED, *(_t[name] == value for name, value in named.items()), now=now)

@@ -43,9 +43,12 @@ class Happens(StrEnum):
     UNSTARTED = "its run ended before it began"
     UNPUBLISHED = "gold or warehouse refused"
     WAITS = "a service is away"
+    WAITS_UNSTARTED = "a service is away before its run began"
     RELEASED = "the service answers"
-    GIVEN_UP = "it failed too often"
+    EXHAUSTED = "it failed too often while the service answers"
     DIED = "its run died"
+    GIVEN_UP = "its runs died too often"
+    LEFT = "left for a run of its own"
     REPLAYED = "asked for again"
     PASSED_OVER = "arrived while its run was loading"
 
@@ -60,6 +63,8 @@ class Attempted(StrEnum):
     PUBLISHED = "gold and warehouse hold it"
     OVERWRITTEN = "an older run wrote after it"
     DIED = "its run died"
+    OVERTAKEN = "a later run began"
+    LEFT = "left for a run of its own"
 
 
 class Guard(StrEnum):
@@ -96,15 +101,15 @@ class Move:
 _OPEN = (State.SEEN, State.WAITING, State.REFUSED, State.FAILED)
 """States in which an object is not in the tables yet."""
 _CURRENT = (*_OPEN, State.LOADED)
+_TAKEN = (State.SEEN, State.LOADED, State.REFUSED, State.FAILED)
+"""States of the objects that a run holds."""
 _ANEW = (Effect.RELEASE, Effect.AGAIN, Effect.FORGET)
 
 OBJECTS: tuple[Move, ...] = (
     Move(Happens.FOUND, (), State.SEEN),
     Move(Happens.FOUND_STRAY, (), State.UNROUTED),
     Move(Happens.FOUND_IGNORED, (), State.IGNORED),
-    Move(
-        Happens.REPLACED, (*_CURRENT, State.UNROUTED, State.IGNORED), State.SUPERSEDED, effects=(Effect.RELEASE,)
-    ),
+    Move(Happens.REPLACED, (*_CURRENT, State.UNROUTED, State.IGNORED), State.SUPERSEDED, effects=(Effect.RELEASE,)),
     Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, Guard.LATER, _ANEW),
     Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
     Move(Happens.DISOWNED, _OPEN, State.UNROUTED, effects=(Effect.RELEASE,)),
@@ -113,16 +118,19 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.WITHDRAWN, _CURRENT, State.WITHDRAWN, effects=(Effect.RELEASE,)),
     Move(Happens.RESTORED, (State.WITHDRAWN,), State.SEEN, Guard.NOT_REPLACED, _ANEW),
     Move(Happens.TAKEN, (State.WAITING,), State.SEEN, effects=(Effect.CLAIM, Effect.FORGET)),
-    Move(Happens.TAKEN, (State.SEEN, State.LOADED, State.REFUSED, State.FAILED), None, effects=(Effect.CLAIM,)),
-    Move(Happens.LOADED, (State.SEEN, State.FAILED, State.LOADED, State.REFUSED), State.LOADED, Guard.CLAIMED),
-    Move(Happens.REFUSED, (State.SEEN, State.FAILED, State.LOADED, State.REFUSED), State.REFUSED, Guard.CLAIMED),
+    Move(Happens.TAKEN, _TAKEN, None, effects=(Effect.CLAIM,)),
+    Move(Happens.LOADED, _TAKEN, State.LOADED, Guard.CLAIMED),
+    Move(Happens.REFUSED, _TAKEN, State.REFUSED, Guard.CLAIMED),
     Move(Happens.FAILED, (State.SEEN, State.FAILED), State.FAILED, Guard.CLAIMED),
     Move(Happens.UNSTARTED, (State.SEEN,), State.FAILED, Guard.UNCLAIMED),
     Move(Happens.UNPUBLISHED, (State.LOADED,), State.FAILED, Guard.DECIDED),
     Move(Happens.WAITS, (State.SEEN, State.FAILED), State.WAITING, Guard.CLAIMED, (Effect.RELEASE,)),
+    Move(Happens.WAITS_UNSTARTED, (State.SEEN,), State.WAITING, Guard.UNCLAIMED),
     Move(Happens.RELEASED, (State.WAITING,), State.SEEN, effects=_ANEW),
-    Move(Happens.GIVEN_UP, (State.WAITING, State.SEEN), State.FAILED, Guard.UNCLAIMED),
-    Move(Happens.DIED, (State.SEEN, State.LOADED, State.REFUSED, State.FAILED), State.SEEN, Guard.CLAIMED, _ANEW),
+    Move(Happens.EXHAUSTED, (State.WAITING,), State.FAILED),
+    Move(Happens.DIED, _TAKEN, State.SEEN, Guard.CLAIMED, _ANEW),
+    Move(Happens.GIVEN_UP, _TAKEN, State.FAILED, Guard.CLAIMED),
+    Move(Happens.LEFT, _TAKEN, State.SEEN, Guard.CLAIMED, _ANEW),
     Move(Happens.REPLAYED, _CURRENT, State.SEEN, effects=_ANEW),
     Move(Happens.PASSED_OVER, (State.SEEN,), None, Guard.CLAIMED, (Effect.RELEASE,)),
 )
@@ -135,6 +143,8 @@ ATTEMPTS: tuple[Move, ...] = (
     Move(Attempted.PUBLISHED, (Outcome.CHECKED,), Outcome.SUCCEEDED),
     Move(Attempted.OVERWRITTEN, (Outcome.SUCCEEDED,), Outcome.CHECKED),
     Move(Attempted.DIED, (Outcome.RUNNING,), Outcome.CRASHED),
+    Move(Attempted.OVERTAKEN, (Outcome.RUNNING, Outcome.CHECKED), Outcome.CRASHED),
+    Move(Attempted.LEFT, (Outcome.RUNNING, Outcome.CHECKED), Outcome.FAILED),
 )
 
 
@@ -251,5 +261,7 @@ def table(law: Sequence[Move]) -> str:
     for m in law:
         sources = ", ".join(s.value for s in m.sources) or "(new)"
         effects = ", ".join(e.value for e in m.effects)
-        lines.append(f"| {m.event.value} | {sources} | {m.guard.value} | {m.target.value if m.target else 'the same'} | {effects} |")
+        lines.append(
+            f"| {m.event.value} | {sources} | {m.guard.value} | {m.target.value if m.target else 'the same'} | {effects} |"
+        )
     return "\n".join(lines)

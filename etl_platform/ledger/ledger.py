@@ -1,55 +1,71 @@
 """The ledger: every landing object ever seen, what became of it, and every attempt to load it.
 
-What marks a partition as launched? Nothing in the ledger does: a mark set before the launch loses the partition when
-the daemon stops in between, a mark set after it launches twice. Instead
+The law of a delivery (`law.py` has it as a table, `docs/ledger.md` as a picture):
 
 - an object is *seen* until a run decides on it, so a sensor that starts again finds the same partitions pending;
 - a pending partition has a *fingerprint* of its current objects and of how often each was asked for. The run key is
   made of it, so Dagster itself drops the second launch of the same content, and a new file, a new version or a
   replay launches again. It covers objects of every current state, so a run that only moves states changes nothing;
+- who is about to start a run *leases* the partition, so that nobody else starts a second one;
 - a run *claims* the current objects of its partition when it starts (`start_attempts`). Claimed objects are not
-  pending, and only the last claimer may decide on them. A run that is overtaken (a newer version, a replay, a second
-  run of the partition) leaves the object as it is: it stays seen, and the run that was launched for it decides;
-- a run that fails leaves its objects *failed* until someone asks for a replay, which raises their attempt. A run that
-  died is found among `running_attempts`; `close_crashed` puts its objects back under a new attempt, a few times,
-  also those that it had decided on: gold and warehouse come after that.
+  pending, and only the last claimer may decide on them. While an attempt of a living run is open nobody else begins;
+- an attempt is *checked* once what it stored passed the checks, and *succeeded* once every table of gold and warehouse
+  holds it (`publish`), whichever run wrote them. What is checked and not published is found by `unpublished`;
+- a run that fails leaves its objects *failed* until someone asks for a replay, which raises their attempt. One that
+  failed by a service that is away leaves them *waiting* (`waiting.py`). What a run that died had taken waits again.
 
-A launch that Dagster accepted and that never started (a cancelled queue, a deleted run) stays pending under a run key
-that is used up: `mark_failed` for a run that failed in the queue, or `request_replay`, sets it free.
-
-Not here: SQL (the modules below), the decision which institution owns a key, launching.
+Not here: SQL (the modules below), the decision which institution owns a key, launching, who is alive.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.ledger import attempts, pending, profiles, recording, schemas, status, versions
+from etl_platform.ledger import (
+    attempt_rows,
+    attempts,
+    heartbeats,
+    leases,
+    pending,
+    profiles,
+    publications,
+    recording,
+    schemas,
+    status,
+    troubles,
+    versions,
+    waiting,
+)
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.given import in_chunks
+from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import (
     Attempt,
     AttemptTotals,
     DatasetPartition,
     DeliveredSchema,
     LandingObject,
+    Lease,
     LedgerObject,
     ObjectResult,
-    Outcome,
     PartitionStatus,
     PendingPartition,
     Replay,
     State,
+    Trouble,
+    Unpublished,
 )
 from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import landing_objects
 
 # Objects recorded per transaction: about a second under the write lock, then others have their turn.
 _TRANSACTION = 5_000
+DEATHS_LIMIT = 3
+"""So many runs in a row die at a partition before it has failed: the next one would die, too."""
 
 _t = landing_objects.c
 
@@ -112,15 +128,62 @@ class Ledger:
         with self._database.read() as connection:
             return pending.select_pending(connection, limit, after)
 
+    def unpublished(self) -> list[Unpublished]:
+        """Checked attempts that are not in gold and warehouse yet and wait for no service, oldest first."""
+        with self._database.read() as connection:
+            return pending.select_unpublished(connection)
+
+    # Who is about to run what
+
+    def leases(self) -> list[Lease]:
+        """What somebody is about to start."""
+        with self._database.read() as connection:
+            return leases.select_leases(connection)
+
+    def take_leases(
+        self, wanted: Mapping[DatasetPartition, str], *, void: Collection[str] = (), now: dt.datetime
+    ) -> list[DatasetPartition]:
+        """Lease each partition to its holder, until an attempt at it begins. void: holders who are gone. Returns those
+        that were free: of two that want the same, one gets it."""
+        if not wanted:
+            return []
+        with self._database.write() as connection:
+            return leases.take(connection, wanted, void, now)
+
+    def give_back_leases(self, holders: Collection[str]) -> None:
+        """These holders start nothing more."""
+        with self._database.write() as connection:
+            leases.give_back_all(connection, holders)
+
+    def beat(self, name: str) -> None:
+        """The executing run of that name is alive."""
+        with self._database.write() as connection:
+            heartbeats.beat(connection, name)
+
+    def silent(self, names: Collection[str], *, now: dt.datetime) -> list[str]:
+        """Those of which nothing was heard for `heartbeats.SILENCE` since somebody asked first."""
+        if not names:
+            return []
+        with self._database.write() as connection:
+            return heartbeats.silent(connection, names, now)
+
+    def forget_beats(self, names: Collection[str]) -> None:
+        """They have ended."""
+        with self._database.write() as connection:
+            heartbeats.forget(connection, names)
+
     # What runs do
 
-    def start_attempts(self, run_id: str, partitions: Sequence[DatasetPartition], *, now: dt.datetime) -> None:
+    def start_attempts(
+        self, run_id: str, partitions: Sequence[DatasetPartition], *, dead: Collection[str] = (), now: dt.datetime
+    ) -> list[Attempt]:
         """Put the run's attempts at the partitions on record and claim the partitions' current objects for it.
 
-        Every step may call it: while an attempt runs it changes nothing more.
+        Every step may call it: what the run has on record already stays as it is. dead: runs that are known to be
+        gone. Returns open attempts of other runs that are in the way; then nothing was begun.
         """
         with self._database.write() as connection:
-            attempts.start(connection, run_id, partitions, now)
+            return attempts.start(connection, run_id, partitions, dead, now)
 
     def undecided(self, run_id: str, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
         """The objects of these partitions that the run has claimed and not decided on."""
@@ -129,27 +192,19 @@ class Ledger:
 
     def mark_loaded(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """These objects' rows are in the tables. Returns how many; the others were taken from the run meanwhile."""
-        return self._decide(run_id, State.LOADED, results, now)
+        return self._decide(run_id, Happens.LOADED, results, now)
 
     def mark_refused(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """These objects cannot be read at all, each for its `reason`. Returns how many, as `mark_loaded`."""
-        return self._decide(run_id, State.REFUSED, results, now)
+        return self._decide(run_id, Happens.REFUSED, results, now)
 
-    def _decide(self, run_id: str, state: State, results: Sequence[ObjectResult], now: dt.datetime) -> int:
+    def _decide(self, run_id: str, event: Happens, results: Sequence[ObjectResult], now: dt.datetime) -> int:
         if not results:
             return 0
         with self._database.write() as connection:
-            return attempts.decide(connection, run_id, state, results, now)
+            return attempts.decide(connection, run_id, event, results, now)
 
-    def mark_failed(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> int:
-        """The run failed on the partition: what it left undecided waits for a replay. Returns how many objects.
-
-        For a run without an attempt on record (it failed before its start) this is whatever waits unclaimed.
-        """
-        with self._database.write() as connection:
-            return attempts.fail(connection, run_id, partition, error, now)
-
-    def end_attempt(
+    def end_checks(
         self,
         run_id: str,
         partition: DatasetPartition,
@@ -158,45 +213,110 @@ class Ledger:
         error: str | None = None,
         now: dt.datetime,
     ) -> bool:
-        """Close the attempt: succeeded, or failed with `error`, which also marks what it left undecided as failed.
+        """What the attempt stored was checked: gold and warehouse may take it, or it failed with `error`.
 
-        False when there is no such attempt, or it is closed already.
+        False when the run has no running attempt on record.
         """
-        outcome = Outcome.SUCCEEDED if error is None else Outcome.FAILED
         with self._database.write() as connection:
-            if error is not None:
-                attempts.fail(connection, run_id, partition, error, now)
-            return attempts.end(connection, run_id, partition, outcome, totals=totals, error=error, now=now)
+            return attempts.check(connection, run_id, partition, totals, error, now)
 
-    def mark_unpublished(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
-        """Gold or warehouse could not be written after the attempt had succeeded: it failed after all, and so did
-        what it had loaded, which waits for a replay. False: the run has no success on record."""
-        with self._database.write() as connection:
-            return attempts.unpublish(connection, run_id, partition, error, now)
-
-    def close_crashed(
-        self, run_id: str, partition: DatasetPartition, *, error: str, attempts_limit: int = 3, now: dt.datetime
+    def publish(
+        self,
+        run_id: str,
+        partition: DatasetPartition,
+        tables: Collection[str],
+        *,
+        wanted: Collection[str],
+        now: dt.datetime,
     ) -> bool:
-        """Close the attempt of a run that died. Its objects wait again under a new attempt, so that the sensor launches
-        them; those that were attempted `attempts_limit` times have failed. False: not running."""
+        """`tables` hold what the attempt of that run stored. With all of `wanted` it has succeeded: then true."""
         with self._database.write() as connection:
-            closed = attempts.end(connection, run_id, partition, Outcome.CRASHED, totals=None, error=error, now=now)
-            if closed:
-                attempts.put_back(connection, run_id, partition, error=error, attempts_limit=attempts_limit, now=now)
-            return closed
+            return publications.publish(connection, run_id, partition, tables, wanted, now)
+
+    def mark_failed(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
+        """The run failed on the partition: its open attempt ends, and what it left undecided, or could not publish,
+        waits for a replay. False: it has no open attempt."""
+        with self._database.write() as connection:
+            return attempts.fail(connection, run_id, partition, error, now)
+
+    def mark_unstarted(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> int:
+        """The run failed before its start: whatever waits unclaimed waits for a replay. Returns how many objects."""
+        with self._database.write() as connection:
+            return attempts.fail_unstarted(connection, run_id, partition, error, now)
+
+    def mark_unpublished(self, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
+        """Gold or warehouse refused what a checked attempt stored: it failed after all, and so did what it had loaded,
+        which waits for a replay. False: nothing waits for them."""
+        with self._database.write() as connection:
+            return attempts.fail_publication(connection, partition, error, now)
+
+    def mark_waiting(
+        self,
+        run_id: str,
+        partition: DatasetPartition,
+        service: str,
+        error: str,
+        *,
+        is_first: bool = False,
+        now: dt.datetime,
+    ) -> bool:
+        """A service that may come back failed the run: the partition waits for it. is_first: before the run had begun.
+        False: nothing of the partition is open."""
+        with self._database.write() as connection:
+            return waiting.wait(connection, run_id, partition, service, error, is_first=is_first, now=now)
+
+    def leave(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> None:
+        """A run over many partitions leaves this one to a run of its own, for `error`."""
+        with self._database.write() as connection:
+            attempts.leave(connection, run_id, partition, error, now)
 
     def close_dead(
-        self, run_id: str, *, error: str, attempts_limit: int = 3, now: dt.datetime
+        self, run_id: str, *, error: str, deaths_limit: int = DEATHS_LIMIT, now: dt.datetime
     ) -> list[DatasetPartition]:
-        """Close all attempts of a run whose process is gone, as `close_crashed` does, and those that had succeeded but
-        were not published yet. Returns the partitions whose objects wait again, or have failed at the limit."""
+        """End the open attempts of a run that is gone. Its objects wait again, so that they are launched; of a
+        partition at which `deaths_limit` runs in a row have died they failed. What was checked stays so, for gold and
+        warehouse. Returns the partitions that wait."""
         with self._database.write() as connection:
-            return attempts.close_dead(connection, run_id, error=error, attempts_limit=attempts_limit, now=now)
+            open_ones = attempt_rows.select_attempts(connection, attempts_table.c.run_id == run_id)
+            partitions = [attempt.partition for attempt in open_ones if attempt.outcome in attempts.OPEN]
+            return [p for p in partitions if attempts.die(connection, run_id, p, error, deaths_limit, now)]
 
-    def running_attempts(self) -> list[Attempt]:
-        """Attempts without an end, oldest first: each should have a live run."""
+    def close_unstarted(
+        self,
+        run_id: str,
+        partitions: Sequence[DatasetPartition],
+        *,
+        error: str,
+        deaths_limit: int = DEATHS_LIMIT,
+        now: dt.datetime,
+    ) -> list[DatasetPartition]:
+        """A run is gone that had not begun any attempt: what it was launched for waits again, or has failed at the
+        limit. Returns what waits."""
+        with self._database.write() as connection:
+            return [p for p in partitions if attempts.die_unstarted(connection, run_id, p, error, deaths_limit, now)]
+
+    def open_attempts(self) -> list[Attempt]:
+        """Attempts without an end, oldest first: each has a live run, or waits for gold and warehouse."""
         with self._database.read() as connection:
-            return attempts.select_attempts(connection, attempts_table.c.outcome == Outcome.RUNNING)
+            is_open = attempts_table.c.outcome.in_([outcome.value for outcome in attempts.OPEN])
+            return attempt_rows.select_attempts(connection, is_open)
+
+    # What is away
+
+    def troubles(self) -> list[Trouble]:
+        """What went wrong with partitions and may pass, the longest first."""
+        with self._database.read() as connection:
+            return troubles.select_troubles(connection)
+
+    def judge_service(
+        self, service: str, found: str | None, *, limit: int, now: dt.datetime
+    ) -> tuple[list[DatasetPartition], list[DatasetPartition]]:
+        """A service that partitions wait for was asked: it answers (found None), or this is what came instead.
+
+        Returns the partitions that wait no more, and those that failed more than `limit` times today while it answered.
+        """
+        with self._database.write() as connection:
+            return waiting.judge(connection, service, found, limit, now)
 
     # What senders sent
 
@@ -272,7 +392,7 @@ class Ledger:
         limit: int | None = None,
     ) -> list[LedgerObject]:
         """Objects that match all that is given, in the order in which they were recorded."""
-        conditions = [attempts.is_of(partition)] if partition else []
+        conditions = [attempt_rows.is_of(partition)] if partition else []
         if uri is not None:
             conditions.append(_t.uri == uri)
         if states is not None:
@@ -354,7 +474,7 @@ class Ledger:
     def latest_attempt(self, partition: DatasetPartition) -> Attempt | None:
         """The attempt at the partition that started last, or None."""
         with self._database.read() as connection:
-            return status.select_latest_attempt(connection, partition)
+            return attempt_rows.latest(connection, partition)
 
     def check(self) -> str:
         """One line for people when the ledger can be read and written."""

@@ -10,22 +10,33 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from etl_platform.ledger import attempt_rows
 from etl_platform.ledger.given import given_rows
-from etl_platform.ledger.records import CURRENT, DatasetPartition, PendingPartition, State
-from etl_platform.ledger.tables import landing_objects
+from etl_platform.ledger.records import CURRENT, DatasetPartition, PendingPartition, State, Unpublished
+from etl_platform.ledger.tables import landing_objects, reruns, troubles
+from etl_platform.ledger.troubles import select_troubles
 
 _t = landing_objects.c
+_r = reruns.c
 _partition = (_t.dataset, _t.business_date, _t.institution)
 
 
 def select_pending(connection: sa.Connection, limit: int, after: PendingPartition | None) -> list[PendingPartition]:
-    """Partitions with seen objects that no run holds, longest waiting first, from behind `after`."""
-    waiting_since = sa.func.min(_t.first_seen_at)
+    """Partitions with seen objects that no run holds, or of which a run was asked for; longest waiting first, from behind
+    `after`. Those that wait for a service come when it answers."""
+    seen = sa.select(*_partition, _t.first_seen_at.label("since")).where(
+        _t.state == State.SEEN, _t.claimed_by.is_(None)
+    )
+    asked = sa.select(_r.dataset, _r.business_date, _r.institution, _r.requested_at.label("since")).where(_r.is_open)
+    due = sa.union_all(seen, asked).subquery("due")
+    key = (due.c.dataset, due.c.business_date, due.c.institution)
+    waits = sa.exists().where(troubles.c.service.is_not(None), *(troubles.c[column.name] == column for column in key))
+    waiting_since = sa.func.min(due.c.since)
     query = (
-        sa.select(*_partition, waiting_since, sa.func.max(_t.first_seen_at))
-        .where(_t.state == State.SEEN, _t.claimed_by.is_(None))
-        .group_by(*_partition)
-        .order_by(waiting_since, *_partition)
+        sa.select(*key, waiting_since, sa.func.max(due.c.since))
+        .where(~waits)
+        .group_by(*key)
+        .order_by(waiting_since, *key)
         .limit(limit)
     )
     if after is not None:
@@ -33,15 +44,27 @@ def select_pending(connection: sa.Connection, limit: int, after: PendingPartitio
         # Typed one by one: a tuple of plain values would lose the time type's conversion.
         position = [sa.literal(after.waiting_since, _t.first_seen_at.type), p.dataset]
         position += [sa.literal(p.business_date, sa.Date()), p.institution]
-        query = query.having(sa.tuple_(waiting_since, *_partition) > sa.tuple_(*position))
+        query = query.having(sa.tuple_(waiting_since, *key) > sa.tuple_(*position))
     rows = [(DatasetPartition(*row[:3]), *row[3:]) for row in connection.execute(query)]
     fingerprints = _fingerprints(connection, [partition for partition, *_ in rows])
     return [PendingPartition(partition, fingerprints[partition], oldest, newest) for partition, oldest, newest in rows]
 
 
+def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
+    """Checked attempts that wait for gold and warehouse and for no service, oldest first. Whether their runs are at
+    that is for the caller to see."""
+    troubled = {trouble.partition: trouble for trouble in select_troubles(connection)}
+    found = []
+    for attempt in attempt_rows.select_unpublished(connection):
+        trouble = troubled.get(attempt.partition)
+        if trouble is None or trouble.service is None:
+            found.append(Unpublished(attempt, f"{attempt.run_id}#{trouble.number if trouble else 0}"))
+    return found
+
+
 def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> dict[DatasetPartition, str]:
-    """Hash of the uri, identity and attempt of every current object, whatever its state: states change while the
-    content does not, and must not launch the same content again."""
+    """Hash of the place, identity and attempt of every current object, whatever its state: states change while the
+    content does not, and must not launch the same content again. And of the number of the run that was asked for."""
     hashes = {partition: hashlib.sha256() for partition in partitions}
     if not partitions:
         return {}
@@ -49,11 +72,15 @@ def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartiti
         connection.dialect, _partition, [(p.dataset, p.business_date, p.institution) for p in partitions]
     )
     query = (
-        sa.select(*_partition, _t.uri, _t.identity, _t.attempt)
+        sa.select(*_partition, _t.root, _t.key, _t.identity, _t.attempt)
         .join_from(given, landing_objects, sa.and_(*(column == given.c[column.name] for column in _partition)))
         .where(_t.state.in_(CURRENT))
         .order_by(_t.id)
     )
-    for *key, uri, identity, attempt in connection.execute(query):
-        hashes[DatasetPartition(*key)].update(f"{uri}\n{identity}\n{attempt}\n".encode())
+    for *key, root, place, identity, attempt in connection.execute(query):
+        hashes[DatasetPartition(*key)].update(f"{root}\n{place}\n{identity}\n{attempt}\n".encode())
+    asked = sa.select(_r.dataset, _r.business_date, _r.institution, _r.number).where(_r.is_open)
+    for *key, number in connection.execute(asked):
+        if (partition := DatasetPartition(*key)) in hashes:
+            hashes[partition].update(f"asked for: {number}\n".encode())
     return {partition: digest.hexdigest()[:32] for partition, digest in hashes.items()}

@@ -32,7 +32,7 @@ CURRENT = (State.SEEN, State.WAITING, State.LOADED, State.REFUSED, State.FAILED)
 
 
 class Outcome(StrEnum):
-    """How far an attempt at a partition came: `checked` is stored and passed by the checks, `succeeded` is published."""
+    """How far an attempt at a partition came: `checked` is stored and right, `succeeded` is published."""
 
     RUNNING = "running"
     CHECKED = "checked"
@@ -175,8 +175,48 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """What went wrong with a partition and may pass. service: the one it waits for, or None where it does not wait.
+
+    deaths: runs that died since the last success. failures: of today, while the service answered. next_try_at: None
+    while the service is away, or nobody has asked it yet. number: grows with all that happens here.
+    """
+
+    partition: DatasetPartition
+    service: str | None
+    error: str
+    since: dt.datetime
+    deaths: int
+    failures: int
+    next_try_at: dt.datetime | None
+    number: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Somebody is about to start a run of the partition."""
+
+    partition: DatasetPartition
+    holder: str
+    taken_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """A checked attempt whose rows are not in all tables of gold and warehouse. fingerprint: names the next try."""
+
+    attempt: Attempt
+    fingerprint: str
+
+    @property
+    def partition(self) -> DatasetPartition:
+        return self.attempt.partition
+
+
+@dataclass(frozen=True)
 class PartitionStatus:
-    """What the ledger knows of one partition: objects per state, rows of the loaded ones, the latest attempt."""
+    """What the ledger knows of one partition: objects per state, rows of the loaded ones, the latest attempt, what was
+    published last (None: nothing yet), and what it waits for."""
 
     objects: dict[State, int] = field(default_factory=dict)
     rows_read: int = 0
@@ -185,6 +225,8 @@ class PartitionStatus:
     rows_duplicate: int = 0
     last_recorded_at: dt.datetime | None = None
     latest_attempt: Attempt | None = None
+    published: Attempt | None = None
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from dataclasses import fields, replace
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.attempts import select_attempts
+from etl_platform.ledger.attempt_rows import select_attempts
 from etl_platform.ledger.given import GIVEN_DATE, given, is_given_dataset
-from etl_platform.ledger.records import CURRENT, Attempt, DatasetPartition, LedgerObject, PartitionStatus, State
+from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, Outcome, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, profiles, schema_drift
+from etl_platform.ledger.troubles import select_troubles
 
 _t = landing_objects.c
 _a = attempts.c
@@ -86,7 +87,12 @@ def select_status(
         cells[partition] = _with_state(cells.get(partition, PartitionStatus()), State(state), count, recorded_at, rows)
     wanted = (_a.business_date.in_(dates), _a.institution.in_(institutions), _a.dataset.in_(datasets))
     for attempt in select_attempts(connection, *wanted):  # oldest first: the latest stays
-        cells[attempt.partition] = replace(cells.get(attempt.partition, PartitionStatus()), latest_attempt=attempt)
+        cell = cells.get(attempt.partition, PartitionStatus())
+        published = attempt if attempt.outcome is Outcome.SUCCEEDED else cell.published
+        cells[attempt.partition] = replace(cell, latest_attempt=attempt, published=published)
+    for trouble in select_troubles(connection):
+        if trouble.partition in cells:
+            cells[trouble.partition] = replace(cells[trouble.partition], trouble=trouble)
     return cells
 
 
@@ -112,17 +118,6 @@ def select_latest_loaded_date(connection: sa.Connection, partition: DatasetParti
     )
     found: dt.date | None = connection.execute(query).scalar()
     return found
-
-
-def select_latest_attempt(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
-    """The attempt that started last, or None."""
-    wanted = (
-        _a.institution == partition.institution,
-        _a.dataset == partition.dataset,
-        _a.business_date == partition.business_date,
-    )
-    found = select_attempts(connection, *wanted)
-    return found[-1] if found else None
 
 
 def describe(connection: sa.Connection) -> str:

@@ -1,0 +1,67 @@
+"""Which tables hold what a checked attempt stored in silver. With all of them the attempt has succeeded.
+
+Each function works inside the caller's transaction. Not here: which tables those are (the asset graph knows).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from etl_platform.ledger import troubles
+from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest
+from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.law import Attempted, move_attempt
+from etl_platform.ledger.records import DatasetPartition, Outcome, State
+from etl_platform.ledger.tables import landing_objects, publications
+
+_p = publications.c
+_o = landing_objects.c
+
+
+def publish(
+    connection: sa.Connection,
+    run_id: str,
+    partition: DatasetPartition,
+    tables: Collection[str],
+    wanted: Collection[str],
+    now: dt.datetime,
+) -> bool:
+    """`tables` hold what the attempt of run `run_id` stored. Returns whether it has succeeded by that: all of `wanted`.
+
+    Where a later attempt has begun, its tables may just have been overwritten by older rows: they are to be written
+    again.
+    """
+    newest = latest(connection, partition)
+    if newest is None:
+        return False
+    if newest.run_id != run_id:
+        overwritten = sa.delete(publications).where(_p.run_id == newest.run_id, is_given(_p), _p.table_name.in_(tables))
+        connection.execute(overwritten, given(partition))
+        values = {"ended_at": None, "seconds": None}
+        move_attempt(connection, Attempted.OVERWRITTEN, is_attempt(newest.run_id, partition), values=values)
+        return False
+    if newest.outcome is not Outcome.CHECKED:
+        return False
+    known = set(connection.scalars(sa.select(_p.table_name).where(_p.run_id == run_id, is_given(_p)), given(partition)))
+    row = {"run_id": run_id, **asdict(partition), "published_at": now}
+    fresh = [{**row, "table_name": name} for name in tables if name not in known]
+    if fresh:
+        connection.execute(sa.insert(publications), fresh)
+    if not set(wanted) <= known | set(tables):
+        return False
+    ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
+    move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
+    loaded = (is_of(partition), _o.claimed_by == run_id, _o.state == State.LOADED)
+    connection.execute(sa.update(landing_objects).where(*loaded).values(is_published=True))
+    troubles.forget(connection, partition)
+    return True
+
+
+def missing(connection: sa.Connection, run_id: str, partition: DatasetPartition, wanted: Collection[str]) -> list[str]:
+    """Those of `wanted` that do not hold yet what the attempt stored."""
+    query = sa.select(_p.table_name).where(_p.run_id == run_id, is_given(_p))
+    return sorted(set(wanted) - set(connection.scalars(query, given(partition))))

@@ -1,0 +1,36 @@
+"""Partitions to run although no object of theirs is new: one was withdrawn, or a run of theirs was cut off.
+
+Each function works inside the caller's transaction. Not here: what else makes a partition pending (`pending.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.records import DatasetPartition
+from etl_platform.ledger.tables import reruns
+
+_t = reruns.c
+
+
+def request(connection: sa.Connection, partitions: Iterable[DatasetPartition], reason: str, now: dt.datetime) -> None:
+    """Let each partition be run again, whatever its objects say. Safe to repeat; a new request gets a new number, so
+    that a run key which is used up does not stand in its way."""
+    wanted = sa.update(reruns).where(is_given(_t))
+    wanted = wanted.values(number=_t.number + 1, reason=reason, requested_at=now, is_open=True)
+    for partition in sorted(set(partitions)):
+        if not connection.execute(wanted, given(partition)).rowcount:
+            row = {**asdict(partition), "number": 1, "reason": reason, "requested_at": now, "is_open": True}
+            connection.execute(sa.insert(reruns), row)
+
+
+def close(connection: sa.Connection, partitions: Iterable[DatasetPartition]) -> None:
+    """A run of the partitions begins: nothing more is asked for."""
+    rows = [given(partition) for partition in partitions]
+    if rows and connection.execute(sa.select(_t.number).where(_t.is_open).limit(1)).first():
+        connection.execute(sa.update(reruns).where(is_given(_t), _t.is_open).values(is_open=False), rows)
