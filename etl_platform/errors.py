@@ -46,6 +46,8 @@ class PermanentError(EtlError):
 class TransientError(EtlError):
     """A service that may come back (time-out, throttling, 5xx, serialization failure): retried with a limit."""
 
+    service: str | None = None
+
 
 class ConfigurationError(PermanentError):
     """A setting, an institution file or a dataset declaration is wrong."""

@@ -68,6 +68,9 @@ class Settings(BaseModel):
     download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
     sensor_max_objects: int = Field(default=1_000, ge=1, description="New objects that one sensor tick takes.")
     sensor_max_seconds: float = Field(default=20.0, gt=0, description="Seconds that one sensor tick may list.")
+    service_failures_a_day: int = Field(
+        default=10, ge=1, description="A partition that a service fails more often a day, while it answers, has failed."
+    )
     sensor_interval_seconds: int = Field(default=30, ge=1, description="Seconds between two sensor ticks.")
     memory_limit_mb: int | None = Field(
         default=None, ge=64, description="Memory a partition may take. Default: half of what is free."

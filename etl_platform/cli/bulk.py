@@ -20,13 +20,13 @@ from etl_platform.cli.execute import (
     execute,
     loaded,
     lost_task,
-    process_tag,
 )
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
-from etl_platform.defs.many import LOAD_MANY, Warnings
-from etl_platform.defs.many_overview import OVERVIEW_MANY
+from etl_platform.defs.jobs import LOAD_MANY, OVERVIEW_MANY
+from etl_platform.defs.launching import NO_RETRIES
+from etl_platform.defs.many import Warnings
 from etl_platform.ledger.records import AttemptTotals, Outcome
 from etl_platform.partitions import format_key
 
@@ -61,7 +61,7 @@ class ManyTask:
 def plan_bulk(session: Session, tasks: Sequence[Task], workers: int) -> tuple[list[ManyTask], list[Task]]:
     """Runs over many small dates, and the tasks that remain. A date that failed before has a run of its own."""
     wanted: dict[tuple[str, str], list[dt.date]] = defaultdict(list)
-    for task in tasks:
+    for task in (task for task in tasks if not task.publishes):
         for dataset in task.datasets:
             wanted[task.partition.institution or "", dataset].append(task.partition.business_date)
     together: list[ManyTask] = []
@@ -74,7 +74,7 @@ def plan_bulk(session: Session, tasks: Sequence[Task], workers: int) -> tuple[li
         if len(small) >= FEWEST:
             together += [ManyTask(institution, dataset, chunk) for chunk in _chunks(small, workers, sizes)]
             taken |= {(institution, dataset, date) for date in small}
-    return together, [rest for task in tasks if (rest := _without(task, taken)).datasets]
+    return together, [rest for task in tasks if (rest := task if task.publishes else _without(task, taken)).datasets]
 
 
 def plan_overviews(dates: Sequence[dt.date], workers: int) -> list[tuple[dt.date, ...]]:
@@ -95,7 +95,7 @@ def execute_many(task: ManyTask) -> list[Result]:
         run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
         instance=dagster_instance(),
         raise_on_error=False,
-        tags={"institution": task.institution, "dataset": task.dataset, **process_tag(session)},
+        tags={"institution": task.institution, "dataset": task.dataset, **NO_RETRIES},
     )
     seconds = time.monotonic() - start
     results = []
@@ -115,14 +115,14 @@ def execute_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
     """The tables across institutions of `dates`, in this process."""
     if len(dates) == 1:
         return execute(Task(PartitionKey(dates[0])))
-    session, definitions = loaded()
+    _, definitions = loaded()
     start = time.monotonic()
     config = {"dates": [date.isoformat() for date in dates]}
     outcome = definitions.resolve_job_def(OVERVIEW_MANY).execute_in_process(
         run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
         instance=dagster_instance(),
         raise_on_error=False,
-        tags=process_tag(session),
+        tags=NO_RETRIES,
     )
     if not outcome.success:
         return [result for date in dates for result in execute(Task(PartitionKey(date)))]

@@ -24,10 +24,9 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.assemble import build_defs
 from etl_platform.defs.checks import warning_text
 from etl_platform.defs.jobs import INGEST, OVERVIEW
-from etl_platform.defs.launching import dataset_assets
+from etl_platform.defs.launching import NO_RETRIES, dataset_assets, publishing_assets
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key
-from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 T = TypeVar("T")
 
@@ -37,10 +36,12 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class Task:
-    """One run: a partition and the datasets to take through it. `datasets` is empty for the overview of a date."""
+    """One run: a partition and the datasets to take through it. `datasets` is empty for the overview of a date.
+    publishes: only from silver to gold and warehouse, what is checked already."""
 
     partition: PartitionKey
     datasets: tuple[str, ...] = ()
+    publishes: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,15 @@ def execute(task: Task) -> list[Result]:
     """Run one task in this process, on the instance of DAGSTER_HOME."""
     session, definitions = loaded()
     job = definitions.resolve_job_def(INGEST if task.datasets else OVERVIEW)
+    assets = publishing_assets if task.publishes else dataset_assets
     start = time.monotonic()
     outcome = job.execute_in_process(
         partition_key=format_key(task.partition),
-        asset_selection=dataset_assets(task.datasets, session.graph) if task.datasets else None,
+        asset_selection=assets(task.datasets, session.graph) if task.datasets else None,
         instance=dagster_instance(),
         raise_on_error=False,
         run_config=QUIET,
-        tags=process_tag(session),
+        tags=NO_RETRIES,
     )
     failures = [_message(event) for event in outcome.filter_events(lambda e: e.is_step_failure)]
     if not task.datasets:
@@ -177,7 +179,7 @@ def _dataset_result(
 
     attempt = session.ledger.latest_attempt(dataset_partition(dataset, task.partition))
     totals, error, seconds = AttemptTotals(), None, 0.0
-    if attempt is not None and attempt.run_id == outcome.run_id:
+    if attempt is not None and (task.publishes or attempt.run_id == outcome.run_id):
         totals, error, seconds = attempt.totals or totals, attempt.error, attempt.seconds or 0.0
     mine = [f for f in failures if _step_is_of(f, dataset, session)]
     if error is None and mine:
@@ -212,11 +214,6 @@ def _message(event: dg.DagsterEvent) -> str:
     while cause is not None and cause.cause is not None:
         cause = cause.cause
     return f"{event.step_key}: {cause.message.strip() if cause else 'failed'}"
-
-
-def process_tag(session: Session) -> dict[str, str]:
-    """Says which process executes a run, so that the next command can tell whether it still does."""
-    return {PROCESS_TAG: Processes(session.settings.processes).mine()}
 
 
 @cache

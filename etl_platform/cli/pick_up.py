@@ -1,47 +1,74 @@
-"""Before a run: what an earlier one left behind when it was killed, and what another one is working on.
+"""Before a run: what an earlier one left behind when it was cut off, what waits for a service, and what others are at.
 
-Not here: how the dead are told from the living (`resources/processes.py`), what follows (`defs/abandoned.py`).
+Not here: how the dead are told from the living (`defs/census.py`), what follows (`defs/pick_up.py`, `defs/due.py`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 
 from rich.console import Console
 
 from etl_platform.cli.execute import dagster_instance
-from etl_platform.cli.session import Session
-from etl_platform.defs.abandoned import close_abandoned, end_dead_runs
+from etl_platform.cli.session import Session, plain
+from etl_platform.defs import pick_up as picking
+from etl_platform.defs.due import judge_services
+from etl_platform.ledger import heartbeats
 from etl_platform.ledger.records import DatasetPartition
-from etl_platform.resources.processes import Processes
+from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 SHOWN = 5
 
 
-def pick_up(session: Session, console: Console) -> None:
-    """End what died, so that its partitions wait again, and say so."""
-    for dead in end_dead_runs(dagster_instance(), session.ledger, Processes(session.settings.processes)):
-        left = f"{_named(dead.waiting)} not finished" if dead.waiting else "nothing was left half-way"
-        who = f"run {dead.run_id}, killed with process {dead.process}"
+def pick_up(session: Session, console: Console) -> dict[DatasetPartition, str]:
+    """End what died, so that its partitions wait again, and say so. Returns what living runs are at."""
+    processes = Processes(session.settings.processes)
+    found = picking.pick_up(dagster_instance(), session.ledger, processes)
+    if elsewhere := _out_of_sight(session, found.held, processes):
+        # They run on another host or in another container, or did: a few seconds tell.
+        with console.status(f"waiting for a sign of life of {', '.join(sorted(elsewhere)[:SHOWN])}"):
+            time.sleep(heartbeats.SILENCE.total_seconds() + 1)
+        again = picking.pick_up(dagster_instance(), session.ledger, processes)
+        found = picking.PickedUp([*found.dead, *again.dead], [*found.cut_off, *again.cut_off], again.held)
+    processes.sweep(session.settings.scratch)
+    for dead in found.dead:
+        left = f"{named(dead.waiting)} not finished" if dead.waiting else "nothing was left half-way"
+        who = f"run {dead.run_id}, killed with process {dead.process}" if dead.process else f"run {dead.run_id}, killed"
         console.print(f"[yellow]picked up[/] {who}: {left}", soft_wrap=True)
-    closed = close_abandoned(dagster_instance(), session.ledger)
-    if closed:
-        console.print(f"[yellow]picked up[/] {closed} partitions of runs that ended without a result")
+    if found.cut_off:
+        console.print(f"[yellow]picked up[/] {named(found.cut_off)} of runs that ended without a result")
+    return found.held
 
 
-def held(session: Session) -> dict[DatasetPartition, str]:
-    """Partitions that a living run is loading, each with that run's id."""
-    return {attempt.partition: attempt.run_id for attempt in session.ledger.running_attempts()}
+def release(session: Session, console: Console) -> None:
+    """Ask each service that partitions wait for, and say what it answers."""
+    limit = session.settings.service_failures_a_day
+    for service, found in judge_services(session.ledger, session.resources["probes"], limit).items():
+        if found is not None:
+            console.print(f"[yellow]away[/] {service}, partitions wait for it:", plain(found), soft_wrap=True)
+
+
+def _out_of_sight(session: Session, held: dict[DatasetPartition, str], processes: Processes) -> set[str]:
+    """Runs that hold something and whose lock file is not here."""
+    found = set()
+    for run_id in set(held.values()):
+        run = dagster_instance().get_run_by_id(run_id)
+        name = run.tags.get(PROCESS_TAG) if run else None
+        if name and not processes.is_known(name):
+            found.add(run_id)
+    return found
 
 
 def tell_left_alone(taken: dict[DatasetPartition, str], console: Console) -> None:
     """Name what is not run because another run is at it."""
     if taken:
         runs = ", ".join(sorted(set(taken.values()))[:SHOWN])
-        console.print(f"[yellow]left alone[/] {_named(taken)}: being loaded by run {runs}", soft_wrap=True)
+        console.print(f"[yellow]left alone[/] {named(taken)}: being loaded by run {runs}", soft_wrap=True)
 
 
-def _named(partitions: Collection[DatasetPartition]) -> str:
+def named(partitions: Collection[DatasetPartition]) -> str:
+    """A few of them, and how many more."""
     shown = ", ".join(map(str, sorted(partitions)[:SHOWN]))
     more = len(partitions) - SHOWN
     return f"{shown} and {more} more partitions" if more > 0 else shown

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import zoneinfo
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 import click
@@ -17,11 +17,14 @@ from rich.table import Table as RichTable
 from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
-from etl_platform.cli.pick_up import held, pick_up, tell_left_alone
+from etl_platform.cli.pick_up import named, pick_up, release, tell_left_alone
 from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home, print_whole
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.abandoned import end_dead_runs
-from etl_platform.defs.many import LOAD_MANY
+from etl_platform.defs import pick_up as picking
+from etl_platform.defs.attempt import dataset_partition
+from etl_platform.defs.census import Census
+from etl_platform.defs.due import process, starting_runs, void_leases
+from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.overdue import overdue_overviews
 from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
 from etl_platform.resources.processes import Processes
@@ -61,23 +64,31 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     names = parse_names(datasets, session.graph.contracts, "dataset")
     console = open_console()
     prepare_dagster_home(session.settings)
-    pick_up(session, console)
+    held = pick_up(session, console)
+    release(session, console)
     overdue: list[dt.date] = []
     if dates is None:
-        tasks = pending_tasks(session, codes, names, console)
+        tasks = pending_tasks(session, codes, names, console, held)
         overdue = overdue_overviews(dagster_instance(), session.graph, last_date(session))
     else:
         days = parse_dates(dates, session.settings.first_date, last_date(session))
-        tasks = [
-            Task(PartitionKey(day, code), sent)
+        wanted = [
+            dataset_partition(name, PartitionKey(day, code))
             for day in days
             for code in codes
-            if (sent := _sent(session, code, names))
+            for name in _sent(session, code, names)
         ]
+        tasks = as_tasks(free_ones(session, wanted, held, console))
+    waiting = tell_waiting(session, console)
     if not tasks and not overdue:
         console.print("nothing to run: no partition has new files")
+        if waiting:
+            raise click.exceptions.Exit(1)
         return
-    results = run_tasks(session, tasks, workers, console, overdue)
+    try:
+        results = run_tasks(session, tasks, workers, console, overdue)
+    finally:
+        session.ledger.give_back_leases([process(Processes(session.settings.processes).mine())])
     print_whole(console, closing_table(results))
     _print_warnings(results, console)
     failed = print_failures(results, console)
@@ -95,23 +106,65 @@ def _sent(session: Session, code: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in session.graph.institutions[code].datasets)
 
 
-def pending_tasks(session: Session, codes: Sequence[str], names: Sequence[str], console: Console) -> list[Task]:
-    """Record what is new in the landing zone; one task per partition that has something to load."""
+def pending_tasks(
+    session: Session,
+    codes: Sequence[str],
+    names: Sequence[str],
+    console: Console,
+    held: Mapping[DatasetPartition, str],
+) -> list[Task]:
+    """Record what is new in the landing zone; one task per partition that has something to load or to publish."""
     with console.status("looking at the landing zone"):
         scan = scan_landing(session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"))
     if scan.unrouted:
         console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
-    grouped: dict[PartitionKey, list[str]] = defaultdict(list)
-    taken = {p: run for p, run in held(session).items() if p.institution in codes and p.dataset in names}
+    pending = {item.partition for item in session.ledger.pending_partitions(2**31 - 1)} | _failed(session)
+    gone = Census(dagster_instance(), session.ledger, Processes(session.settings.processes)).run_is_gone
+    checked = {item.partition for item in session.ledger.unpublished() if gone(item.attempt.run_id)} - pending
+    wanted = [p for p in pending | checked | held.keys() if p.institution in codes and p.dataset in names]
+    free = free_ones(session, wanted, held, console)
+    return [
+        *as_tasks([p for p in free if p not in checked]),
+        *as_tasks([p for p in free if p in checked], publishes=True),
+    ]
+
+
+def free_ones(
+    session: Session, wanted: Sequence[DatasetPartition], held: Mapping[DatasetPartition, str], console: Console
+) -> list[DatasetPartition]:
+    """Those that nobody else is at, or about to start a run of; from now on nobody else does. The others are named."""
+    instance, processes = dagster_instance(), Processes(session.settings.processes)
+    taken = {p: held[p] for p in wanted if p in held}
+    taken |= starting_runs(instance, [p for p in wanted if p not in taken])
+    mine = process(processes.mine())
+    rest = {p: mine for p in wanted if p not in taken}
+    void = void_leases(instance, session.ledger, processes) if rest else set()
+    free = session.ledger.take_leases(rest, void=void, now=dt.datetime.now(dt.UTC))
+    leased = {lease.partition: lease.holder for lease in session.ledger.leases()} if len(free) < len(rest) else {}
+    taken |= {p: f"about to start ({leased.get(p, 'it was just now')})" for p in rest if p not in set(free)}
     tell_left_alone(taken, console)
-    for found in _waiting(session) | _failed(session):
-        if found.institution in codes and found.dataset in names and found not in taken:
-            grouped[PartitionKey(found.business_date, found.institution)].append(found.dataset)
-    return [Task(partition, tuple(sorted(sent))) for partition, sent in sorted(grouped.items())]
+    return free
 
 
-def _waiting(session: Session) -> set[DatasetPartition]:
-    return {item.partition for item in session.ledger.pending_partitions(2**31 - 1)}
+def as_tasks(partitions: Sequence[DatasetPartition], *, publishes: bool = False) -> list[Task]:
+    """One task for each date and institution, in order."""
+    grouped: dict[PartitionKey, list[str]] = defaultdict(list)
+    for p in partitions:
+        grouped[PartitionKey(p.business_date, p.institution)].append(p.dataset)
+    return [Task(key, tuple(sorted(sent)), publishes) for key, sent in sorted(grouped.items())]
+
+
+def tell_waiting(session: Session, console: Console) -> int:
+    """Name what waits for a service. Returns how many."""
+    waiting = [trouble for trouble in session.ledger.troubles() if trouble.service is not None]
+    by_service: dict[str, list[DatasetPartition]] = defaultdict(list)
+    for trouble in waiting:
+        by_service[trouble.service or ""].append(trouble.partition)
+    for service, partitions in sorted(by_service.items()):
+        console.print(
+            f"[yellow]waiting[/] for {service}: {named(partitions)}; see `etl-platform status`", soft_wrap=True
+        )
+    return len(waiting)
 
 
 def _failed(session: Session) -> set[DatasetPartition]:
@@ -158,7 +211,7 @@ def run_tasks(
             results += [r for r in done if not r.succeeded]
             progress.update(bar, advance=len(some))
     # A worker that was killed on the way has left a run behind.
-    end_dead_runs(dagster_instance(), session.ledger, Processes(session.settings.processes))
+    picking.pick_up(dagster_instance(), session.ledger, Processes(session.settings.processes))
     return sorted(results, key=lambda r: (r.partition.business_date, r.partition.institution or "", r.dataset))
 
 

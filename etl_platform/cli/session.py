@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -84,15 +85,19 @@ def prepare_dagster_home(settings: Settings) -> Path:
     """
     home = settings.dagster_home or settings.root / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    target = home / INSTANCE_FILE
-    if settings.dagster_home is None and not target.exists():
-        for folder in (Path(__file__).parents[1], Path(__file__).parents[2]):
-            if (folder / INSTANCE_FILE).exists():
-                shutil.copy(folder / INSTANCE_FILE, target)
-                break
     os.environ["DAGSTER_HOME"] = str(home)
-    # Two processes that both find no database yet would both stamp its schema version, and neither could go on.
-    with dg.DagsterInstance.get() as instance:
-        instance.get_runs_count()
-        instance.fetch_run_status_changes(dg.DagsterEventType.RUN_START, limit=1)
+    # Two processes that both find no database yet would both stamp its schema version, and neither could go on: of
+    # several first commands one makes the home, the others find it made.
+    with FileLock(home / ".preparing.lock"):
+        target = home / INSTANCE_FILE
+        if settings.dagster_home is None and not target.exists():
+            for folder in (Path(__file__).parents[1], Path(__file__).parents[2]):
+                if (folder / INSTANCE_FILE).exists():
+                    shutil.copy(folder / INSTANCE_FILE, target)
+                    break
+        with dg.DagsterInstance.get() as instance:
+            instance.get_runs_count()
+            instance.fetch_run_status_changes(dg.DagsterEventType.RUN_START, limit=1)
+            # The storage of sensors and schedules, too: the daemon may be the other one.
+            instance.all_instigator_state()
     return home

@@ -17,13 +17,16 @@ from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
 from etl_platform.defs.many import build_load_many
 from etl_platform.defs.many_overview import build_overview_many
+from etl_platform.defs.presence import announcing
 from etl_platform.defs.references import build_accounts_check
 from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
 from etl_platform.defs.silver import build_silver_assets
 from etl_platform.defs.warehouse import build_warehouse_asset
 from etl_platform.institutions.loader import load_institutions
+from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import build_partitions
 from etl_platform.resources.build import build_resources
+from etl_platform.resources.processes import Processes
 from etl_platform.settings import Settings
 
 
@@ -59,11 +62,14 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
     ]
     checks = [*(build_silver_checks(c, graph) for c in contracts), build_accounts_check(graph)]
     resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
+    if isinstance(resources["ledger"], Ledger):
+        resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
+    jobs = build_jobs(graph)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[*build_jobs(graph), build_load_many(graph, checks), build_overview_many(graph)],
-        sensors=[build_landing_sensor(graph), build_automation_sensor()],
+        jobs=[*jobs, build_load_many(graph, checks), build_overview_many(graph)],
+        sensors=[build_landing_sensor(graph, jobs), build_automation_sensor()],
         resources=resources,
         executor=dg.in_process_executor,
     )

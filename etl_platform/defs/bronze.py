@@ -1,6 +1,6 @@
 """`bronze/<dataset>`: every landing object of a partition, kept as received."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -9,7 +9,8 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
+from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported, start
+from etl_platform.defs.census import Census
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
@@ -18,6 +19,7 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject, ObjectResult
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import LandingZone, Routed
+from etl_platform.resources.processes import Processes
 
 GONE = "deleted from the landing zone before it could be copied"
 
@@ -25,6 +27,7 @@ GONE = "deleted from the landing zone before it could be copied"
 def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
     """The bronze asset of one dataset."""
     table = manifest_table(contract.dataset)
+    processes = Processes(graph.settings.processes)
 
     def bronze(
         context: dg.AssetExecutionContext,
@@ -34,7 +37,8 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         lake: dg.ResourceParam[TableIOManager],
     ) -> dg.Output[pl.DataFrame]:
         step = Step.of(context)
-        arrived = begin([step], contract.dataset, landing, ledger)[step.partition]
+        arrivals = list_arrivals([step], contract.dataset, landing, ledger)
+        arrived = begin([step], contract.dataset, arrivals, ledger, processes)[step.partition]
         with reported(ledger, step.run_id, dataset_partition(contract.dataset, step.partition)):
             return receive(step, contract.dataset, arrived, landing, bronze, ledger, lake)
 
@@ -55,18 +59,42 @@ class Arrived:
     undecided: list[LedgerObject] = field(default_factory=list)
 
 
-def begin(steps: Sequence[Step], dataset: str, landing: LandingZone, ledger: Ledger) -> dict[PartitionKey, Arrived]:
-    """Begin a run's attempts at partitions of one institution: what arrived is on record and claimed."""
-    run_id = steps[0].run_id
-    attempts = {step.partition: dataset_partition(dataset, step.partition) for step in steps}
-    arrived = {partition: Arrived(landing.objects(dataset, partition)) for partition in attempts}
-    with ledger.together():
-        ledger.record_seen([o.landing_object() for found in arrived.values() for o in found.objects], now=now())
-        ledger.start_attempts(run_id, list(attempts.values()), now=now())
-        for waiting in ledger.undecided(run_id, list(attempts.values())):
-            assert waiting.business_date is not None
-            arrived[PartitionKey(waiting.business_date, waiting.institution)].undecided.append(waiting)
+def list_arrivals(
+    steps: Sequence[Step], dataset: str, landing: LandingZone, ledger: Ledger
+) -> dict[PartitionKey, Arrived]:
+    """What is in the landing zone for the steps' partitions; it is on record from now on."""
+    arrived = {step.partition: Arrived(landing.objects(dataset, step.partition)) for step in steps}
+    ledger.record_seen([o.landing_object() for found in arrived.values() for o in found.objects], now=now())
     return arrived
+
+
+def begin(
+    steps: Sequence[Step],
+    dataset: str,
+    arrived: Mapping[PartitionKey, Arrived],
+    ledger: Ledger,
+    processes: Processes,
+) -> Mapping[PartitionKey, Arrived]:
+    """Begin a run's attempts at partitions of one institution: what arrived is claimed."""
+    begin_attempts(steps, dataset, ledger, processes)
+    partitions = [dataset_partition(dataset, step.partition) for step in steps]
+    for waiting in ledger.undecided(steps[0].run_id, partitions):
+        assert waiting.business_date is not None
+        arrived[PartitionKey(waiting.business_date, waiting.institution)].undecided.append(waiting)
+    return arrived
+
+
+def begin_attempts(steps: Sequence[Step], dataset: str, ledger: Ledger, processes: Processes) -> None:
+    """Begin the run's attempts at the steps' partitions, or go on with them."""
+    first = steps[0]
+    partitions = [dataset_partition(dataset, step.partition) for step in steps]
+    start(
+        ledger,
+        first.run_id,
+        partitions,
+        lambda: Census(first.instance, ledger, processes).run_is_gone,
+        first.log.info,
+    )
 
 
 def receive(

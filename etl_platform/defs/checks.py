@@ -67,8 +67,8 @@ class Judged:
         for name, verdict in self.verdicts.items():
             yield _result(name, dg.AssetKey(["silver", self.dataset]), verdict)
 
-    def end_attempt(self, ledger: Ledger, step: Step) -> None:
-        """Put the end of the run's attempt on record."""
+    def record(self, ledger: Ledger, step: Step) -> None:
+        """Put on record what the checks say of the run's attempt: gold and warehouse may take it, or it has failed."""
         totals = AttemptTotals(
             rows_read=int(self.files["rows_read"].sum()),
             rows_silver=int(self.files["rows_silver"].sum()),
@@ -83,7 +83,7 @@ class Judged:
             where = f"--date {attempt.business_date} --institution {attempt.institution} --dataset {attempt.dataset}"
             next_step = f"next step: `etl-platform quarantine show {where}` has refused files and rows"
             error = f"blocking checks failed: {', '.join(self.blocking)}; {next_step}"
-        ledger.end_attempt(step.run_id, attempt, totals=totals, error=error, now=now())
+        ledger.end_checks(step.run_id, attempt, totals=totals, error=error, now=now())
 
 
 def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefinition:
@@ -117,7 +117,7 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
         yield from judged.results()
         # A run of some checks alone says nothing about the whole partition.
         if selected == set(judges):
-            judged.end_attempt(ledger, step)
+            judged.record(ledger, step)
 
     return silver_checks
 

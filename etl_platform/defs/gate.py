@@ -1,23 +1,31 @@
-"""The gate before gold and warehouse: they rest only on silver whose blocking checks passed.
+"""The gate before gold and warehouse: they rest only on silver whose blocking checks passed, and whoever writes the
+last of them publishes the attempt that stored it.
 
 Inside one run Dagster holds them back itself. A run of gold alone would not be: it asks the ledger.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
+from etl_platform.defs.attempt import dataset_partition, now, partition_of_run
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Outcome
+from etl_platform.ledger.records import Attempt, Outcome
+
+_passed: dict[tuple[str, str], str] = {}
+"""(run, table) -> run of the attempt whose rows that table is being written from, between a step's body and its end."""
 
 
-def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey) -> None:
-    """Stop when the latest attempt at the silver partition did not succeed. Raises dg.Failure, not retried."""
-    wanted = dataset_partition(dataset, partition)
-    attempt = ledger.latest_attempt(wanted)
-    if attempt is None or attempt.outcome is Outcome.SUCCEEDED:
+def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: str, table: str) -> None:
+    """Stop when the latest attempt at the silver partition is not checked. Raises dg.Failure, not retried.
+
+    run_id, table: of the step that passes here, for `publication_reported`.
+    """
+    attempt = ledger.latest_attempt(dataset_partition(dataset, partition))
+    if attempt is None or _passes(attempt, run_id, table):
         return
     raise dg.Failure(
         description=(
@@ -27,3 +35,32 @@ def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey) -> No
         ),
         allow_retries=False,
     )
+
+
+def note_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: str, table: str) -> None:
+    """The same for a table that rests on gold: gold itself was stopped, what is there is right."""
+    attempt = ledger.latest_attempt(dataset_partition(dataset, partition))
+    if attempt is not None:
+        _passes(attempt, run_id, table)
+
+
+def _passes(attempt: Attempt, run_id: str, table: str) -> bool:
+    is_checked = attempt.outcome in (Outcome.CHECKED, Outcome.SUCCEEDED)
+    if is_checked:
+        _passed[run_id, table] = attempt.run_id
+    return is_checked
+
+
+def publication_reported(dataset: str, table: str, wanted: Mapping[str, str | None]) -> dg.HookDefinition:
+    """Puts on record that `table` holds what the attempt stored that the step passed the gate with. With all of
+    `wanted` the attempt has succeeded."""
+
+    @dg.success_hook(name=f"publish_{table.replace('/', '_')}", required_resource_keys={"ledger"})
+    def publish(context: dg.HookContext) -> None:
+        attempt = _passed.pop((context.run_id, table), None)
+        partition = partition_of_run(context, dataset)
+        if attempt is not None and partition is not None:
+            ledger: Ledger = context.resources.ledger
+            ledger.publish(attempt, partition, [table], wanted=wanted, now=now())
+
+    return publish

@@ -10,7 +10,7 @@ import polars as pl
 from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.defs.attempt import failures_reported
-from etl_platform.defs.gate import require_checked
+from etl_platform.defs.gate import publication_reported, require_checked
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import DATE, parse_key
@@ -113,12 +113,13 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
     attributes = table_attributes(table, {"parquet", "polars"})
     attributes["metadata"] |= {"dagster/column_lineage": column_lineage(aggregate.lineage, source_key)}
     mapping = dg.MultiToSingleDimensionPartitionMapping(DATE) if table.shared else None
+    name = f"gold/{table.name}"
 
     def gold(
         context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
     ) -> dg.Output[pl.DataFrame]:
         if layer == "silver":
-            require_checked(ledger, source, parse_key(context.partition_key))
+            require_checked(ledger, source, parse_key(context.partition_key), context.run_id, name)
         return aggregated(aggregate, rows)
 
     return as_asset(
@@ -128,7 +129,7 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
         io_manager_key="lake",
         partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
         automation_condition=follow_dates() if table.shared else None,
-        hooks={failures_reported(source)} if layer == "silver" else None,
+        hooks=publishing_hooks(source, name) if layer == "silver" else None,
     )
 
 
@@ -158,6 +159,22 @@ def dataset_of(table: Table) -> str | None:
     sources = {a.table.name: a.source for a in AGGREGATES}
     layer, source = sources[table.name]
     return source if layer == "silver" else None
+
+
+def publication_of(dataset: str) -> dict[str, str | None]:
+    """The tables that hold what is stored in silver/<dataset>, as layer/name, each with the one of them that it is
+    written from. With all of them the partition is published."""
+    tables: dict[str, str | None] = {f"warehouse/{dataset}": None}
+    for aggregate in AGGREGATES:
+        if aggregate.source == ("silver", dataset):
+            gold = f"gold/{aggregate.table.name}"
+            tables |= {gold: None, f"warehouse/{aggregate.table.name}": gold}
+    return tables
+
+
+def publishing_hooks(dataset: str, table: str) -> set[dg.HookDefinition]:
+    """Of an asset that publishes what is stored in silver/<dataset>."""
+    return {failures_reported(dataset), publication_reported(dataset, table, publication_of(dataset))}
 
 
 def column_lineage(lineage: Mapping[str, tuple[str, ...]], source: dg.AssetKey) -> dg.TableColumnLineage:

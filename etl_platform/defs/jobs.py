@@ -8,6 +8,8 @@ import dagster as dg
 from etl_platform.defs.graph import Graph
 
 INGEST, OVERVIEW, CHECK_STORED = "ingest", "overview", "check_stored"
+LOAD_MANY, OVERVIEW_MANY = "load_many", "overview_many"
+JOBS = frozenset({INGEST, OVERVIEW, CHECK_STORED, LOAD_MANY, OVERVIEW_MANY})
 
 
 def build_jobs(graph: Graph) -> list[dg.UnresolvedAssetJobDefinition]:

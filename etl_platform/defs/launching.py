@@ -10,24 +10,33 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.due import Due
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import INGEST
-from etl_platform.ledger.records import PendingPartition
+from etl_platform.ledger.records import PendingPartition, Unpublished
 from etl_platform.partitions import format_key
 
+NO_RETRIES = {"dagster/max_retries": "0"}
+"""Where an older `dagster.yaml` still has them on: what a run leaves is picked up from the ledger, by one owner."""
 
-def grouped(pending: Sequence[PendingPartition], graph: Graph) -> dict[PartitionKey, list[PendingPartition]]:
-    """What is pending by date and institution, of those that are configured.
+
+def by_partition(due: Due, graph: Graph) -> dict[PartitionKey, Due]:
+    """What is due by date and institution, of those that are configured.
 
     The others stay pending on record until their institution, dataset or date is back: Dagster refuses a tick with a
     request for a partition that it does not know, and with it everybody else's requests.
     """
     first, last = graph.settings.first_date, _last_date(graph)
-    groups: dict[PartitionKey, list[PendingPartition]] = defaultdict(list)
-    for item in pending:
+    groups: dict[PartitionKey, Due] = defaultdict(lambda: Due([], []))
+    wanted: list[PendingPartition | Unpublished] = [*due.load, *due.publish]
+    for item in wanted:
         dataset, date, institution = item.partition.dataset, item.partition.business_date, item.partition.institution
         if institution in graph.institutions and dataset in graph.contracts and first <= date <= last:
-            groups[PartitionKey(date, institution)].append(item)
+            group = groups[PartitionKey(date, institution)]
+            if isinstance(item, PendingPartition):
+                group.load.append(item)
+            else:
+                group.publish.append(item)
     return dict(groups)
 
 
@@ -37,22 +46,37 @@ def _last_date(graph: Graph) -> dt.date:
     )
 
 
-def run_key(partition: PartitionKey, items: Sequence[PendingPartition]) -> str:
-    """Names the content that a run would load: the same content is launched once, whatever happens to the cursor."""
+def run_key(partition: PartitionKey, items: Sequence[PendingPartition | Unpublished]) -> str:
+    """Names the content that a run would load or publish: it is launched once, whatever happens to the cursor."""
     content = "|".join(
         f"{item.partition.dataset}={item.fingerprint}" for item in sorted(items, key=lambda i: i.partition)
     )
     return f"{format_key(partition)}|{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
 
-def run_request(partition: PartitionKey, items: Sequence[PendingPartition], graph: Graph) -> dg.RunRequest:
-    """The run of one date and institution, for the datasets that are pending there."""
-    return dg.RunRequest(
-        run_key=run_key(partition, items),
-        job_name=INGEST,
-        partition_key=format_key(partition),
-        asset_selection=dataset_assets({item.partition.dataset for item in items}, graph),
-    )
+def run_requests(partition: PartitionKey, due: Due, graph: Graph) -> dict[str, tuple[dg.RunRequest, Due]]:
+    """The runs of one date and institution by run key: one for the datasets that are pending there, one for those
+    that are checked and not published."""
+    requests: dict[str, tuple[dg.RunRequest, Due]] = {}
+    parts = ((Due(due.load, []), due.load, dataset_assets), (Due([], due.publish), due.publish, publishing_assets))
+    for part, items, assets in parts:
+        if items:
+            request = dg.RunRequest(
+                run_key=run_key(partition, items),
+                job_name=INGEST,
+                partition_key=format_key(partition),
+                asset_selection=assets({item.partition.dataset for item in items}, graph),
+                tags=NO_RETRIES,
+            )
+            requests[str(request.run_key)] = (request, part)
+    return requests
+
+
+def publishing_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:
+    """The assets that take what is checked in silver to gold and warehouse."""
+    from etl_platform.defs.gold import publication_of
+
+    return [dg.AssetKey(name.split("/")) for dataset in sorted(set(datasets)) for name in publication_of(dataset)]
 
 
 def dataset_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:

@@ -11,7 +11,7 @@ for a run of its own, which tells what is wrong with it in the ordinary way. An 
 are in gold and warehouse. Not here: choosing what is small (`cli/bulk.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +23,12 @@ from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
-from etl_platform.defs.bronze import begin, receive
+from etl_platform.defs.attempt import dataset_partition, end, message, now
+from etl_platform.defs.bronze import Arrived, begin, list_arrivals, receive
 from etl_platform.defs.checks import Judged, StoredRows, judge_silver, warning_text
-from etl_platform.defs.gold import AGGREGATES, aggregated_each
+from etl_platform.defs.gold import AGGREGATES, aggregated_each, publication_of
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
 from etl_platform.defs.references import TRANSACTIONS, judge_accounts
 from etl_platform.defs.silver import decide, record_rules, transform
@@ -36,13 +37,13 @@ from etl_platform.errors import PermanentError
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals, ObjectResult
+from etl_platform.ledger.records import ObjectResult
 from etl_platform.partitions import format_key, parse_key
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import LandingZone
+from etl_platform.resources.processes import Processes
 from etl_platform.transforms.validate import validate
 
-LOAD_MANY = "load_many"
 Warnings = dict[str, list[str]]
 """Partition -> what its checks warn of."""
 
@@ -65,6 +66,7 @@ class Platform:
     ledger: Ledger
     lake: TableIOManager
     warehouse: TableIOManager
+    processes: Processes
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,10 @@ def build_load_many(graph: Graph, checks: Sequence[dg.AssetChecksDefinition]) ->
         lake: dg.ResourceParam[TableIOManager],
         warehouse: dg.ResourceParam[TableIOManager],
     ) -> Warnings:
-        platform = Platform(graph, landing, bronze, ledger, lake, warehouse)
+        processes = Processes(graph.settings.processes)
+        platform = Platform(graph, landing, bronze, ledger, lake, warehouse, processes)
         keys = [parse_key(f"{date}|{config.institution}") for date in sorted(config.dates)]
-        steps = [Step(context.run_id, key, context.log) for key in keys]
+        steps = [Step(context.run_id, key, context.log, context.instance) for key in keys]
         with _ended(ledger, config.dataset, steps):
             return _load(Teller.of(context), steps, config.dataset, platform, blocking)
 
@@ -113,27 +116,31 @@ def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platfor
     results = {format_key(found.stored.step.partition): found.results for found in clean}
     teller.checked(dg.AssetKey(["silver", dataset]), results, blocking)
     # Last of all: an attempt that has succeeded is published and on record.
+    wanted = publication_of(dataset)
     with platform.ledger.together():
         for found in clean:
-            found.judged.end_attempt(platform.ledger, found.stored.step)
+            step = found.stored.step
+            attempt = dataset_partition(dataset, step.partition)
+            platform.ledger.publish(step.run_id, attempt, wanted, wanted=wanted, now=now())
     warned = {key: [warning_text(r) for r in of_one if not r.passed] for key, of_one in results.items()}
     return {key: texts for key, texts in warned.items() if texts}
 
 
 def _stored(steps: Sequence[Step], dataset: str, platform: Platform) -> list[Stored]:
-    """Bronze, silver, quarantine and reconciliation of each partition, as the lake gives silver back."""
+    """Bronze, silver, quarantine and reconciliation of each partition, as the lake gives silver back. Claimed and
+    decided date by date: those that were not begun are not touched when the run dies."""
     graph, lake, ledger = platform.graph, platform.lake, platform.ledger
     contract = graph.contracts[dataset]
     tables = {t.layer: t for t in (quarantine_table(dataset), reconciliation_table(dataset), contract.silver)}
     found = []
+    arrivals = list_arrivals(steps, dataset, platform.landing, ledger)
     decided: list[ObjectResult] = []
-    arrived = begin(steps, dataset, platform.landing, ledger)
-    record_rules(ledger, graph, dataset, steps)
     for step in steps:
         with _left_alone(step, dataset, ledger):
             stored = Stored(step)
-            arrivals = arrived[step.partition]
-            manifest = receive(step, dataset, arrivals, platform.landing, platform.bronze, ledger, lake)
+            arrived = _begin(step, dataset, arrivals, platform, decided)
+            decided.clear()
+            manifest = receive(step, dataset, arrived, platform.landing, platform.bronze, ledger, lake)
             stored.write(lake, manifest_table(dataset), manifest)
             for output in transform(step, contract, manifest.value, graph, platform.bronze, ledger, lake, decided):
                 stored.write(lake, tables[output.output_name], output)
@@ -141,6 +148,26 @@ def _stored(steps: Sequence[Step], dataset: str, platform: Platform) -> list[Sto
             found.append(stored)
     decide(ledger, steps[0].run_id, decided)
     return found
+
+
+def _begin(
+    step: Step,
+    dataset: str,
+    arrivals: Mapping[PartitionKey, Arrived],
+    platform: Platform,
+    before: Sequence[ObjectResult],
+) -> Arrived:
+    """Begin the attempt at one date. What became of the date before goes on record with it: one transaction a date."""
+    ledger, attempt = platform.ledger, dataset_partition(dataset, step.partition)
+    with ledger.together():
+        decide(ledger, step.run_id, before)
+        if not ledger.start_attempts(step.run_id, [attempt], now=now()):
+            record_rules(ledger, platform.graph, dataset, [step])
+            return begin([step], dataset, arrivals, ledger, platform.processes)[step.partition]
+    # Another run is at the date: it is waited for, which is nothing to do inside a transaction.
+    arrived = begin([step], dataset, arrivals, ledger, platform.processes)[step.partition]
+    record_rules(ledger, platform.graph, dataset, [step])
+    return arrived
 
 
 def _checked(stored: Sequence[Stored], dataset: str, platform: Platform) -> list[Clean]:
@@ -152,15 +179,18 @@ def _checked(stored: Sequence[Stored], dataset: str, platform: Platform) -> list
     contract = platform.graph.contract_of(dataset, stored[0].step.partition.institution)
     are_valid = validate(pl.concat([found.frames[silver] for found in stored]), contract).is_empty()
     passed = []
+    ledger = platform.ledger
     for found in stored:
-        with _left_alone(found.step, dataset, platform.ledger):
+        with _left_alone(found.step, dataset, ledger):
             rows = StoredRows(found.frames[silver], are_valid)
             judged = judge_silver(found.step, contract, platform.graph, platform.lake, platform.ledger, rows=rows)
             if judged.blocking:
-                judged.end_attempt(platform.ledger, found.step)
-                _tell_left(found.step, dataset, f"{', '.join(judged.blocking)} failed")
+                _leave(ledger, dataset, found.step, f"{', '.join(judged.blocking)} failed")
             else:
                 passed.append(Clean(found, judged, _results(judged, found.step.partition, dataset, platform)))
+    with ledger.together():
+        for found_clean in passed:
+            found_clean.judged.record(ledger, found_clean.stored.step)
     return _aggregated(passed, dataset, platform)
 
 
@@ -170,12 +200,11 @@ def _left_alone(step: Step, dataset: str, ledger: Ledger) -> Iterator[None]:
     try:
         yield
     except (PermanentError, dg.Failure) as error:
-        reason = (error.description or "failed") if isinstance(error, dg.Failure) else str(error)
-        _end(ledger, dataset, step, reason)
-        _tell_left(step, dataset, reason)
+        _leave(ledger, dataset, step, message(error))
 
 
-def _tell_left(step: Step, dataset: str, reason: str) -> None:
+def _leave(ledger: Ledger, dataset: str, step: Step, reason: str) -> None:
+    ledger.leave(step.run_id, dataset_partition(dataset, step.partition), reason, now=now())
     step.log.warning(f"{dataset} {step.partition} is left for a run of its own: {reason}")
 
 
@@ -211,15 +240,12 @@ def _aggregates(dataset: str) -> list[Any]:
 
 @contextmanager
 def _ended(ledger: Ledger, dataset: str, steps: Sequence[Step]) -> Iterator[None]:
-    """No attempt stays open when the run fails or is interrupted."""
+    """No attempt stays open when the run fails: each has failed, or waits for the service that was away. An interrupt
+    or kill leaves them as they are: whoever comes next picks them up. Dates not begun are not touched."""
     try:
         yield
-    except BaseException as error:
+    except Exception as error:
+        where = f"{LOAD_MANY}: "
         for step in steps:
-            _end(ledger, dataset, step, f"the run over many partitions failed: {type(error).__name__}: {error}")
+            end(ledger, step.run_id, dataset_partition(dataset, step.partition), error, where=where)
         raise
-
-
-def _end(ledger: Ledger, dataset: str, step: Step, error: str) -> None:
-    attempt = dataset_partition(dataset, step.partition)
-    ledger.end_attempt(step.run_id, attempt, totals=AttemptTotals(), error=error, now=now())

@@ -7,13 +7,13 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.gold import AGGREGATES, aggregated_each
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.jobs import OVERVIEW_MANY
 from etl_platform.defs.many_events import Stored, Teller, publish
 from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
+from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
-
-OVERVIEW_MANY = "overview_many"
 
 
 class DatesConfig(dg.Config):
@@ -29,10 +29,11 @@ def build_overview_many(graph: Graph) -> dg.JobDefinition:
     def overview_dates(
         context: dg.OpExecutionContext,
         config: DatesConfig,
+        ledger: dg.ResourceParam[Ledger],  # says that the run is alive
         lake: dg.ResourceParam[TableIOManager],
         warehouse: dg.ResourceParam[TableIOManager],
     ) -> None:
-        steps = [Step(context.run_id, parse_key(date), context.log) for date in sorted(config.dates)]
+        steps = [Step(context.run_id, parse_key(date), context.log, context.instance) for date in sorted(config.dates)]
         _overview(Teller.of(context), steps, graph, lake, warehouse)
 
     @dg.job(name=OVERVIEW_MANY, description="Tables across institutions, for many dates.")

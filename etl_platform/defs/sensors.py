@@ -1,33 +1,51 @@
 """Sensors: `new_landing_objects` starts a run for every partition that received something; automation follows dates."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import dagster as dg
 
-from etl_platform.defs.abandoned import close_abandoned, end_dead_runs, fail_unstarted
+from etl_platform.defs.attempt import now
+from etl_platform.defs.due import Due, due, judge_services, requested, void_leases
 from etl_platform.defs.graph import Graph
-from etl_platform.defs.jobs import INGEST
-from etl_platform.defs.launching import grouped, run_key, run_request
+from etl_platform.defs.jobs import INGEST, OVERVIEW
+from etl_platform.defs.launching import by_partition, run_requests
+from etl_platform.defs.overdue import overview_requests
+from etl_platform.defs.pick_up import PickedUp, pick_up, settle_unstarted
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.landing import LandingZone
+from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
-from etl_platform.resources.scan import scan_landing
+from etl_platform.resources.scan import Scan, scan_landing
 
 
-def build_landing_sensor(graph: Graph) -> dg.SensorDefinition:
-    """The sensor that watches every landing root."""
+def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """The sensor that watches every landing root. jobs: those that it starts."""
     settings = graph.settings
+    processes = Processes(settings.processes)
 
     @dg.sensor(
         name="new_landing_objects",
-        job_name=INGEST,
+        jobs=[job for job in jobs if job.name in (INGEST, OVERVIEW)],
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Records every new landing object in the ledger and runs each partition that received one.",
+        description="Records every new landing object in the ledger, runs each partition that received one, and picks "
+        "up what was cut off or waits for a service that is back.",
     )
     def new_landing_objects(
         context: dg.SensorEvaluationContext,
         landing: dg.ResourceParam[LandingZone],
         ledger: dg.ResourceParam[Ledger],
+        probes: dg.ResourceParam[Probes],
     ) -> dg.SensorResult:
+        # What died and what waits first: a landing zone that is away must not keep it from its next try.
+        picked = pick_up(context.instance, ledger, processes)
+        processes.sweep(settings.scratch)
+        _tell(context, picked)
+        answers = judge_services(ledger, probes, settings.service_failures_a_day)
+        for service, found in answers.items():
+            context.log.warning(f"partitions wait for {service}: {found or 'it answers again'}")
         scan = scan_landing(
             landing,
             ledger,
@@ -37,18 +55,44 @@ def build_landing_sensor(graph: Graph) -> dg.SensorDefinition:
         )
         for sample in scan.unrouted_samples:
             context.log.warning(f"unrouted: {sample}")
-        for dead in end_dead_runs(context.instance, ledger, Processes(settings.processes)):
-            context.log.warning(f"run {dead.run_id} was killed with process {dead.process}; it is ended now")
-        close_abandoned(context.instance, ledger)
-        groups = grouped(ledger.pending_partitions(settings.sensor_max_objects), graph)
-        fail_unstarted(context.instance, ledger, {run_key(p, items): items for p, items in groups.items()})
-        if groups:
-            requests = [run_request(partition, items, graph) for partition, items in groups.items()]
+        wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)
+        requests = _leased(context.instance, ledger, processes, wanted, graph)
+        requests = [*requests, *overview_requests(context.instance, graph, probes)]
+        if requests:
             return dg.SensorResult(run_requests=requests, cursor=scan.cursor)
-        strays = f", {scan.unrouted} newly unrouted" if scan.unrouted else ""
-        return dg.SensorResult(skip_reason=f"{scan.listed} objects listed, none to load{strays}", cursor=scan.cursor)
+        return dg.SensorResult(skip_reason=_nothing(scan), cursor=scan.cursor)
 
     return new_landing_objects
+
+
+def _leased(
+    instance: dg.DagsterInstance, ledger: Ledger, processes: Processes, wanted: Due, graph: Graph
+) -> Sequence[dg.RunRequest]:
+    """The runs to request; nobody else starts one for their partitions meanwhile."""
+    runs: dict[str, tuple[dg.RunRequest, Due]] = {}
+    for partition, group in by_partition(wanted, graph).items():
+        runs |= run_requests(partition, group, graph)
+    partitions = {key: [item.partition for item in (*part.load, *part.publish)] for key, (_, part) in runs.items()}
+    if settle_unstarted(instance, ledger, partitions):
+        return []  # under other keys, with the next tick
+    holders = {partition: requested(key) for key, found in partitions.items() for partition in found}
+    void = void_leases(instance, ledger, processes) if holders else set()
+    free = set(ledger.take_leases(holders, void=void, now=now()))
+    return [request for key, (request, _) in runs.items() if free >= set(partitions[key])]
+
+
+def _tell(context: dg.SensorEvaluationContext, picked: PickedUp) -> None:
+    for dead in picked.dead:
+        context.log.warning(
+            f"run {dead.run_id} was killed with process {dead.process or '(starting)'}; it is ended now"
+        )
+    if picked.cut_off:
+        context.log.warning(f"{len(picked.cut_off)} partitions of runs that ended without a result wait again")
+
+
+def _nothing(scan: Scan) -> str:
+    strays = f", {scan.unrouted} newly unrouted" if scan.unrouted else ""
+    return f"{scan.listed} objects listed, none to load{strays}"
 
 
 def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:

@@ -12,7 +12,8 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
-from etl_platform.defs.attempt import dataset_partition, failures_reported, now, started
+from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
+from etl_platform.defs.bronze import begin_attempts
 from etl_platform.defs.graph import Graph, table_attributes
 from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
@@ -26,6 +27,7 @@ from etl_platform.ledger.records import LandingObject, ObjectResult
 from etl_platform.readers.options import CsvOptions
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.memory import plan_memory
+from etl_platform.resources.processes import Processes
 from etl_platform.transforms.silver import FileCounts, Silver, SilverPlan, SourceFile, build_silver
 
 SAMPLE_ROWS = 10
@@ -40,6 +42,7 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         "reconciliation": reconciliation_table(dataset),
         "silver": contract.silver,
     }
+    processes = Processes(graph.settings.processes)
 
     @dg.multi_asset(
         name=f"silver_{dataset}",
@@ -62,7 +65,8 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
     ) -> Iterator[dg.Output[Any]]:
         step = Step.of(context)
         decided: list[ObjectResult] = []
-        with started(ledger, step.run_id, dataset_partition(dataset, step.partition)):
+        begin_attempts([step], dataset, ledger, processes)
+        with reported(ledger, step.run_id, dataset_partition(dataset, step.partition)):
             record_rules(ledger, graph, dataset, [step])
             yield from transform(step, contract, manifest, graph, bronze, ledger, lake, decided)
             decide(ledger, step.run_id, decided)

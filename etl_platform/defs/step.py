@@ -20,11 +20,12 @@ PARTITION_TAG = "dagster/partition"
 
 @dataclass(frozen=True)
 class Step:
-    """run_id: of the Dagster run. log: where people read what happened."""
+    """run_id: of the Dagster run. log: where people read what happened. instance: where to ask for other runs."""
 
     run_id: str
     partition: PartitionKey
     log: logging.Logger
+    instance: dg.DagsterInstance
 
     @classmethod
     def of(cls, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Step:
@@ -36,4 +37,4 @@ class Step:
                 "step: launch job check_stored with it, e.g. 2025-01-15|institution_a, or materialize a partition",
                 allow_retries=False,
             )
-        return cls(context.run.run_id, parse_key(key), context.log)
+        return cls(context.run.run_id, parse_key(key), context.log, context.instance)

@@ -4,9 +4,8 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.table import Table
-from etl_platform.defs.attempt import failures_reported
-from etl_platform.defs.gate import require_checked
-from etl_platform.defs.gold import column_lineage, dataset_of, follow_dates
+from etl_platform.defs.gate import note_checked, require_checked
+from etl_platform.defs.gold import column_lineage, dataset_of, follow_dates, publishing_hooks
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
@@ -17,14 +16,16 @@ def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
     source = dg.AssetKey([table.layer, table.name])
     attributes = table_attributes(table, {graph.settings.warehouse}, layer="warehouse")
     dataset = dataset_of(table)
+    name = f"warehouse/{table.name}"
     same = {column.name: (column.name,) for column in table.columns}
     attributes["metadata"] |= {"dagster/column_lineage": column_lineage(same, source)}
 
     def warehouse(
         context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
     ) -> pl.LazyFrame:
-        if table.layer == "silver":
-            require_checked(ledger, table.name, parse_key(context.partition_key))
+        if dataset is not None:
+            pass_gate = require_checked if table.layer == "silver" else note_checked
+            pass_gate(ledger, dataset, parse_key(context.partition_key), context.run_id, name)
         return rows
 
     return as_asset(
@@ -34,5 +35,5 @@ def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
         io_manager_key="warehouse",
         partitions_def=graph.partitions.date if table.shared else graph.partitions.both,
         automation_condition=follow_dates() if table.shared else None,
-        hooks={failures_reported(dataset)} if dataset else None,
+        hooks=publishing_hooks(dataset, name) if dataset else None,
     )

@@ -260,8 +260,7 @@ def table(law: Sequence[Move]) -> str:
     lines = ["| event | from | guard | to | effect |", "|---|---|---|---|---|"]
     for m in law:
         sources = ", ".join(s.value for s in m.sources) or "(new)"
+        target = m.target.value if m.target else "the same"
         effects = ", ".join(e.value for e in m.effects)
-        lines.append(
-            f"| {m.event.value} | {sources} | {m.guard.value} | {m.target.value if m.target else 'the same'} | {effects} |"
-        )
+        lines.append(f"| {m.event.value} | {sources} | {m.guard.value} | {target} | {effects} |")
     return "\n".join(lines)

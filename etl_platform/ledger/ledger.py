@@ -226,10 +226,12 @@ class Ledger:
         partition: DatasetPartition,
         tables: Collection[str],
         *,
-        wanted: Collection[str],
+        wanted: Mapping[str, str | None],
         now: dt.datetime,
     ) -> bool:
-        """`tables` hold what the attempt of that run stored. With all of `wanted` it has succeeded: then true."""
+        """`tables` hold what the attempt of that run stored. With all of `wanted` it has succeeded: then true.
+
+        wanted: each table that is to hold it -> the one of them that it is written from, sources first."""
         with self._database.write() as connection:
             return publications.publish(connection, run_id, partition, tables, wanted, now)
 
@@ -294,6 +296,11 @@ class Ledger:
         limit. Returns what waits."""
         with self._database.write() as connection:
             return [p for p in partitions if attempts.die_unstarted(connection, run_id, p, error, deaths_limit, now)]
+
+    def attempts_of(self, run_id: str) -> list[Attempt]:
+        """All attempts of a run, oldest first."""
+        with self._database.read() as connection:
+            return attempt_rows.select_attempts(connection, attempts_table.c.run_id == run_id)
 
     def open_attempts(self) -> list[Attempt]:
         """Attempts without an end, oldest first: each has a live run, or waits for gold and warehouse."""

@@ -22,8 +22,8 @@ _partition = (_t.dataset, _t.business_date, _t.institution)
 
 
 def select_pending(connection: sa.Connection, limit: int, after: PendingPartition | None) -> list[PendingPartition]:
-    """Partitions with seen objects that no run holds, or of which a run was asked for; longest waiting first, from behind
-    `after`. Those that wait for a service come when it answers."""
+    """Partitions with seen objects that no run holds, or of which a run was asked for; longest waiting first, from
+    behind `after`. Those that wait for a service come when it answers."""
     seen = sa.select(*_partition, _t.first_seen_at.label("since")).where(
         _t.state == State.SEEN, _t.claimed_by.is_(None)
     )

@@ -6,7 +6,7 @@ Each function works inside the caller's transaction. Not here: which tables thos
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -27,10 +27,13 @@ def publish(
     run_id: str,
     partition: DatasetPartition,
     tables: Collection[str],
-    wanted: Collection[str],
+    wanted: Mapping[str, str | None],
     now: dt.datetime,
 ) -> bool:
     """`tables` hold what the attempt of run `run_id` stored. Returns whether it has succeeded by that: all of `wanted`.
+
+    wanted: every table that is to hold it -> the one of them that it is written from. A table that was written before
+    its source was holds older rows, and does not count.
 
     Where a later attempt has begun, its tables may just have been overwritten by older rows: they are to be written
     again.
@@ -48,10 +51,12 @@ def publish(
         return False
     known = set(connection.scalars(sa.select(_p.table_name).where(_p.run_id == run_id, is_given(_p)), given(partition)))
     row = {"run_id": run_id, **asdict(partition), "published_at": now}
-    fresh = [{**row, "table_name": name} for name in tables if name not in known]
-    if fresh:
-        connection.execute(sa.insert(publications), fresh)
-    if not set(wanted) <= known | set(tables):
+    for name in (name for name in wanted if name in tables):
+        source = wanted[name]
+        if name not in known and (source is None or source in known):
+            connection.execute(sa.insert(publications), {**row, "table_name": name})
+            known.add(name)
+    if not set(wanted) <= known:
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
     move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
@@ -59,9 +64,3 @@ def publish(
     connection.execute(sa.update(landing_objects).where(*loaded).values(is_published=True))
     troubles.forget(connection, partition)
     return True
-
-
-def missing(connection: sa.Connection, run_id: str, partition: DatasetPartition, wanted: Collection[str]) -> list[str]:
-    """Those of `wanted` that do not hold yet what the attempt stored."""
-    query = sa.select(_p.table_name).where(_p.run_id == run_id, is_given(_p))
-    return sorted(set(wanted) - set(connection.scalars(query, given(partition))))

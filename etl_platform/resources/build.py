@@ -16,22 +16,26 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import build_landing_zone
 from etl_platform.resources.object_store import S3Options, open_object_store
+from etl_platform.resources.probes import build_probes
 from etl_platform.resources.warehouse import build_warehouse
 from etl_platform.settings import Settings
 
 
 def build_resources(settings: Settings, institutions: Mapping[str, Institution], catalog: Catalog) -> dict[str, Any]:
-    """Resources by key: `lake` and `warehouse` (IO managers), `landing`, `bronze`, `ledger`."""
+    """Resources by key: `lake` and `warehouse` (IO managers), `landing`, `bronze`, `ledger`, `probes`."""
     s3 = s3_options(settings)
     lake_objects = open_object_store(settings.lake_root, s3)
 
     def table_of(key: Any) -> Any:
         return catalog.table(*key.path)
 
+    warehouse = build_warehouse(settings, institutions)
+    landing = build_landing_zone(settings, institutions, s3)
     return {
         "lake": TableIOManager(LakeStore(lake_objects, settings.scratch), table_of),
-        "warehouse": TableIOManager(build_warehouse(settings, institutions), table_of, layer="warehouse"),
-        "landing": build_landing_zone(settings, institutions, s3),
+        "warehouse": TableIOManager(warehouse, table_of, layer="warehouse"),
+        "landing": landing,
+        "probes": build_probes(landing, lake_objects, warehouse),
         "bronze": BronzeStore(lake_objects, settings.scratch, settings.download_concurrency),
         "ledger": Ledger(settings.ledger.get_secret_value()),
     }

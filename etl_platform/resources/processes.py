@@ -1,8 +1,8 @@
-"""Which processes that began runs are still there: each holds a lock on a file of its own until it ends.
+"""Who is still there: whoever executes a run, or is about to, holds a lock on a file of its own until it ends.
 
 The kernel gives the lock back whatever ends the process, kill -9 and a power cut included. Nothing else tells so well:
-a process number may be another's by now, and means nothing in another container. Who can see the file can tell; a
-process that began elsewhere, without a common folder, is nobody's business here.
+a process number may be another's by now, and means nothing in another container. Who can see the file can tell at
+once; for those who cannot (another host, a container whose folder went with it) there are heartbeats in the ledger.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import FileIO
 from pathlib import Path
 
 PROCESS_TAG = "etl-platform/process"
-"""Run tag of a run that is executed inside the process that began it."""
+"""Run tag that names the lock of the process that executes the run."""
 _SUFFIX, _END = ".lock", "~"
+_YOUNG_SECONDS = 60.0
 
 
 class Processes:
@@ -31,22 +33,49 @@ class Processes:
         self._folder = folder
 
     def mine(self) -> str:
-        """The name of this process, for people and for `dead`. From now on it is known to be alive."""
+        """The name of this process, for people and for others who ask. From now on it is known to be alive."""
         return _hold(self._folder, os.getpid())
 
-    def dead(self) -> list[str]:
-        """Names of those that have ended."""
-        return [path.stem for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if not _is_held(path)]
+    @contextmanager
+    def held(self) -> Iterator[str]:
+        """A name of its own for the time of the block: of one run among many that a process executes."""
+        name, file = _lock(self._folder)
+        try:
+            yield name
+        finally:
+            self.forget([name])
+            file.close()
+
+    def is_known(self, name: str) -> bool:
+        """Whether `is_alive` can tell: its file is here."""
+        return self._path(name).exists()
 
     def is_alive(self, name: str) -> bool:
         """Whether the process of that name is still there."""
-        path = self._folder / f"{name}{_SUFFIX}"
+        path = self._path(name)
         return path.exists() and _is_held(path)
 
+    def dead(self) -> list[str]:
+        """Names of those that have ended without a word."""
+        return [path.stem for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if not _is_held(path)]
+
     def forget(self, names: Collection[str]) -> None:
-        """Remove the files of processes that are dead; nobody asks for them any more."""
+        """Remove the files of those that have ended; nobody asks for them any more."""
         for name in names:
-            (self._folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+            self._path(name).unlink(missing_ok=True)
+
+    def sweep(self, scratch: Path) -> int:
+        """Remove what killed processes left in `scratch`: all that is older than whoever lives. Returns how many."""
+        alive = [path for path in self._folder.glob(f"*{_SUFFIX}") if _is_held(path)]
+        oldest = min((_made_at(path) for path in alive), default=float("inf"))
+        before = min(oldest, time.time() - _YOUNG_SECONDS)
+        left = [path for path in scratch.glob("*") if _made_at(path) < before] if scratch.is_dir() else []
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        return len(left)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}{_SUFFIX}"
 
 
 @contextmanager
@@ -68,15 +97,26 @@ def _held() -> list[FileIO]:
 
 @cache
 def _hold(folder: Path, pid: int) -> str:
+    name, file = _lock(folder)
+    _held().append(file)
+    return name
+
+
+def _lock(folder: Path) -> tuple[str, FileIO]:
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{socket.gethostname()}-{pid}-{uuid.uuid4().hex[:12]}"
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     # Locked before it has the name by which others find it: it is never seen without its lock.
     unseen = folder / f".{name}"
     file = FileIO(str(unseen), "w")
     fcntl.flock(file, fcntl.LOCK_EX)
     unseen.rename(folder / f"{name}{_SUFFIX}")
-    _held().append(file)
-    return name
+    return name, file
+
+
+def _made_at(path: Path) -> float:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return float("inf")
 
 
 def _is_held(path: Path) -> bool:

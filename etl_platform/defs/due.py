@@ -1,0 +1,126 @@
+"""What is to be run now, and by nobody else: partitions to load, and what is checked to be published.
+
+The same decision for the sensor and for `etl-platform run`. Not here: ending what died (`pick_up.py`), how runs are
+requested (`launching.py`, `cli/run.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import dagster as dg
+
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.attempt import now
+from etl_platform.defs.census import EXECUTING, Census
+from etl_platform.defs.pick_up import partitions_of
+from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.errors import EtlError
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import DatasetPartition, Lease, PendingPartition, Unpublished
+from etl_platform.partitions import format_key
+from etl_platform.resources.processes import Processes
+
+_LAUNCH = dt.timedelta(minutes=2)
+"""A run that was requested is there within this time, or its request was lost."""
+_REQUESTED, _PROCESS = "run key ", "process "
+_DAEMON_SILENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Due:
+    """load: to go from landing to warehouse. publish: checked, to go to gold and warehouse."""
+
+    load: list[PendingPartition]
+    publish: list[Unpublished]
+
+
+def due(
+    instance: dg.DagsterInstance,
+    ledger: Ledger,
+    processes: Processes,
+    held: Mapping[DatasetPartition, str],
+    limit: int,
+) -> Due:
+    """What is pending or unpublished and neither held by a living run nor about to be run by another one."""
+    census = Census(instance, ledger, processes)
+    pending = [item for item in ledger.pending_partitions(limit) if item.partition not in held]
+    is_pending = {item.partition for item in pending}
+    checked = [
+        item
+        for item in ledger.unpublished()[:limit]
+        if item.partition not in held and item.partition not in is_pending and census.run_is_gone(item.attempt.run_id)
+    ]
+    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)])
+    return Due(
+        [item for item in pending if item.partition not in starting],
+        [item for item in checked if item.partition not in starting],
+    )
+
+
+def starting_runs(instance: dg.DagsterInstance, wanted: Iterable[DatasetPartition]) -> dict[DatasetPartition, str]:
+    """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id."""
+    keys = {format_key(PartitionKey(p.business_date, p.institution)) for p in wanted}
+    return {partition: run.run_id for run in _starting(instance, keys) for partition in partitions_of(run)}
+
+
+def starting_keys(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]:
+    """Those partition keys for which there is such a run."""
+    return {run.tags[PARTITION_TAG] for run in _starting(instance, set(keys))}
+
+
+def _starting(instance: dg.DagsterInstance, keys: Set[str]) -> Sequence[dg.DagsterRun]:
+    if not keys:
+        return []
+    statuses = [*EXECUTING, *([dg.DagsterRunStatus.QUEUED] if _queue_moves(instance) else [])]
+    return instance.get_runs(dg.RunsFilter(statuses=statuses, tags={PARTITION_TAG: sorted(keys)}))
+
+
+def _queue_moves(instance: dg.DagsterInstance) -> bool:
+    """Whether a daemon takes runs from the queue: without one, what is queued waits for somebody to start it."""
+    beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+    return bool(beats) and now().timestamp() - max(beats) < _DAEMON_SILENCE_SECONDS
+
+
+def requested(run_key: str) -> str:
+    """The lease holder of a run that was requested under this key."""
+    return _REQUESTED + run_key
+
+
+def process(name: str) -> str:
+    """The lease holder of a process that executes its runs itself."""
+    return _PROCESS + name
+
+
+def void_leases(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> set[str]:
+    """Holders of leases who will start nothing any more: dead, or their request was lost, or its run is over."""
+    found = ledger.leases()
+    census = Census(instance, ledger, processes)
+    return {lease.holder for lease in found if _is_void(lease, instance, census)}
+
+
+def _is_void(lease: Lease, instance: dg.DagsterInstance, census: Census) -> bool:
+    if lease.holder.startswith(_PROCESS):
+        return census.holder_is_gone(lease.holder.removeprefix(_PROCESS))
+    # A run that is queued or executing by then is found by `starting_runs`.
+    return now() - lease.taken_at >= _LAUNCH
+
+
+def judge_services(ledger: Ledger, probes: Mapping[str, Callable[[], object]], limit: int) -> dict[str, str | None]:
+    """Ask each service that partitions wait for whether it is back, and release what waits for one that is. Returns
+    what each answered: None, or what came instead."""
+    answers: dict[str, str | None] = {}
+    for service in sorted({t.service for t in ledger.troubles() if t.service is not None}):
+        answers[service] = _asked(probes[service]) if service in probes else None
+        ledger.judge_service(service, answers[service], limit=limit, now=now())
+    return answers
+
+
+def _asked(probe: Callable[[], object]) -> str | None:
+    try:
+        probe()
+    except EtlError as error:
+        return str(error)
+    return None

@@ -1,0 +1,139 @@
+"""What runs leave behind that did not end as they should: killed, cancelled, cut off. It is loaded or published again.
+
+The same for every launcher, with one owner: a tick of the sensor and `etl-platform run` both call `pick_up`, and
+Dagster's own run retries are off. Not here: how the living are told from the dead (`census.py`), runs that fail by
+themselves (`attempt.py`), what is new (`resources/scan.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.census import FINISHED, Census
+from etl_platform.defs.jobs import JOBS
+from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.errors import UnknownNameError
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome
+from etl_platform.partitions import parse_key
+from etl_platform.resources.processes import PROCESS_TAG, Processes
+
+RUN_KEY_TAG = "dagster/run_key"
+LAYERS = frozenset({"bronze", "silver", "quarantine", "reconciliation", "gold", "warehouse"})
+
+
+@dataclass(frozen=True)
+class DeadRun:
+    """A run whose process is gone. waiting: what it had taken and not finished, which waits again."""
+
+    run_id: str
+    process: str
+    waiting: tuple[DatasetPartition, ...]
+
+
+@dataclass(frozen=True)
+class PickedUp:
+    """dead: runs that were ended. cut_off: partitions of runs that had ended without a result. held: partitions that
+    living runs are at, each with the run's id."""
+
+    dead: list[DeadRun] = field(default_factory=list)
+    cut_off: list[DatasetPartition] = field(default_factory=list)
+    held: dict[DatasetPartition, str] = field(default_factory=dict)
+
+
+def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> PickedUp:
+    """End what died, in the ledger and in Dagster, so that it waits again. Safe for several callers at once."""
+    census = Census(instance, ledger, processes)
+    executing = [record for record in census.executing() if _is_ours(record.dagster_run)]
+    gone = census.gone(executing)
+    dead = [_end(instance, ledger, record.dagster_run) for record in executing if record.dagster_run.run_id in gone]
+    processes.forget([run.process for run in dead])
+    processes.forget(processes.dead())
+    cut_off, held = [], {}
+    for attempt in ledger.open_attempts():
+        if not census.run_is_gone(attempt.run_id):
+            held[attempt.partition] = attempt.run_id
+        elif attempt.outcome is Outcome.RUNNING and _close(instance, ledger, attempt):
+            cut_off.append(attempt.partition)
+    return PickedUp(dead, cut_off, held)
+
+
+def _is_ours(run: dg.DagsterRun) -> bool:
+    """Not a run of somebody else's code in the same Dagster instance."""
+    if PROCESS_TAG in run.tags or run.job_name in JOBS:
+        return True
+    selected = run.asset_selection or set()
+    return bool(selected) and all(len(key.path) == 2 and key.path[0] in LAYERS for key in selected)
+
+
+def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun) -> DeadRun:
+    process = run.tags.get(PROCESS_TAG, "")
+    who = f"the process {process} was killed" if process else "its process was killed while it started"
+    error = f"{who} before run {run.run_id} had ended"
+    # The ledger first: whoever is stopped in between finds the run again.
+    waiting = ledger.close_dead(run.run_id, error=error, now=now())
+    begun = {attempt.partition for attempt in ledger.attempts_of(run.run_id)}
+    unstarted = [partition for partition in partitions_of(run) if partition not in begun]
+    waiting += ledger.close_unstarted(run.run_id, unstarted, error=error, now=now())
+    if (found := instance.get_run_by_id(run.run_id)) and found.status not in FINISHED:
+        instance.report_run_failed(run, error)
+    return DeadRun(run.run_id, process, tuple(waiting))
+
+
+def partitions_of(run: dg.DagsterRun) -> list[DatasetPartition]:
+    """What a run of one date and institution was launched for: the datasets of its bronze, silver and warehouse."""
+    try:
+        partition: PartitionKey = parse_key(run.tags.get(PARTITION_TAG, ""))
+    except UnknownNameError:
+        return []
+    if partition.institution is None:
+        return []
+    keys = run.asset_selection or set()
+    datasets = {key.path[-1] for key in keys if key.path[0] in ("bronze", "silver", "warehouse")}
+    return [dataset_partition(dataset, partition) for dataset in sorted(datasets)]
+
+
+def _close(instance: dg.DagsterInstance, ledger: Ledger, attempt: Attempt) -> bool:
+    """End an attempt whose run is over without a word on it."""
+    run = instance.get_run_by_id(attempt.run_id)
+    status = run.status.value if run else "unknown to Dagster"
+    error = f"the run ended without a result ({status})"
+    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
+        # It failed by itself and could not say so: what it says it to was away.
+        return ledger.mark_waiting(attempt.run_id, attempt.partition, "ledger", error, now=now())
+    return attempt.partition in ledger.close_dead(attempt.run_id, error=error, now=now())
+
+
+def settle_unstarted(
+    instance: dg.DagsterInstance, ledger: Ledger, requested: Mapping[str, Sequence[DatasetPartition]]
+) -> int:
+    """Settle what waits under a run key that is used up: its run is over and began nothing. Returns how many.
+
+    requested: run key -> partitions. Cancelled in the queue by a person: failed, a replay loads it. A process that
+    never came up: it waits again under another key, a few times.
+    """
+    if not requested:
+        return 0
+    runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)
+    for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: list(requested)})):
+        runs[run.tags[RUN_KEY_TAG]].append(run)
+    settled = 0
+    for run_key, found in runs.items():
+        if not all(run.is_finished for run in found):
+            continue
+        last = found[0]  # newest first
+        error = f"run {last.run_id} ended before it began ({last.status.value})"
+        if last.status is dg.DagsterRunStatus.CANCELED:
+            told = f"{error}; next step: etl-platform replay, or run"
+            for partition in requested[run_key]:
+                settled += ledger.mark_unstarted(last.run_id, partition, told, now=now())
+                ledger.mark_unpublished(partition, told, now=now())
+        else:
+            settled += len(ledger.close_unstarted(last.run_id, requested[run_key], error=error, now=now()))
+    return settled
