@@ -8,8 +8,10 @@ import click
 
 from etl_platform.cli.execute import Result
 from etl_platform.cli.generate import write_sample
-from etl_platform.cli.run import closing_table, pending_tasks, print_failures, run_tasks
-from etl_platform.cli.session import open_console, open_session, print_whole
+from etl_platform.cli.pick_up import pick_up
+from etl_platform.cli.run import closing_table, print_failures, run_tasks
+from etl_platform.cli.session import open_console, open_session, prepare_dagster_home, print_whole
+from etl_platform.cli.wanted import pending_tasks
 from etl_platform.sample.expected import Expected
 
 FIRST_DATE, DAYS, ROWS, SEED, DEFECTS = dt.date(2025, 1, 13), 5, 2_000, 1, 0.01
@@ -29,7 +31,9 @@ def demo(workers: int) -> None:
     )
     expected = write_sample(session, FIRST_DATE, DAYS, ROWS, SEED, DEFECTS, None)
     console.print("2. every partition that has new files: bronze, silver + quarantine, checks, warehouse, gold")
-    tasks = pending_tasks(session, sorted(session.graph.institutions), sorted(session.graph.contracts), console)
+    prepare_dagster_home(session.settings)
+    held = pick_up(session, console)
+    tasks = pending_tasks(session, sorted(session.graph.institutions), sorted(session.graph.contracts), console, held)
     if not tasks:
         console.print("everything is loaded already; `make clean` starts over, `make dev` opens the UI")
         return

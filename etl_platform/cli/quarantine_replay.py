@@ -16,8 +16,10 @@ from etl_platform.cli.run import run_tasks
 from etl_platform.cli.session import Session
 from etl_platform.contracts.quarantine import FILE, quarantine_table
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.due import process
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.records import DatasetPartition, Replay
+from etl_platform.resources.processes import Processes
 from etl_platform.transforms.quarantine_view import LINE, count_moved
 
 
@@ -35,6 +37,9 @@ def replay_partitions(
     asked = [replace(found, replay_id=asked[0].replay_id) for found in asked]
     # On record before anything is touched: a replay that is cut off shows as one without an end.
     session.ledger.record_replays(asked)
+    # Before they wait: a sensor's tick in between would start a run of its own.
+    mine = process(Processes(session.settings.processes).mine())
+    session.ledger.take_leases(dict.fromkeys(before, mine), now=now)
     tasks: dict[PartitionKey, list[str]] = defaultdict(list)
     for partition in before:
         session.ledger.request_replay(

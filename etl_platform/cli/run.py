@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import zoneinfo
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import click
@@ -17,18 +17,16 @@ from rich.table import Table as RichTable
 from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
-from etl_platform.cli.pick_up import named, pick_up, release, tell_left_alone
+from etl_platform.cli.pick_up import pick_up, release
 from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home, print_whole
+from etl_platform.cli.wanted import as_tasks, free_ones, give_back, pending_tasks, tell_waiting
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs import pick_up as picking
 from etl_platform.defs.attempt import dataset_partition
-from etl_platform.defs.census import Census
-from etl_platform.defs.due import process, starting_runs, void_leases
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.overdue import overdue_overviews
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition, State
+from etl_platform.ledger.records import AttemptTotals
 from etl_platform.resources.processes import Processes
-from etl_platform.resources.scan import scan_landing
 
 LINES_SHOWN = 100
 WARNINGS_SHOWN = 20
@@ -85,10 +83,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
         if waiting:
             raise click.exceptions.Exit(1)
         return
-    try:
-        results = run_tasks(session, tasks, workers, console, overdue)
-    finally:
-        session.ledger.give_back_leases([process(Processes(session.settings.processes).mine())])
+    results = run_tasks(session, tasks, workers, console, overdue)
     print_whole(console, closing_table(results))
     _print_warnings(results, console)
     failed = print_failures(results, console)
@@ -106,82 +101,20 @@ def _sent(session: Session, code: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in session.graph.institutions[code].datasets)
 
 
-def pending_tasks(
-    session: Session,
-    codes: Sequence[str],
-    names: Sequence[str],
-    console: Console,
-    held: Mapping[DatasetPartition, str],
-) -> list[Task]:
-    """Record what is new in the landing zone; one task per partition that has something to load or to publish."""
-    with console.status("looking at the landing zone"):
-        scan = scan_landing(session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"))
-    if scan.unrouted:
-        console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
-    pending = {item.partition for item in session.ledger.pending_partitions(2**31 - 1)} | _failed(session)
-    gone = Census(dagster_instance(), session.ledger, Processes(session.settings.processes)).run_is_gone
-    checked = {item.partition for item in session.ledger.unpublished() if gone(item.attempt.run_id)} - pending
-    wanted = [p for p in pending | checked | held.keys() if p.institution in codes and p.dataset in names]
-    free = free_ones(session, wanted, held, console)
-    return [
-        *as_tasks([p for p in free if p not in checked]),
-        *as_tasks([p for p in free if p in checked], publishes=True),
-    ]
-
-
-def free_ones(
-    session: Session, wanted: Sequence[DatasetPartition], held: Mapping[DatasetPartition, str], console: Console
-) -> list[DatasetPartition]:
-    """Those that nobody else is at, or about to start a run of; from now on nobody else does. The others are named."""
-    instance, processes = dagster_instance(), Processes(session.settings.processes)
-    taken = {p: held[p] for p in wanted if p in held}
-    taken |= starting_runs(instance, [p for p in wanted if p not in taken])
-    mine = process(processes.mine())
-    rest = {p: mine for p in wanted if p not in taken}
-    void = void_leases(instance, session.ledger, processes) if rest else set()
-    free = session.ledger.take_leases(rest, void=void, now=dt.datetime.now(dt.UTC))
-    leased = {lease.partition: lease.holder for lease in session.ledger.leases()} if len(free) < len(rest) else {}
-    taken |= {p: f"about to start ({leased.get(p, 'it was just now')})" for p in rest if p not in set(free)}
-    tell_left_alone(taken, console)
-    return free
-
-
-def as_tasks(partitions: Sequence[DatasetPartition], *, publishes: bool = False) -> list[Task]:
-    """One task for each date and institution, in order."""
-    grouped: dict[PartitionKey, list[str]] = defaultdict(list)
-    for p in partitions:
-        grouped[PartitionKey(p.business_date, p.institution)].append(p.dataset)
-    return [Task(key, tuple(sorted(sent)), publishes) for key, sent in sorted(grouped.items())]
-
-
-def tell_waiting(session: Session, console: Console) -> int:
-    """Name what waits for a service. Returns how many."""
-    waiting = [trouble for trouble in session.ledger.troubles() if trouble.service is not None]
-    by_service: dict[str, list[DatasetPartition]] = defaultdict(list)
-    for trouble in waiting:
-        by_service[trouble.service or ""].append(trouble.partition)
-    for service, partitions in sorted(by_service.items()):
-        console.print(
-            f"[yellow]waiting[/] for {service}: {named(partitions)}; see `etl-platform status`", soft_wrap=True
-        )
-    return len(waiting)
-
-
-def _failed(session: Session) -> set[DatasetPartition]:
-    """Partitions of which a file is not loaded because its run failed: whoever asks for a run wants them again."""
-    failed = session.ledger.objects(states=[State.FAILED])
-    return {
-        DatasetPartition(o.dataset, o.business_date, o.institution)
-        for o in failed
-        if o.dataset and o.business_date and o.institution
-    }
-
-
 def run_tasks(
     session: Session, tasks: Sequence[Task], workers: int, console: Console, overdue: Sequence[dt.date] = ()
 ) -> list[Result]:
     """Run `tasks`, then the tables across institutions of every date that they touched, and of those overdue."""
     prepare_dagster_home(session.settings)
+    try:
+        return _run_tasks(session, tasks, workers, console, overdue)
+    finally:
+        give_back(session)
+
+
+def _run_tasks(
+    session: Session, tasks: Sequence[Task], workers: int, console: Console, overdue: Sequence[dt.date]
+) -> list[Result]:
     dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets} | set(overdue))
     bulk, single = plan_bulk(session, tasks, workers)
     columns = (
