@@ -67,7 +67,8 @@ def decide(
     update = (
         sa.update(landing_objects)
         .where(
-            _t.uri == sa.bindparam("result_uri"),
+            _t.root == sa.bindparam("result_root"),
+            _t.key == sa.bindparam("result_key"),
             _t.identity == sa.bindparam("result_identity"),
             _t.claimed_by == run_id,  # superseding and replaying clear it
         )
@@ -75,7 +76,8 @@ def decide(
     )
     rows = [
         {
-            "result_uri": result.uri,
+            "result_root": result.root,
+            "result_key": result.key,
             "result_identity": result.identity,
             "sha256": result.sha256,
             "reason": result.reason,

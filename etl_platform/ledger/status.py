@@ -56,6 +56,18 @@ def select_undecided(
     return select_objects(connection, *conditions)
 
 
+def select_near_keys(connection: sa.Connection, key: str, limit: int) -> list[str]:
+    """Keys in the same folder, then keys with the same name elsewhere."""
+    folder, _, name = key.rpartition("/")
+    found: list[str] = []
+    # No LIKE that begins with a wildcard unless the folder gave nothing: that one reads every key.
+    near = [_t.key.startswith(f"{folder}/", autoescape=True)] if folder else []
+    for condition in (*near, _t.key.endswith(f"/{name}", autoescape=True)):
+        if not found:
+            found += connection.scalars(sa.select(_t.key).distinct().where(condition).order_by(_t.key).limit(limit))
+    return found
+
+
 def select_fresh_sizes(connection: sa.Connection, institution: str, dataset: str) -> dict[dt.date, int]:
     """Bytes of the current objects by date, of dates on which no run has failed."""
     query = (
