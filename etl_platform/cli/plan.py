@@ -102,12 +102,12 @@ def look_ahead(session: Session, target: Target) -> Outlook:
             for frame in result.silver.collect_batches(maintain_order=False):
                 deque(profiler.watch([frame]), maxlen=0)
         counts = result.files[0]
-        last = sender_schema_of(ledger.last_schema(wanted, before_uri=target.uri))
+        last = sender_schema_of(ledger.last_schema(wanted, before_key=target.key))
         drift = find_drift(counts.schema, silver.contract, sender.supplied, last) if counts.schema else ()
         earlier = [Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)]
         warnings = semantic_warnings(silver.contract, profiler.profile(), earlier)
         policy = policy_of(session.graph, target.dataset, target.partition.institution)
-        others = [o for o in ledger.objects(partition=wanted, states=[State.LOADED]) if o.uri != target.uri]
+        others = [o for o in ledger.objects(partition=wanted, states=[State.LOADED]) if o.key != target.key]
         limit = session.graph.institutions[wanted.institution].largest_quarantined_share(wanted.dataset)
         stops = [*_drift_stops(drift, policy), *_limit_stops(result, others, limit)]
         if others and silver.contract.write_mode == "fail":

@@ -11,7 +11,7 @@ from etl_platform.contracts.table import Column, Table
 
 COLUMNS: tuple[Column, ...] = (
     Column("key", pl.String(), False, "Key of the object under the landing root."),
-    Column("uri", pl.String(), False, "Where the object was received."),
+    Column("uri", pl.String(), False, "Where the object was seen last."),
     Column("etag", pl.String(), True, "Entity tag as the landing store gave it."),
     Column("version", pl.String(), True, "Version of the object, where the store keeps versions."),
     Column("size", pl.Int64(), False, "Size in bytes."),
@@ -20,7 +20,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("compression", pl.String(), False, "Compression as sniffed from the content (plain, gzip, zstd, zip)."),
     Column("last_modified", UTC_MICROSECONDS, False, "Last modification as the landing store gave it (UTC)."),
     Column("delivery", pl.Int64(), False, "Order of delivery inside the partition, from 1; a later one wins."),
-    Column("is_current", pl.Boolean(), False, "False once the same key was overwritten by a newer object."),
+    Column("is_current", pl.Boolean(), False, "False once its key was overwritten, or the object was withdrawn."),
     Column("object", pl.String(), False, "Lake key of the immutable copy."),
 )
 
@@ -33,5 +33,5 @@ def manifest_table(dataset: str) -> Table:
         name=dataset,
         description=f"Manifest of the {dataset} files received for a partition; each is kept unchanged in the lake.",
         columns=(*COLUMNS, *PARTITION_COLUMNS),
-        key=("uri", "sha256"),
+        key=("key", "sha256"),
     )

@@ -11,7 +11,7 @@ from etl_platform.contracts.table import Column, Table
 
 COLUMNS: tuple[Column, ...] = (
     Column("_source_file", pl.String(), False, "Landing key of the file."),
-    Column("uri", pl.String(), False, "Where the file was received."),
+    Column("uri", pl.String(), False, "Where the file was seen last."),
     Column("sha256", pl.String(), False, "SHA-256 of its bytes."),
     Column("delivery", pl.Int64(), False, "Order of delivery inside the partition, from 1."),
     Column("is_refused", pl.Boolean(), False, "True when the file could not be read at all."),
@@ -34,5 +34,5 @@ def reconciliation_table(dataset: str) -> Table:
         name=dataset,
         description=f"What became of every row of every {dataset} file: read = silver + quarantined + duplicates.",
         columns=(*COLUMNS, *PARTITION_COLUMNS),
-        key=("uri", "sha256"),
+        key=("_source_file", "sha256"),
     )

@@ -15,13 +15,17 @@ from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
+from etl_platform.ledger.leaving import excluded_of
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import LedgerObject, ObjectResult
-from etl_platform.resources.bronze import BronzeStore
+from etl_platform.ledger.places import Finding
+from etl_platform.ledger.records import LedgerObject, State
+from etl_platform.resources.bronze import BronzeStore, Copied
+from etl_platform.resources.contents import checked
 from etl_platform.resources.landing import LandingZone, Routed
 from etl_platform.resources.processes import Processes
+from etl_platform.resources.placed import content, identity
 
-GONE = "deleted from the landing zone before it could be copied"
+GONE = "deleted from the landing zone before it could be copied, no part of the partition any more"
 
 
 def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
@@ -53,10 +57,14 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
 
 @dataclass
 class Arrived:
-    """What an attempt is for. objects: in the landing zone now. undecided: those the ledger has as waiting for it."""
+    """What an attempt is for. objects: in the landing zone now. on_record: all that the ledger has of the partition."""
 
     objects: list[Routed]
-    undecided: list[LedgerObject] = field(default_factory=list)
+    on_record: list[LedgerObject] = field(default_factory=list)
+
+    def undecided(self, run_id: str) -> list[LedgerObject]:
+        """What the ledger has as waiting for the run."""
+        return [found for found in self.on_record if found.claimed_by == run_id and found.state is State.SEEN]
 
 
 def list_arrivals(
@@ -64,7 +72,11 @@ def list_arrivals(
 ) -> dict[PartitionKey, Arrived]:
     """What is in the landing zone for the steps' partitions; it is on record from now on."""
     arrived = {step.partition: Arrived(landing.objects(dataset, step.partition)) for step in steps}
-    ledger.record_seen([o.landing_object() for found in arrived.values() for o in found.objects], now=now())
+    store = landing.store_of(steps[0].partition.institution or "")
+    listed = [o.landing_object() for found in arrived.values() for o in found.objects]
+    # Before the transaction: whoever reads an object to compare it may take a while.
+    news = [found for found, finding in checked(store, ledger, listed) if finding is not Finding.KNOWN]
+    ledger.record_seen(news, now=now())
     return arrived
 
 
@@ -78,9 +90,9 @@ def begin(
     """Begin a run's attempts at partitions of one institution: what arrived is claimed."""
     begin_attempts(steps, dataset, ledger, processes)
     partitions = [dataset_partition(dataset, step.partition) for step in steps]
-    for waiting in ledger.undecided(steps[0].run_id, partitions):
-        assert waiting.business_date is not None
-        arrived[PartitionKey(waiting.business_date, waiting.institution)].undecided.append(waiting)
+    for found in ledger.objects_of(partitions):
+        assert found.business_date is not None
+        arrived[PartitionKey(found.business_date, found.institution)].on_record.append(found)
     return arrived
 
 
@@ -111,8 +123,9 @@ def receive(
     attempt = dataset_partition(dataset, partition)
     previous = read_frame(lake.store, manifest_table(dataset), [partition])
     store = landing.store_of(partition.institution or "")
-    copied = bronze.copy(store, arrived.objects, previous, dataset, partition)
-    gone = _refuse_gone(ledger, step.run_id, arrived, copied.manifest)
+    excluded = excluded_of(arrived.on_record)
+    copied = bronze.copy(store, arrived.objects, previous, dataset, partition, arrived.on_record, excluded)
+    gone = _leave_gone(ledger, step.run_id, arrived, copied)
     if copied.manifest.is_empty():
         step.log.warning(f"{attempt}: no object in {store.url}; downstream tables will be empty")
     if gone:
@@ -129,10 +142,20 @@ def receive(
     )
 
 
-def _refuse_gone(ledger: Ledger, run_id: str, arrived: Arrived, manifest: pl.DataFrame) -> list[str]:
-    """Objects that were seen, and deleted before any run could copy them: on record as refused, or they would wait
-    for ever. Returns their keys."""
-    copied = set(manifest["uri"])
-    gone = [found for found in arrived.undecided if found.uri not in copied]
-    ledger.mark_refused(run_id, [ObjectResult(o.uri, o.identity, reason=GONE) for o in gone], now=now())
-    return [o.key for o in gone]
+def _leave_gone(ledger: Ledger, run_id: str, arrived: Arrived, copied: Copied) -> list[str]:
+    """Objects that were seen, and deleted before any run could copy them, are withdrawn, or they would wait for ever.
+    Returns their keys."""
+    undecided = arrived.undecided(run_id)
+    if not undecided:
+        return []
+    listed = {found.info.key for found in arrived.objects} - set(copied.gone)
+    held = {
+        name for row in copied.manifest.iter_rows(named=True) for name in (content(row), (row["key"], identity(row)))
+    }
+    gone = [
+        found
+        for found in undecided
+        if found.key not in listed and not {(found.key, found.identity), (found.key, found.sha256)} & held
+    ]
+    ledger.mark_gone([found.id for found in gone], now=now())
+    return [found.key for found in gone]

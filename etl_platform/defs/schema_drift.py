@@ -17,6 +17,7 @@ from etl_platform.institutions.model import DriftPolicy
 from etl_platform.io_managers.metadata import markdown
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DeliveredSchema
+from etl_platform.resources.landing import root_name
 from etl_platform.transforms.schema_drift import Difference, describe, differences_frame, find_drift
 from etl_platform.transforms.sender_schema import SenderSchema
 from etl_platform.transforms.silver import Silver, SourceFile
@@ -67,6 +68,7 @@ def record_drift(
         delivered.append(
             DeliveredSchema(
                 partition=wanted,
+                root=root_name(institution),
                 uri=row["uri"],
                 sha256=row["sha256"],
                 key=file.key,

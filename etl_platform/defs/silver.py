@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LandingObject, ObjectResult
 from etl_platform.readers.options import CsvOptions
 from etl_platform.resources.bronze import BronzeStore
+from etl_platform.resources.landing import root_name
 from etl_platform.resources.memory import plan_memory
 from etl_platform.resources.processes import Processes
 from etl_platform.transforms.silver import FileCounts, Silver, SilverPlan, SourceFile, build_silver
@@ -93,11 +95,14 @@ def transform(
     scratch = graph.settings.scratch
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder:
-        wanted = contributing_files(manifest, contract)
+        wanted = contributing_files(manifest, contract, ledger.excluded(attempt))
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
+        root = root_name(graph.institutions[partition.institution or ""])
         with ledger.together():
+            # The first moment at which they are read: whatever ends the run from here on, they are known by content.
+            ledger.mark_received(step.run_id, [_received(row, root) for row in rows], now=now())
             drifted = record_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
         stop_drift(drifted, graph, dataset, partition)
         _stop_above_limit(result, graph, dataset, partition)
@@ -111,7 +116,7 @@ def transform(
             _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
         )
         yield dg.Output(result.silver, "silver", metadata=facts)
-        decided += [_object_result(row, counts) for row, counts in zip(rows, result.files, strict=True)]
+        decided += [_object_result(row, root, counts) for row, counts in zip(rows, result.files, strict=True)]
 
 
 def record_rules(ledger: Ledger, graph: Graph, dataset: str, steps: Sequence[Step]) -> None:
@@ -232,15 +237,18 @@ def _account(row: dict[str, Any], counts: FileCounts, plan: SilverPlan) -> dict[
     }
 
 
-def _object_result(row: dict[str, Any], counts: FileCounts) -> ObjectResult:
-    received = LandingObject(
-        institution=None, dataset=None, business_date=None, uri=row["uri"], key=row["key"], etag=row["etag"],
-        version=row["version"], size=row["size"], last_modified=row["last_modified"],
+def _received(row: dict[str, Any], root: str) -> ObjectResult:
+    """The object of a manifest row, by the content that was received."""
+    found = LandingObject(
+        institution=None, dataset=None, business_date=None, root=root, uri=row["uri"], key=row["key"],
+        etag=row["etag"], version=row["version"], size=row["size"], last_modified=row["last_modified"],
     )  # fmt: skip
-    return ObjectResult(
-        uri=received.uri,
-        identity=received.identity,
-        sha256=row["sha256"],
+    return ObjectResult(root=root, key=found.key, identity=found.identity, sha256=row["sha256"])
+
+
+def _object_result(row: dict[str, Any], root: str, counts: FileCounts) -> ObjectResult:
+    return replace(
+        _received(row, root),
         rows_read=counts.rows_read,
         rows_silver=counts.silver,
         rows_quarantined=counts.quarantined,

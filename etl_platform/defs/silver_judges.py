@@ -117,7 +117,7 @@ def _share(stored: Stored) -> Verdict:
 
 def _files(stored: Stored) -> Verdict:
     # In mode `append` an overwritten file stays a file of the partition: what replaced a refused one answers for it.
-    is_latest = pl.col("delivery") == pl.col("delivery").max().over("uri")
+    is_latest = pl.col("delivery") == pl.col("delivery").max().over("_source_file")
     refused = stored.files.filter(pl.col("is_refused") & is_latest).select("_source_file", "reason")
     text = f"{refused.height} of {stored.files.height} files could not be read"
     if refused.height:

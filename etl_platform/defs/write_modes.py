@@ -1,7 +1,7 @@
 """What a dataset's write mode means for a partition. Every mode writes by replace, so a rerun gives the same rows.
 
-`replace`: the rows of the current files. `append`: the rows of every file content that ever arrived, also of those
-that the sender has overwritten since; bronze keeps them all. `fail`: rows that are there are final.
+`replace`: the rows of the current files. `append`: the rows of every file content that was ever published, also of
+those that the sender has overwritten since; bronze keeps them all. `fail`: rows that are there are final.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.io_managers.store import TableStore
+from etl_platform.resources.placed import contributing
 from etl_platform.transforms.silver import Silver
 
 _IDENTITY = ["_source_file", "_source_row", "_row_hash"]
 
 
-def contributing_files(manifest: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """The manifest with all files current whose rows belong to the partition."""
-    return manifest.with_columns(is_current=pl.lit(True)) if contract.write_mode == "append" else manifest
+def contributing_files(
+    manifest: pl.DataFrame, contract: Contract, excluded: frozenset[tuple[str, str]] = frozenset()
+) -> pl.DataFrame:
+    """The manifest with those files current whose rows belong to the partition. excluded: contents that the ledger has
+    as withdrawn, as nobody's by now, or as overwritten before their rows were ever published."""
+    return contributing(manifest, excluded, overwritten_too=contract.write_mode == "append")
 
 
 def stop_overwriting(store: TableStore, contract: Contract, partition: PartitionKey, result: Silver) -> None:

@@ -172,6 +172,7 @@ class Institution(_Strict):
     credentials: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
     warehouse_schema: Schema | None = None
     key_pattern: Pattern = DEFAULT_KEY_PATTERN
+    ignore: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     batch_rows: int = Field(default=100_000, ge=1, le=10_000_000)
     quality: QualityLimits = QualityLimits()
     drift_policy: DriftPolicy = "warn"

@@ -34,6 +34,7 @@ class Happens(StrEnum):
     DISOWNED = "no pattern claims it any more"
     SHUNNED = "ignored by its name now"
     GONE = "deleted from landing"
+    BACK = "deleted from landing and found again"
     WITHDRAWN = "withdrawn by a person"
     RESTORED = "withdrawal undone"
     TAKEN = "a run begins"
@@ -76,6 +77,7 @@ class Guard(StrEnum):
     DECIDED = "claimed and decided by the run"
     LATER = "modified later than known"
     NOT_REPLACED = "nothing newer under its key"
+    GONE = "gone by itself"
 
 
 class Effect(StrEnum):
@@ -112,9 +114,10 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.REPLACED, (*_CURRENT, State.UNROUTED, State.IGNORED), State.SUPERSEDED, effects=(Effect.RELEASE,)),
     Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, Guard.LATER, _ANEW),
     Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
-    Move(Happens.DISOWNED, _OPEN, State.UNROUTED, effects=(Effect.RELEASE,)),
+    Move(Happens.DISOWNED, (*_OPEN, State.IGNORED), State.UNROUTED, effects=(Effect.RELEASE,)),
     Move(Happens.SHUNNED, (*_OPEN, State.UNROUTED), State.IGNORED, effects=(Effect.RELEASE,)),
     Move(Happens.GONE, _OPEN, State.WITHDRAWN, effects=(Effect.RELEASE,)),
+    Move(Happens.BACK, (State.WITHDRAWN,), State.SEEN, Guard.GONE, _ANEW),
     Move(Happens.WITHDRAWN, _CURRENT, State.WITHDRAWN, effects=(Effect.RELEASE,)),
     Move(Happens.RESTORED, (State.WITHDRAWN,), State.SEEN, Guard.NOT_REPLACED, _ANEW),
     Move(Happens.TAKEN, (State.WAITING,), State.SEEN, effects=(Effect.CLAIM, Effect.FORGET)),
@@ -218,12 +221,15 @@ def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
         case Guard.DECIDED:
             found += [_o.claimed_by == run_id, _o.run_id == run_id]
         case Guard.LATER:
-            found.append(_o.last_modified < sa.bindparam("last_modified", type_=_o.last_modified.type))
+            # Not named as the column: those names are for what is set.
+            found.append(_o.last_modified < sa.bindparam("found_modified", type_=_o.last_modified.type))
         case Guard.NOT_REPLACED:
             newer = landing_objects.alias("newer")
             same = sa.and_(newer.c.root == _o.root, newer.c.key == _o.key, newer.c.id != _o.id)
             is_current = sa.or_(*(newer.c.state == state for state in _CURRENT))
             found.append(~sa.exists().where(same, is_current))
+        case Guard.GONE:
+            found.append(_o.reason == Happens.GONE)  # not what a person took out
     return found
 
 

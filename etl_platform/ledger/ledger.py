@@ -30,10 +30,13 @@ from etl_platform.ledger import (
     attempts,
     heartbeats,
     leases,
+    leaving,
     pending,
+    places,
     profiles,
     publications,
     recording,
+    roots,
     schemas,
     status,
     troubles,
@@ -43,6 +46,7 @@ from etl_platform.ledger import (
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.given import in_chunks
 from etl_platform.ledger.law import Happens
+from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import (
     Attempt,
     AttemptTotals,
@@ -51,6 +55,7 @@ from etl_platform.ledger.records import (
     LandingObject,
     Lease,
     LedgerObject,
+    MovedRoot,
     ObjectResult,
     PartitionStatus,
     PendingPartition,
@@ -58,6 +63,7 @@ from etl_platform.ledger.records import (
     State,
     Trouble,
     Unpublished,
+    Withdrawal,
 )
 from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import landing_objects
@@ -96,15 +102,22 @@ class Ledger:
 
     # What arrived
 
-    def unknown(self, objects: Sequence[LandingObject]) -> list[LandingObject]:
-        """Those among the listed objects that are news: not in the ledger, or there as replaced or unclaimed."""
+    def compare(self, objects: Sequence[LandingObject]) -> list[Finding]:
+        """What each listed object is: known, known under another address, news, or to be told by its bytes. Of the
+        last kind: ask again with its `sha256`."""
         if not objects:
             return []
         with self._database.read() as connection:
-            return recording.select_unknown(connection, objects)
+            return [compared.finding for compared in places.compare(connection, objects)]
+
+    def unknown(self, objects: Sequence[LandingObject]) -> list[LandingObject]:
+        """Those among the listed objects that are news, or may be."""
+        findings = zip(objects, self.compare(objects), strict=True)
+        return [found for found, finding in findings if finding in (Finding.NEWS, Finding.UNSURE)]
 
     def record_seen(self, objects: Sequence[LandingObject], *, now: dt.datetime) -> int:
-        """Record routed objects; earlier versions of the same uris become superseded. Returns how many were news.
+        """Record routed objects; earlier contents of the same places become superseded, and a known content gets the
+        address that it has now. Returns how many were news.
 
         Safe to repeat, and for several processes at once.
         """
@@ -116,12 +129,41 @@ class Ledger:
         return news
 
     def record_unrouted(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
-        """Record objects that no institution claims, each with its reason. Returns how many are new."""
+        """Record objects that no institution claims, each with its reason. Returns how many are news."""
         fresh = 0
         for chunk in in_chunks(objects, _TRANSACTION):
             with self._database.write() as connection:
                 fresh += recording.insert_unrouted(connection, chunk, now)
         return fresh
+
+    def record_ignored(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
+        """Record objects that are nobody's by their name, each with its reason. Returns how many are news."""
+        fresh = 0
+        for chunk in in_chunks(objects, _TRANSACTION):
+            with self._database.write() as connection:
+                fresh += recording.insert_ignored(connection, chunk, now)
+        return fresh
+
+    def note_roots(self, urls: Mapping[str, str], *, now: dt.datetime) -> list[MovedRoot]:
+        """The landing roots (name -> address) are there now. Returns those that were elsewhere before, once."""
+        with self._database.read() as connection:
+            before = roots.select_roots(connection)
+        if all(before.get(name) == url for name, url in urls.items()):
+            return []
+        with self._database.write() as connection:
+            return roots.note(connection, urls, now)
+
+    def stuck(self, root_names: Sequence[str]) -> list[tuple[str, int]]:
+        """Key and id, sorted, of every object below the roots that was refused, has failed or waits for a service."""
+        with self._database.read() as connection:
+            return leaving.select_stuck(connection, root_names)
+
+    def mark_gone(self, ids: Sequence[int], *, now: dt.datetime) -> int:
+        """These objects are in landing no longer and in no table: withdrawn. Returns how many."""
+        if not ids:
+            return 0
+        with self._database.write() as connection:
+            return leaving.mark_gone(connection, ids, now)
 
     def pending_partitions(self, limit: int, *, after: PendingPartition | None = None) -> list[PendingPartition]:
         """Partitions that need a run, longest waiting first. `after`: the last one of the page before."""
@@ -185,10 +227,13 @@ class Ledger:
         with self._database.write() as connection:
             return attempts.start(connection, run_id, partitions, dead, now)
 
-    def undecided(self, run_id: str, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
-        """The objects of these partitions that the run has claimed and not decided on."""
-        with self._database.read() as connection:
-            return status.select_undecided(connection, run_id, partitions)
+    def mark_received(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
+        """The run has the bytes of these objects: from now on they are known by them. Returns how many, as
+        `mark_loaded`."""
+        if not results:
+            return 0
+        with self._database.write() as connection:
+            return recording.receive(connection, run_id, results, now)
 
     def mark_loaded(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """These objects' rows are in the tables. Returns how many; the others were taken from the run meanwhile."""
@@ -334,11 +379,11 @@ class Ledger:
         with self._database.write() as connection:
             schemas.replace_schemas(connection, run_id, partition, delivered, now)
 
-    def last_schema(self, partition: DatasetPartition, *, before_uri: str | None = None) -> DeliveredSchema | None:
-        """The delivery before the partition that a new one is compared with, or None. before_uri: the partition's own
+    def last_schema(self, partition: DatasetPartition, *, before_key: str | None = None) -> DeliveredSchema | None:
+        """The delivery before the partition that a new one is compared with, or None. before_key: the partition's own
         other deliveries count too."""
         with self._database.read() as connection:
-            return schemas.select_last(connection, partition, before_uri=before_uri)
+            return schemas.select_last(connection, partition, before_key=before_key)
 
     def schemas(self, partition: DatasetPartition) -> list[DeliveredSchema]:
         """The partition's present deliveries, in order."""
@@ -395,6 +440,7 @@ class Ledger:
         *,
         partition: DatasetPartition | None = None,
         uri: str | None = None,
+        key: str | None = None,
         states: Sequence[State] | None = None,
         limit: int | None = None,
     ) -> list[LedgerObject]:
@@ -402,6 +448,8 @@ class Ledger:
         conditions = [attempt_rows.is_of(partition)] if partition else []
         if uri is not None:
             conditions.append(_t.uri == uri)
+        if key is not None:
+            conditions.append(_t.key == key)
         if states is not None:
             conditions.append(_t.state.in_(states))
         with self._database.read() as connection:
@@ -414,6 +462,55 @@ class Ledger:
             conditions.append(_t.id < before_id)
         with self._database.read() as connection:
             return status.select_objects(connection, *conditions, newest_first=True, limit=limit)
+
+    def ignored(self, limit: int, *, before_id: int | None = None) -> list[LedgerObject]:
+        """Objects that are nobody's by their name, newest first. `before_id`: the last id of the page before."""
+        conditions = [_t.state == State.IGNORED]
+        if before_id is not None:
+            conditions.append(_t.id < before_id)
+        with self._database.read() as connection:
+            return status.select_objects(connection, *conditions, newest_first=True, limit=limit)
+
+    def objects_of(self, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
+        """Everything that was ever part of these partitions of one institution and dataset."""
+        if not partitions:
+            return []
+        dates = [partition.business_date for partition in partitions]
+        conditions = (
+            _t.institution == partitions[0].institution,
+            _t.dataset == partitions[0].dataset,
+            _t.business_date.between(min(dates), max(dates)),
+        )
+        wanted = set(dates)
+        with self._database.read() as connection:
+            found = status.select_objects(connection, *conditions)
+        return [one for one in found if one.business_date in wanted]
+
+    def excluded(self, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
+        """(key, sha256), or (key, identity) of what no run has read, of contents that a run leaves out: withdrawn,
+        unrouted or ignored by now, or overwritten before their rows were ever published."""
+        with self._database.read() as connection:
+            return leaving.select_excluded(connection, partition)
+
+    def withdraw(self, found: LedgerObject, *, reason: str, by: str, now: dt.datetime) -> bool:
+        """Take one object out of its partition, which runs again without it. False: it is no part of it."""
+        with self._database.write() as connection:
+            return leaving.withdraw(connection, found, reason, by, now)
+
+    def undo_withdrawal(self, found: LedgerObject, *, by: str, now: dt.datetime) -> bool:
+        """Put a withdrawn object back. False: a newer content of its key is part of the partition."""
+        with self._database.write() as connection:
+            return leaving.restore(connection, found, by, now)
+
+    def withdrawals(self, limit: int) -> list[Withdrawal]:
+        """What people took out, the latest first."""
+        with self._database.read() as connection:
+            return leaving.select_withdrawals(connection, limit)
+
+    def near_keys(self, key: str, limit: int) -> list[str]:
+        """Some keys on record that begin or end like `key`."""
+        with self._database.read() as connection:
+            return status.select_near_keys(connection, key, limit)
 
     def fresh_sizes(self, institution: str, dataset: str) -> dict[dt.date, int]:
         """Bytes that make up each partition, of those in which no object has failed."""

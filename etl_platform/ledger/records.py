@@ -55,21 +55,31 @@ class DatasetPartition:
 
 @dataclass(frozen=True)
 class LandingObject:
-    """One object as the landing store lists it. The partition fields are all None while no institution claims it."""
+    """One object as the landing store lists it. The partition fields are all None while no institution claims it.
+
+    root: name of its landing root. also: other names under which its place may be on record (institutions that share a
+    root). is_ignored: nobody's by its name. is_held: nobody's for now, until its institution's file is repaired.
+    sha256: of its content, where that was looked at.
+    """
 
     institution: str | None
     dataset: str | None
     business_date: dt.date | None
+    root: str
     uri: str
     key: str
     etag: str | None
     version: str | None
     size: int
     last_modified: dt.datetime
+    sha256: str | None = field(default=None, compare=False)
+    also: tuple[str, ...] = field(default=(), compare=False)
+    is_ignored: bool = field(default=False, compare=False)
+    is_held: bool = field(default=False, compare=False)
 
     @property
     def identity(self) -> str:
-        """What tells one content of a uri from the next: version, else etag, else size and time of modification."""
+        """What tells one content of a place from the next: version, else etag, else size and time of modification."""
         # S3 calls every object of an unversioned bucket version "null", whatever its content.
         if self.version and self.version != "null":
             return self.version
@@ -82,7 +92,8 @@ class LandingObject:
 class ObjectResult:
     """What a run found in one object. `reason` says why a refused one cannot be read."""
 
-    uri: str
+    root: str
+    key: str
     identity: str
     sha256: str | None = None
     rows_read: int = 0
@@ -100,6 +111,7 @@ class LedgerObject:
     institution: str | None
     dataset: str | None
     business_date: dt.date | None
+    root: str
     uri: str
     key: str
     identity: str
@@ -115,6 +127,7 @@ class LedgerObject:
     attempt: int
     claimed_by: str | None
     run_id: str | None
+    is_published: bool
     rows_read: int | None
     rows_silver: int | None
     rows_quarantined: int | None
@@ -126,6 +139,7 @@ class LedgerObject:
             institution=self.institution,
             dataset=self.dataset,
             business_date=self.business_date,
+            root=self.root,
             uri=self.uri,
             key=self.key,
             etag=self.etag,
@@ -239,6 +253,7 @@ class DeliveredSchema:
     """
 
     partition: DatasetPartition
+    root: str
     uri: str
     sha256: str
     key: str
@@ -271,3 +286,28 @@ class Replay:
     rows_quarantined_after: int | None = None
     rows_moved: int | None = None
     outcome: str | None = None
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """One object taken out by a person: who, when and why, and who put it back, if somebody did."""
+
+    id: int
+    object_id: int
+    root: str
+    key: str
+    identity: str
+    reason: str
+    requested_by: str
+    requested_at: dt.datetime
+    undone_by: str | None
+    undone_at: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class MovedRoot:
+    """A landing root that has another address than it had."""
+
+    name: str
+    url_before: str
+    url: str

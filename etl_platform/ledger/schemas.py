@@ -18,7 +18,9 @@ _t = schema_drift.c
 _order = (_t.business_date, _t.institution, _t.dataset, _t.delivery, _t.recorded_at)
 
 _NO_LONGER_CURRENT = sa.update(schema_drift).where(is_given(_t)).values(is_current=False)
-_SAME_OBJECT = sa.delete(schema_drift).where(_t.uri == sa.bindparam("old_uri"), _t.sha256 == sa.bindparam("old_sha256"))
+_SAME_OBJECT = sa.delete(schema_drift).where(
+    *(_t[name] == sa.bindparam(f"old_{name}", type_=_t[name].type) for name in ("root", "key", "sha256"))
+)
 _CURRENT = sa.select(schema_drift).where(is_given(_t), _t.is_current).order_by(*_order)
 _BASELINES = (
     sa.select(schema_drift)
@@ -27,7 +29,7 @@ _BASELINES = (
     .limit(1)
 )
 _LAST_BEFORE = _BASELINES.where(_t.business_date < GIVEN_DATE)
-_LAST_OTHER = _BASELINES.where(_t.business_date <= GIVEN_DATE, _t.uri != sa.bindparam("other_uri"))
+_LAST_OTHER = _BASELINES.where(_t.business_date <= GIVEN_DATE, _t.key != sa.bindparam("other_key"))
 
 
 def replace_schemas(
@@ -41,19 +43,19 @@ def replace_schemas(
     connection.execute(_NO_LONGER_CURRENT, given(partition))
     rows = [_row(found, run_id, now) for found in schemas]
     if rows:
-        old = [{"old_uri": storable(found.uri), "old_sha256": found.sha256} for found in schemas]
+        old = [{"old_root": found.root, "old_key": found.key, "old_sha256": found.sha256} for found in schemas]
         connection.execute(_SAME_OBJECT, old)
         connection.execute(sa.insert(schema_drift), rows)
 
 
 def select_last(
-    connection: sa.Connection, partition: DatasetPartition, *, before_uri: str | None = None
+    connection: sa.Connection, partition: DatasetPartition, *, before_key: str | None = None
 ) -> DeliveredSchema | None:
-    """The last delivery before the partition. before_uri: or in it, other than this object, as if it came last."""
-    if before_uri is None:
+    """The last delivery before the partition. before_key: or in it, other than this object, as if it came last."""
+    if before_key is None:
         found = _select(connection, _LAST_BEFORE, given(partition))
     else:
-        found = _select(connection, _LAST_OTHER, {**given(partition), "other_uri": storable(before_uri)})
+        found = _select(connection, _LAST_OTHER, {**given(partition), "other_key": storable(before_key)})
     return found[0] if found else None
 
 
@@ -75,6 +77,7 @@ def select_drifted(
 def _row(found: DeliveredSchema, run_id: str, now: dt.datetime) -> dict[str, object]:
     partition = found.partition
     return {
+        "root": found.root,
         "uri": found.uri,
         "sha256": found.sha256,
         "institution": partition.institution,
@@ -100,6 +103,7 @@ def _select(
     return [
         DeliveredSchema(
             partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
+            root=row["root"],
             uri=row["uri"],
             sha256=row["sha256"],
             key=row["key"],

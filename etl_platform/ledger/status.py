@@ -40,21 +40,16 @@ def select_objects(
     return [replace(found, state=State(found.state)) for found in objects]
 
 
-def select_undecided(
-    connection: sa.Connection, run_id: str, partitions: Sequence[DatasetPartition]
-) -> list[LedgerObject]:
-    """What the run holds of these partitions and has not decided on, in the order in which it was recorded."""
-    if not partitions:
-        return []
-    dates = [partition.business_date for partition in partitions]
-    conditions = (
-        _t.institution.in_({partition.institution for partition in partitions}),
-        _t.dataset.in_({partition.dataset for partition in partitions}),
-        _t.business_date.between(min(dates), max(dates)),
-        _t.claimed_by == run_id,
-        _t.state == State.SEEN,
-    )
-    return select_objects(connection, *conditions)
+def select_near_keys(connection: sa.Connection, key: str, limit: int) -> list[str]:
+    """Keys in the same folder, then keys with the same name elsewhere."""
+    folder, _, name = key.rpartition("/")
+    found: list[str] = []
+    # No LIKE that begins with a wildcard unless the folder gave nothing: that one reads every key.
+    near = [_t.key.startswith(f"{folder}/", autoescape=True)] if folder else []
+    for condition in (*near, _t.key.endswith(f"/{name}", autoescape=True)):
+        if not found:
+            found += connection.scalars(sa.select(_t.key).distinct().where(condition).order_by(_t.key).limit(limit))
+    return found
 
 
 def select_fresh_sizes(connection: sa.Connection, institution: str, dataset: str) -> dict[dt.date, int]:

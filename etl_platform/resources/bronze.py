@@ -2,8 +2,9 @@
 
 A copy is named by its SHA-256 under its institution's own prefix, so a second copy of the same bytes is the same
 object and a copy is never overwritten by other bytes. The manifest remembers every object that a partition ever
-received: an object deleted from landing stays part of its partition, an overwritten one stays on record as not
-current.
+received, by its key and content: an object deleted from landing stays part of its partition, an overwritten or
+withdrawn one stays on record as not current. Where an object was seen last is information, and changes nothing.
+Not here: which rows of a manifest count today (`placed.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any
 
 import polars as pl
 
-from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
+from etl_platform.ledger.records import LedgerObject
 from etl_platform.readers import sniff
 from etl_platform.resources.landing import Routed
 from etl_platform.resources.object_store import Downloaded, ObjectMissingError, ObjectStore, download_many
+from etl_platform.resources.placed import Past, merged
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,22 @@ class BronzeStore:
         previous: pl.DataFrame,
         dataset: str,
         partition: PartitionKey,
+        on_record: Sequence[LedgerObject] = (),
+        excluded: frozenset[tuple[str, str]] = frozenset(),
     ) -> Copied:
-        """Copy what is new among `objects`; the manifest is `previous` (the partition's last) brought up to date."""
-        known = {(row["uri"], _identity(row)): row for row in previous.iter_rows(named=True)}
+        """Copy what is new among `objects`; the manifest is `previous` (the partition's last) brought up to date.
+
+        on_record: what the ledger knows of the partition's objects. What it knows by its bytes is not copied again,
+        whatever identity a move or a restore has given it.
+        """
+        past = Past(previous, on_record)
         listed = [_described(found, partition) for found in objects]
-        kept = [known[key] for row in listed if (key := (row["uri"], _identity(row))) in known]
-        fresh = [
-            (found, row)
-            for found, row in zip(objects, listed, strict=True)
-            if (row["uri"], _identity(row)) not in known
-        ]
+        kept = [row for one in listed if (row := past.kept(one)) is not None]
+        fresh = [(found, one) for found, one in zip(objects, listed, strict=True) if past.kept(one) is None]
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="bronze-") as folder:
             copied, gone = self._fetch(landing, fresh, dataset, partition, Path(folder))
-        manifest = _merge(previous, kept, copied, dataset)
+        manifest = merged(previous, kept, copied, dataset, on_record, excluded)
         return Copied(manifest, len(copied), len(kept), gone, sum(int(row["size"]) for row in copied))
 
     def _fetch(
@@ -134,10 +138,6 @@ def _download(
     return receipts, tuple(gone)
 
 
-def _identity(row: Mapping[str, Any]) -> str:
-    return str(row["version"] or row["etag"] or f"{row['size']}-{row['last_modified']}")
-
-
 def _described(found: Routed, partition: PartitionKey) -> dict[str, Any]:
     info = found.info
     return {
@@ -150,30 +150,3 @@ def _described(found: Routed, partition: PartitionKey) -> dict[str, Any]:
         BUSINESS_DATE: partition.business_date,
         INSTITUTION: partition.institution,
     }
-
-
-def _merge(
-    previous: pl.DataFrame, kept: Sequence[Mapping[str, Any]], copied: Sequence[Mapping[str, Any]], dataset: str
-) -> pl.DataFrame:
-    """The manifest after this step: one row per (uri, content), deliveries ranked by last modification (key breaks
-    ties), so that the same objects always get the same ranks.
-
-    Of several contents of one uri the one in the present listing is current, not the one with the newest clock:
-    two versions may carry the same second. A uri that is no longer listed keeps its last current content.
-    """
-    # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
-    placed = ({**row, "is_current": True} for row in copied)
-    contents = {_content(row): row for row in (*previous.iter_rows(named=True), *placed)}
-    listed = {_content(row) for row in (*kept, *copied)}
-    listed_uris = {uri for uri, _ in listed}
-    judged = [
-        {**row, "is_current": content in listed if row["uri"] in listed_uris else row["is_current"]}
-        for content, row in contents.items()
-    ]
-    judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
-    ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
-    return pl.DataFrame(ranked, schema=manifest_table(dataset).polars_schema)
-
-
-def _content(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["uri"], row["sha256"]

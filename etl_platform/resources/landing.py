@@ -8,67 +8,88 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.ignored import ignored_reason
 from etl_platform.institutions.key_pattern import KeyMatch
 from etl_platform.institutions.model import Institution
 from etl_platform.ledger.records import LandingObject
 from etl_platform.resources.object_store import ObjectInfo, ObjectStore, S3Options, open_object_store
 from etl_platform.settings import Settings
 
+SHARED = "landing"
+"""Name of the root of all institutions that have none of their own."""
+
+
+def root_name(institution: Institution) -> str:
+    """The name of the root below which the keys of `institution` lie: it stays when the folder or bucket moves."""
+    return institution.code if institution.landing else SHARED
+
 
 @dataclass(frozen=True)
 class Routed:
-    """One landing object that belongs to a partition. captured: names that the key pattern caught (`symbol`, ...)."""
+    """One landing object that belongs to a partition. captured: names that the key pattern caught (`symbol`, ...).
+    root: name of its landing root; also: other names that the same place may have had."""
 
     institution: str
     dataset: str
     business_date: dt.date
     captured: Mapping[str, str]
     info: ObjectInfo
+    root: str = SHARED
+    also: tuple[str, ...] = ()
 
     def landing_object(self) -> LandingObject:
         """The object in the ledger's words."""
-        return _landing_object(self.info, self.institution, self.dataset, self.business_date)
+        found = _landing_object(self.info, self.root, self.also)
+        return replace(found, institution=self.institution, dataset=self.dataset, business_date=self.business_date)
 
 
 @dataclass(frozen=True)
 class Unrouted:
-    """One landing object that belongs to nobody, and why."""
+    """One landing object that belongs to nobody, and why. is_ignored: by its name, which is no fault of anybody.
+    is_held: only until its institution's file is repaired."""
 
     info: ObjectInfo
     reason: str
+    root: str = SHARED
+    also: tuple[str, ...] = ()
+    is_ignored: bool = False
+    is_held: bool = False
 
     def landing_object(self) -> LandingObject:
         """The object in the ledger's words."""
-        return _landing_object(self.info, None, None, None)
+        found = _landing_object(self.info, self.root, self.also)
+        return replace(found, is_ignored=self.is_ignored, is_held=self.is_held)
 
 
-def _landing_object(
-    info: ObjectInfo, institution: str | None, dataset: str | None, business_date: dt.date | None
-) -> LandingObject:
+def _landing_object(info: ObjectInfo, root: str, also: tuple[str, ...]) -> LandingObject:
     return LandingObject(
-        institution=institution,
-        dataset=dataset,
-        business_date=business_date,
+        institution=None,
+        dataset=None,
+        business_date=None,
+        root=root,
         uri=info.uri,
         key=info.key,
         etag=info.etag,
         version=info.version,
         size=info.size,
         last_modified=info.last_modified,
+        also=also,
     )
 
 
 @dataclass(frozen=True)
 class Root:
-    """One landing root and the institutions that deliver there."""
+    """One landing root and the institutions that deliver there. name: of what belongs to none of them; an object of an
+    institution with a landing of its own carries that institution's code."""
 
     store: ObjectStore
     institutions: tuple[str, ...]
+    name: str = SHARED
 
 
 class LandingZone:
@@ -80,11 +101,16 @@ class LandingZone:
         institutions: Mapping[str, Institution],
         first_date: dt.date,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        is_held: Callable[[str], bool] = lambda key: False,
     ) -> None:
+        """is_held: whether a key may be that of an institution whose file is broken, which nobody must take away."""
         self.roots = roots
         self._institutions = institutions
         self._first_date = first_date
         self._clock = clock
+        self._is_held = is_held
+        self._names = {root: self._names_of(root) for root in roots}
+        self._also = {root: names if len(names) > 1 else () for root, names in self._names.items()}
 
     def store_of(self, institution: str) -> ObjectStore:
         """The landing root of `institution`."""
@@ -111,23 +137,51 @@ class LandingZone:
         for info in root.store.list(start_after=start_after):
             yield self.route(root, info)
 
+    def names_of(self, root: Root) -> tuple[str, ...]:
+        """Every name under which an object below `root` may be on record."""
+        return self._names[root]
+
+    def _names_of(self, root: Root) -> tuple[str, ...]:
+        own = {root_name(self._institutions[code]) for code in root.institutions}
+        return tuple(sorted({root.name, *own}))
+
     def route(self, root: Root, info: ObjectInfo) -> Routed | Unrouted:
-        """Whose object this is. One that fits no pattern, two tenants, or no known date belongs to nobody."""
+        """Whose object this is. One that fits no pattern, two tenants, or no known date belongs to nobody, and so does
+        one that is ignored by its name."""
         claims = [(code, match) for code in root.institutions for match in self._matches(code, info.key)]
+        also = self._also[root]
+        ignored = ignored_reason(info.key, self._ignore(root, info.key, [code for code, _ in claims]))
+        if ignored:
+            return Unrouted(info, ignored, root.name, also, is_ignored=True)
+        routed = self._routed(claims, info)
+        if isinstance(routed, str):
+            is_held = not claims and self._is_held(info.key)
+            return Unrouted(info, routed, root.name, also, is_held=is_held)
+        code, match = routed
+        root_of = root_name(self._institutions[code])
+        return Routed(code, match.dataset, match.business_date, match.captured, info, root_of, also)
+
+    def _routed(self, claims: Sequence[tuple[str, KeyMatch]], info: ObjectInfo) -> tuple[str, KeyMatch] | str:
+        """The one claim that holds, or why none does."""
         if not claims:
-            return Unrouted(info, "the key fits no institution's key pattern and datasets")
+            return "the key fits no institution's key pattern and datasets"
         if len(claims) > 1:
             claimants = ", ".join(sorted({f"{code} {match.dataset}" for code, match in claims}))
-            return Unrouted(info, f"the key fits more than one pattern: {claimants}")
+            return f"the key fits more than one pattern: {claimants}"
         code, match = claims[0]
         today = self._clock().astimezone(zoneinfo.ZoneInfo(self._institutions[code].time_zone)).date()
         if not self._first_date <= match.business_date <= today:
-            return Unrouted(
-                info,
+            return (
                 f"business date {match.business_date} of {code} {match.dataset} is outside {self._first_date} "
-                f"(ETL_FIRST_DATE) .. {today} (today in {self._institutions[code].time_zone})",
+                f"(ETL_FIRST_DATE) .. {today} (today in {self._institutions[code].time_zone})"
             )
-        return Routed(code, match.dataset, match.business_date, match.captured, info)
+        return code, match
+
+    def _ignore(self, root: Root, key: str, claimants: Sequence[str]) -> tuple[str, ...]:
+        """The patterns that may ignore a key: of those who claim it, or in whose folder it lies. Nobody ignores what
+        is another's."""
+        codes = claimants or [c for c in root.institutions if len(root.institutions) == 1 or key.startswith(f"{c}/")]
+        return tuple(pattern for code in codes for pattern in self._institutions[code].ignore)
 
     def _matches(self, code: str, key: str) -> list[KeyMatch]:
         institution = self._institutions[code]
@@ -137,6 +191,12 @@ class LandingZone:
             if match is not None:
                 found[dataset] = match
         return list(found.values())
+
+
+def shared_name(institutions: Mapping[str, Institution], codes: Sequence[str]) -> str:
+    """The name of a root for what belongs to none of its institutions `codes`."""
+    names = {root_name(institutions[code]) for code in codes}
+    return SHARED if SHARED in names else min(names)
 
 
 def build_landing_zone(settings: Settings, institutions: Mapping[str, Institution], s3: S3Options) -> LandingZone:
@@ -167,5 +227,5 @@ def build_landing_zone(settings: Settings, institutions: Mapping[str, Institutio
             options = s3.model_copy(
                 update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None}
             )
-        roots.append(Root(open_object_store(url, options), tuple(codes)))
+        roots.append(Root(open_object_store(url, options), tuple(codes), shared_name(institutions, codes)))
     return LandingZone(tuple(roots), institutions, settings.first_date)

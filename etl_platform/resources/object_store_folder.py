@@ -26,7 +26,7 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive
+from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive, weigh
 from etl_platform.resources.object_store_types import Downloaded, ObjectInfo, ObjectMissingError, ObjectStore
 from etl_platform.resources.object_store_walk import STAGING, Child, walk
 
@@ -78,6 +78,11 @@ class FolderObjectStore(ObjectStore):
             )
         with self._opened(key) as (file, info):
             return receive(self._chunks(file, info), target, info.etag)
+
+    @override
+    def digest(self, key: str) -> Downloaded:
+        with self._opened(key) as (file, info):
+            return weigh(self._chunks(file, info), info.etag)
 
     @override
     def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:

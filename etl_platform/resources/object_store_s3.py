@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from typing_extensions import override
 
 from etl_platform.errors import EtlError, StorageUnavailableError
-from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive
+from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive, weigh
 from etl_platform.resources.object_store_types import (
     Downloaded,
     ObjectInfo,
@@ -101,6 +101,15 @@ class S3ObjectStore(ObjectStore):
             answer = self._get(key, version)
             with contextlib.closing(answer["Body"]):
                 return receive(self._chunks(key, answer), target, _bare(answer.get("ETag")))
+
+        return self._retries.call(attempt)
+
+    @override
+    def digest(self, key: str) -> Downloaded:
+        def attempt() -> Downloaded:
+            answer = self._get(key, None)
+            with contextlib.closing(answer["Body"]):
+                return weigh(self._chunks(key, answer), _bare(answer.get("ETag")))
 
         return self._retries.call(attempt)
 

@@ -74,6 +74,15 @@ def receive(chunks: Iterable[bytes], target: Path, etag: str | None) -> Download
     return Downloaded(size=size, sha256=digest.hexdigest(), etag=etag)
 
 
+def weigh(chunks: Iterable[bytes], etag: str | None) -> Downloaded:
+    """Hash `chunks` and keep nothing. An error of `chunks` passes through."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+    return Downloaded(size=size, sha256=digest.hexdigest(), etag=etag)
+
+
 def hold(chunks: Iterable[bytes], etag: str | None) -> Downloaded:
     """Keep `chunks` in memory. An error of `chunks` passes through."""
     content = b"".join(chunks)

@@ -80,6 +80,10 @@ class ObjectStore(Protocol):
         """Stream the object to `target`, which appears complete or not at all. Raises ObjectMissingError."""
         ...
 
+    def digest(self, key: str) -> Downloaded:
+        """Read the object and keep nothing of it but the receipt. Raises ObjectMissingError."""
+        ...
+
     def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:
         """Like `download`, but an object of at most `in_memory` bytes comes in the receipt and makes no file."""
         ...

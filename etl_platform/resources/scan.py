@@ -1,7 +1,7 @@
-"""One bounded look at the landing zone: what is new goes into the ledger.
+"""One bounded look at the landing zone: what is new goes into the ledger, and what is gone is no longer waited for.
 
-New is decided by ledger membership (uri and content identity), never by clocks: keys of the same second, keys that
-become visible late, and overwritten keys are all found. The cursor only says where the next look goes on listing.
+New is decided by ledger membership (place and content), never by clocks: keys of the same second, keys that become
+visible late, and overwritten keys are all found. The cursor only says where the next look goes on listing.
 """
 
 from __future__ import annotations
@@ -10,26 +10,43 @@ import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from etl_platform.errors import StorageError
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.resources.landing import LandingZone, Routed, Unrouted
+from etl_platform.ledger.places import Finding
+from etl_platform.ledger.records import LandingObject, MovedRoot
+from etl_platform.ledger.tables import storable
+from etl_platform.resources.contents import checked
+from etl_platform.resources.landing import LandingZone, Root, Routed, Unrouted
+from etl_platform.resources.object_store_folder import FolderObjectStore
 
 PAGE = 1_000
+_SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Scan:
-    """listed: objects looked at. new: recorded as seen. unrouted: newly recorded as belonging to nobody.
+    """listed: objects looked at. new: recorded as seen. unrouted: newly recorded as belonging to nobody. ignored: the
+    same by their names. gone: deleted from landing, and no longer waited for. moved_roots: landing roots that have
+    another address than at the last look, each told once.
     is_complete: every root was listed to its end. cursor: where the next scan goes on."""
 
     listed: int = 0
     new: int = 0
     unrouted: int = 0
+    ignored: int = 0
+    gone: int = 0
     is_complete: bool = True
     cursor: str = ""
     unrouted_samples: tuple[str, ...] = field(default=())
+    moved_roots: tuple[MovedRoot, ...] = field(default=())
+
+    @property
+    def recorded(self) -> int:
+        """News of every kind."""
+        return self.new + self.unrouted + self.ignored
 
 
 def scan_landing(
@@ -40,31 +57,38 @@ def scan_landing(
     max_new: int,
     max_seconds: float,
     clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Scan:
     """List from `cursor` on, page by page, until `max_new` new objects (routed or not) or `max_seconds`.
 
     What a page holds is in the ledger before the next page is asked for, so a stop loses nothing. A page with more
-    news than there is room for is cut behind the last one taken; the next scan goes on there.
+    news than there is room for, or with more objects to compare byte by byte than there is time for, is cut behind the
+    last one taken; the next scan goes on there.
     """
     positions = _positions(cursor)
     deadline = clock() + max_seconds
-    listed = new = unrouted = 0
-    samples: list[str] = []
+    urls = {name: root.store.url for root in landing.roots for name in landing.names_of(root)}
+    scan = Scan(moved_roots=tuple(ledger.note_roots(urls, now=_now())))
     for root in landing.roots:
-        for page in _pages(landing.listing(root, start_after=positions.get(root.store.url))):
-            news = _news(page, ledger, max_new - new - unrouted)
-            taken = page if len(news) < max_new - new - unrouted else page[: page.index(news[-1]) + 1]
-            now = dt.datetime.now(dt.UTC)
-            new += ledger.record_seen([o.landing_object() for o in news if isinstance(o, Routed)], now=now)
-            strays = [o for o in news if isinstance(o, Unrouted)]
-            unrouted += ledger.record_unrouted([(o.landing_object(), o.reason) for o in strays], now=now)
-            samples += [f"{o.info.uri}: {o.reason}" for o in strays]
-            listed += len(taken)
-            positions[root.store.url] = taken[-1].info.key
-            if new + unrouted >= max_new or clock() > deadline:
-                return Scan(listed, new, unrouted, False, json.dumps(positions), tuple(samples[:5]))
-        positions.pop(root.store.url, None)
-    return Scan(listed, new, unrouted, True, json.dumps(positions), tuple(samples[:5]))
+        url = root.store.url
+        stuck = ledger.stuck(landing.names_of(root))
+        for page in _pages(landing.listing(root, start_after=positions.get(url))):
+            listed = [found.landing_object() for found in page]
+            told = checked(root.store, ledger, listed, is_over=lambda: clock() > deadline, tell=tell)
+            taken = _with_room(told, max_new - scan.recorded)
+            scan = _record(scan, page, taken, ledger)
+            last = page[len(taken) - 1].info.key
+            keys = {storable(found.key) for found, _ in taken}
+            scan = _count_gone(scan, root, stuck, keys, (positions.get(url), last), ledger)
+            positions[url] = last
+            if len(taken) < len(page) or scan.recorded >= max_new or clock() > deadline:
+                return replace(scan, is_complete=False, cursor=json.dumps(positions))
+        scan = _count_gone(scan, root, stuck, set(), (positions.pop(url, None), None), ledger)
+    return replace(scan, is_complete=True, cursor=json.dumps(positions))
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _pages(objects: Iterable[Routed | Unrouted]) -> Iterator[list[Routed | Unrouted]]:
@@ -73,10 +97,69 @@ def _pages(objects: Iterable[Routed | Unrouted]) -> Iterator[list[Routed | Unrou
         yield page
 
 
-def _news(page: Sequence[Routed | Unrouted], ledger: Ledger, room: int) -> list[Routed | Unrouted]:
-    """The first `room` objects of `page` that the ledger does not know as they are now."""
-    unknown = set(ledger.unknown([o.landing_object() for o in page]))
-    return [o for o in page if o.landing_object() in unknown][:room]
+def _with_room(told: list[tuple[LandingObject, Finding]], room: int) -> list[tuple[LandingObject, Finding]]:
+    """`told` up to the last news there is room for."""
+    news = [number for number, (_, finding) in enumerate(told) if finding is Finding.NEWS]
+    return told if len(news) < room else told[: news[room - 1] + 1]
+
+
+def _record(
+    scan: Scan, page: Sequence[Routed | Unrouted], taken: Sequence[tuple[LandingObject, Finding]], ledger: Ledger
+) -> Scan:
+    seen: list[LandingObject] = []
+    strays: list[tuple[LandingObject, str]] = []
+    ignored: list[tuple[LandingObject, str]] = []
+    samples: list[str] = []
+    for listed, (found, finding) in zip(page, taken, strict=False):
+        if finding is Finding.KNOWN:
+            continue
+        if isinstance(listed, Routed):
+            seen.append(found)
+        elif listed.is_ignored:
+            ignored.append((found, listed.reason))
+        else:
+            strays.append((found, listed.reason))
+            samples += [f"{found.uri}: {listed.reason}"] if finding is Finding.NEWS else []
+    now = _now()
+    return replace(
+        scan,
+        listed=scan.listed + len(taken),
+        new=scan.new + ledger.record_seen(seen, now=now),
+        unrouted=scan.unrouted + ledger.record_unrouted(strays, now=now),
+        ignored=scan.ignored + ledger.record_ignored(ignored, now=now),
+        unrouted_samples=(*scan.unrouted_samples, *samples)[:_SAMPLES],
+    )
+
+
+def _count_gone(
+    scan: Scan,
+    root: Root,
+    stuck: Sequence[tuple[str, int]],
+    listed: set[str],
+    span: tuple[str | None, str | None],
+    ledger: Ledger,
+) -> Scan:
+    """What the ledger waits for, between two keys of the listing (the first not included), and is there no more.
+
+    The listing says which few to ask for, so no tick asks the store for every open object.
+    """
+    after, last = span
+    missing = [
+        (key, number)
+        for key, number in stuck
+        if key not in listed and (after is None or key > after) and (last is None or key <= last)
+    ]
+    if not missing or (isinstance(root.store, FolderObjectStore) and not root.store.root.is_dir()):
+        return scan  # a folder that is not mounted has not lost its files
+    gone = [number for key, number in missing[:PAGE] if _is_gone(root, key)]
+    return replace(scan, gone=scan.gone + ledger.mark_gone(gone, now=_now()))
+
+
+def _is_gone(root: Root, key: str) -> bool:
+    try:
+        return root.store.head(key) is None
+    except StorageError:
+        return False  # something is there, if no object
 
 
 def _positions(cursor: str | None) -> dict[str, str]:

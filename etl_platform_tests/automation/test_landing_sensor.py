@@ -276,7 +276,7 @@ def test_an_object_of_tomorrow_is_routed_once_its_day_has_come(plain: Platform) 
     assert keys(daemon.tick()) == [f"{DATE}|second"]
 
 
-def test_an_object_deleted_before_its_run_is_on_record_as_refused(daemon: Daemon) -> None:
+def test_an_object_deleted_before_its_run_is_on_record_as_withdrawn(daemon: Daemon) -> None:
     daemon.platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     gone = daemon.platform.put(f"first/prices/{DATE}/b.csv", HEADER + bar("BBB"))
     (request,) = daemon.tick()
@@ -286,7 +286,7 @@ def test_an_object_deleted_before_its_run_is_on_record_as_refused(daemon: Daemon
 
     states = {o.key.rsplit("/", 1)[-1]: (o.state, o.reason) for o in daemon.platform.objects("prices", "first")}
     assert states["a.csv"] == (State.LOADED, None)
-    assert states["b.csv"][0] is State.REFUSED and "deleted from the landing zone" in str(states["b.csv"][1])
+    assert states["b.csv"] == (State.WITHDRAWN, "deleted from landing")
     assert daemon.tick() == [] and daemon.platform.ledger.pending_partitions(10) == []
 
 

@@ -6,6 +6,7 @@ Imports no test tool: programs that tests start use it too, and start faster wit
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from etl_platform.ledger.records import DatasetPartition, LandingObject, ObjectResult
 
@@ -25,6 +26,8 @@ def landing_object(
     modified: dt.datetime = NOW,
     partition: DatasetPartition | None = PARTITION,
     version: str | None = None,
+    root: str = "landing",
+    **facts: Any,
 ) -> LandingObject:
     """An object of `partition`, or one that nobody claims."""
     key = f"landing/{name}"
@@ -32,14 +35,15 @@ def landing_object(
         institution=partition.institution if partition else None,
         dataset=partition.dataset if partition else None,
         business_date=partition.business_date if partition else None,
+        root=root,
         uri=f"s3://bucket/{key}",
         key=key,
         etag=etag,
         version=version,
-        size=1_000,
         last_modified=modified,
+        **{"size": 1_000, **facts},
     )
 
 
 def result_of(found: LandingObject, **facts: int | str) -> ObjectResult:
-    return ObjectResult(found.uri, found.identity, **facts)  # type: ignore[arg-type]
+    return ObjectResult(found.root, found.key, found.identity, **facts)  # type: ignore[arg-type]

@@ -132,9 +132,12 @@ def test_an_unrouted_object_is_kept_with_its_reason_and_comes_back_once_claimed(
 
 
 def test_a_version_that_nobody_claims_leaves_the_loaded_one_in_place(ledger: Ledger) -> None:
-    ledger.record_seen([landing_object(etag="claimed")], now=NOW)
+    claimed = landing_object(etag="claimed")
+    ledger.record_seen([claimed], now=NOW)
+    ledger.start_attempts("run", [PARTITION], now=NOW)
+    ledger.mark_loaded("run", [result_of(claimed)], now=NOW)
     ledger.record_unrouted([(landing_object(etag="stray", modified=after(9), partition=None), "?")], now=after(9))
-    assert states(ledger) == {"claimed": State.SEEN, "stray": State.UNROUTED}
+    assert states(ledger) == {"claimed": State.LOADED, "stray": State.UNROUTED}
 
 
 def test_unrouted_objects_are_paged_newest_first(ledger: Ledger) -> None:

@@ -23,7 +23,9 @@ def partition(day: int = 15, institution: str = "first") -> DatasetPartition:
 
 def delivered(uri: str, day: int = 15, delivery: int = 1, sha256: str = "s", **more: Any) -> DeliveredSchema:
     columns = [{"name": uri, "type": "text"}]
-    return DeliveredSchema(partition(day), uri, sha256, f"key of {uri}", delivery, "csv", "warn", columns, [], **more)
+    return DeliveredSchema(
+        partition(day), "landing", uri, sha256, f"key of {uri}", delivery, "csv", "warn", columns, [], **more
+    )
 
 
 def with_drift(found: DeliveredSchema) -> DeliveredSchema:
@@ -70,7 +72,7 @@ def test_the_last_delivery_is_the_latest_good_one_before(ledger: Ledger) -> None
     ledger.record_schemas("run", partition(14), [delivered("stopped", 14, is_baseline=False)], now=NOW)
     ledger.record_schemas("run", partition(16), [delivered("later", 16)], now=NOW)
     assert last(15) == "b" and last(13) is None
-    assert last(13, before_uri="new") == "b" and last(13, before_uri="b") == "a"
+    assert last(13, before_key="key of new") == "b" and last(13, before_key="key of b") == "a"
     assert ledger.last_schema(partition(15, "second")) is None
 
 

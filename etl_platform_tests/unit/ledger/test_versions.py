@@ -58,11 +58,13 @@ def test_a_replay_is_on_record_before_and_after_its_run(ledger: Ledger) -> None:
 def test_partitions_with_something_in_quarantine_are_found(ledger: Ledger) -> None:
     for day, quarantined in ((13, 0), (14, 2), (15, 1)):
         date = dt.date(2025, 1, day)
-        found = LandingObject("first", "prices", date, f"uri/{day}", f"key/{day}", "e", None, 1, NOW)
+        found = LandingObject("first", "prices", date, "landing", f"uri/{day}", f"key/{day}", "e", None, 1, NOW)
         partition = DatasetPartition("prices", date, "first")
         ledger.record_seen([found], now=NOW)
         ledger.start_attempts("run", [partition], now=NOW)
-        ledger.mark_loaded("run", [ObjectResult(found.uri, found.identity, rows_quarantined=quarantined)], now=NOW)
+        ledger.mark_loaded(
+            "run", [ObjectResult(found.root, found.key, found.identity, rows_quarantined=quarantined)], now=NOW
+        )
 
     assert [p.business_date.day for p in ledger.quarantined_partitions(["first"], ["prices"], None)] == [14, 15]
     days = [dt.date(2025, 1, 13), dt.date(2025, 1, 15)]

@@ -1,0 +1,105 @@
+"""How objects leave a partition: deleted from landing, withdrawn by a person, put back; and what a run leaves out.
+
+Each function works inside the caller's transaction. Not here: how they enter (`recording.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from etl_platform.ledger import reruns
+from etl_platform.ledger.given import given, in_chunks, is_given
+from etl_platform.ledger.law import Happens, move
+from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, State, Withdrawal
+from etl_platform.ledger.tables import landing_objects, withdrawals
+
+_t, _w = landing_objects.c, withdrawals.c
+
+_STUCK = (State.WAITING, State.REFUSED, State.FAILED)
+_OUT = (State.WITHDRAWN, State.UNROUTED, State.IGNORED)
+_CONTENTS = sa.select(_t.key, _t.identity, _t.sha256, _t.state, _t.is_published).where(is_given(_t))
+
+
+class _Content(NamedTuple):
+    key: str
+    identity: str
+    sha256: str | None
+    state: str
+    is_published: bool
+
+
+def select_stuck(connection: sa.Connection, roots: Sequence[str]) -> list[tuple[str, int]]:
+    """Key and id of what was refused, has failed or waits below the roots: few, and each may block its partition."""
+    query = sa.select(_t.key, _t.id).where(_t.state.in_(_STUCK), _t.root.in_(roots))
+    return sorted((key, number) for key, number in connection.execute(query))
+
+
+def mark_gone(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> int:
+    """What was deleted from landing before its rows were stored is no part of its partition. Returns how many."""
+    moved = 0
+    for chunk in in_chunks(ids):
+        where = _t.id.in_(chunk)
+        touched = _touched(connection, where)
+        moved += move(connection, Happens.GONE, where, now=now, values={"reason": str(Happens.GONE)})
+        reruns.request(connection, touched, str(Happens.GONE), now)
+    return moved
+
+
+def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: str, now: dt.datetime) -> bool:
+    """Take one object out, on record. False: it is none of its partition's any more."""
+    where = _t.id == found.id
+    touched = _touched(connection, where)
+    told = f"withdrawn by {by}: {reason}"
+    if not move(connection, Happens.WITHDRAWN, where, now=now, values={"reason": told}):
+        return False
+    row = {"object_id": found.id, "root": found.root, "key": found.key, "identity": found.identity}
+    connection.execute(sa.insert(withdrawals).values(**row, reason=reason, requested_by=by, requested_at=now))
+    reruns.request(connection, touched, told, now)
+    return True
+
+
+def restore(connection: sa.Connection, found: LedgerObject, by: str, now: dt.datetime) -> bool:
+    """Undo the withdrawal of an object, on record. False: a newer content of its key is part of the partition."""
+    if not move(connection, Happens.RESTORED, _t.id == found.id, now=now):
+        return False
+    update = sa.update(withdrawals).where(_w.object_id == found.id, _w.undone_at.is_(None))
+    connection.execute(update.values(undone_by=by, undone_at=now))
+    return True
+
+
+def select_withdrawals(connection: sa.Connection, limit: int) -> list[Withdrawal]:
+    """What was withdrawn, the latest first."""
+    query = sa.select(withdrawals).order_by(_w.id.desc()).limit(limit)
+    return [Withdrawal(**row) for row in connection.execute(query).mappings()]
+
+
+def select_excluded(connection: sa.Connection, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
+    """(key, sha256) and, of what no run has read, (key, identity) of all that was part of the partition and is not.
+
+    Also an overwritten content whose rows were never published: in write mode `append` the others stay.
+    """
+    return excluded_of(_Content(*row) for row in connection.execute(_CONTENTS, given(partition)))
+
+
+def excluded_of(objects: Iterable[_Content | LedgerObject]) -> frozenset[tuple[str, str]]:
+    """The same, of all the partition's objects."""
+    out: set[tuple[str, str]] = set()
+    kept: set[tuple[str, str]] = set()
+    for found in objects:
+        names = {(found.key, name) for name in (found.identity, found.sha256) if name}
+        if found.state in _OUT or (found.state == State.SUPERSEDED and not found.is_published):
+            out |= names
+        else:
+            kept |= names
+    return frozenset(out - kept)
+
+
+def _touched(connection: sa.Connection, where: sa.ColumnElement[bool]) -> set[DatasetPartition]:
+    """The partitions of these objects, but for those that no run has looked at yet."""
+    was_read = sa.or_(_t.state != State.SEEN, _t.sha256.is_not(None))
+    query = sa.select(_t.dataset, _t.business_date, _t.institution).distinct()
+    return {DatasetPartition(*row) for row in connection.execute(query.where(where, was_read, _t.state.in_(CURRENT)))}

@@ -1,0 +1,185 @@
+"""What the ledger knows of the places that a listing names, and what each listed object is to it.
+
+A place is (root name, key below the root); what lies there is known by its identity (version, etag). Where the place is
+known and the identity is not, the bytes decide: a folder that was moved or restored and a bucket that was copied give
+every object another identity and the same content. Not here: what follows from it (`recording.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.given import given_rows, in_chunks
+from etl_platform.ledger.law import Happens
+from etl_platform.ledger.records import CURRENT, LandingObject, State
+from etl_platform.ledger.tables import landing_objects, storable
+
+Place = tuple[str, str]
+
+_t = landing_objects.c
+_COLUMNS = (
+    *(_t.root, _t.key, _t.identity, _t.id, _t.state, _t.last_modified, _t.uri, _t.size, _t.sha256, _t.reason),
+    *(_t.institution, _t.dataset, _t.business_date),
+)
+OPEN = tuple(state for state in CURRENT if state is not State.LOADED)
+"""States of objects that are routed and not in the tables yet."""
+
+
+class Finding(Enum):
+    """What a listed object is to the ledger. MOVED: known, under another address. UNSURE: its bytes must tell."""
+
+    KNOWN = auto()
+    MOVED = auto()
+    UNSURE = auto()
+    NEWS = auto()
+
+
+class OnRecord(NamedTuple):
+    """One row of the ledger, as far as recording needs it. A tuple: a tick makes one for every listed object."""
+
+    root: str
+    key: str
+    identity: str
+    id: int
+    state: State
+    last_modified: dt.datetime
+    uri: str
+    size: int
+    sha256: str | None
+    reason: str | None
+    institution: str | None
+    dataset: str | None
+    business_date: dt.date | None
+
+    @property
+    def partition(self) -> tuple[str | None, str | None, dt.date | None]:
+        """Whose it is."""
+        return self.institution, self.dataset, self.business_date
+
+
+class Compared(NamedTuple):
+    """A listed object beside its row, if the ledger has its content, and the other rows of its place, where they
+    matter."""
+
+    found: LandingObject
+    row: OnRecord | None
+    others: tuple[OnRecord, ...]
+    finding: Finding
+
+
+def compare(connection: sa.Connection, objects: Sequence[LandingObject]) -> list[Compared]:
+    """Every object with what the ledger knows of it, in their order."""
+    exact = _exact(connection, objects)
+    unclear = [found for found in objects if _needs_place(found, _of(exact, found))]
+    rows = _at_places(connection, unclear)
+    return [_compared(found, _of(exact, found), _at(rows, found)) for found in objects]
+
+
+def _compared(found: LandingObject, row: OnRecord | None, at_place: Sequence[OnRecord]) -> Compared:
+    if row is None and found.sha256 is not None:
+        same = [other for other in at_place if other.sha256 == found.sha256]
+        # Of several rows with the same bytes the one that counts today, else the last one.
+        row = max(same, key=lambda other: (other.state in CURRENT, other.id), default=None)
+    others = tuple(other for other in at_place if row is None or other.id != row.id)
+    return Compared(found, row, others, _finding(found, row, others))
+
+
+def _finding(found: LandingObject, row: OnRecord | None, others: Sequence[OnRecord]) -> Finding:
+    if row is None:
+        if found.sha256 is None and any(o.sha256 and o.size == found.size for o in others):
+            return Finding.UNSURE
+        if found.institution is None and any(_is_nobodys(o, found) for o in others) and not _open(found, others):
+            return Finding.MOVED  # another content of what is nobody's: no news to anybody
+        return Finding.NEWS
+    if happens(found, row) is not None or _open(found, others):
+        return Finding.NEWS
+    is_same = (row.uri, row.root, row.identity) == (storable(found.uri), found.root, storable(found.identity))
+    return Finding.KNOWN if is_same else Finding.MOVED
+
+
+def happens(found: LandingObject, row: OnRecord) -> Happens | None:
+    """What it means for the row of its content that the object is listed like this now; None: nothing."""
+    if found.is_held:
+        return None
+    if found.is_ignored:
+        return Happens.SHUNNED if row.state in (*OPEN, State.UNROUTED) else None
+    if found.institution is None:
+        return Happens.DISOWNED if row.state in (*OPEN, State.IGNORED) else None
+    is_elsewhere = row.partition != (found.institution, found.dataset, found.business_date)
+    if row.state in (State.UNROUTED, State.IGNORED) or (row.state in OPEN and is_elsewhere):
+        return Happens.ROUTED
+    if row.state is State.SUPERSEDED and found.last_modified > row.last_modified:
+        return Happens.RETURNED
+    return Happens.BACK if row.state is State.WITHDRAWN and row.reason == Happens.GONE else None
+
+
+def _open(found: LandingObject, others: Sequence[OnRecord]) -> list[OnRecord]:
+    """Earlier contents of the place that wait for a run, where the place is nobody's by now."""
+    if found.institution is not None or found.is_held:
+        return []
+    return [other for other in others if other.state in OPEN]
+
+
+def _is_nobodys(row: OnRecord, found: LandingObject) -> bool:
+    wanted = State.IGNORED if found.is_ignored else State.UNROUTED
+    return row.state is wanted and row.sha256 is None
+
+
+def replaceable(compared: Compared) -> OnRecord | None:
+    """The row of nobody's object that a newer content of nobody's takes over, or None."""
+    if compared.row is not None or compared.found.institution is not None:
+        return None
+    return next((row for row in compared.others if _is_nobodys(row, compared.found)), None)
+
+
+def _needs_place(found: LandingObject, row: OnRecord | None) -> bool:
+    # A replaced content of a place that is nobody's now: a newer one may still wait.
+    return row is None or (found.institution is None and row.state is State.SUPERSEDED)
+
+
+def _roots(found: LandingObject) -> tuple[str, ...]:
+    return (found.root, *(name for name in found.also if name != found.root))
+
+
+def _of(exact: dict[tuple[str, str, str], OnRecord], found: LandingObject) -> OnRecord | None:
+    key, identity = storable(found.key), storable(found.identity)
+    rows = (exact.get((root, key, identity)) for root in _roots(found))
+    return next((row for row in rows if row is not None), None)
+
+
+def _at(rows: dict[Place, list[OnRecord]], found: LandingObject) -> list[OnRecord]:
+    key = storable(found.key)
+    return [row for root in _roots(found) for row in rows.get((root, key), ())]
+
+
+def _exact(connection: sa.Connection, objects: Sequence[LandingObject]) -> dict[tuple[str, str, str], OnRecord]:
+    wanted = [(root, found.key, found.identity) for found in objects for root in _roots(found)]
+    columns = [_t.root, _t.key, _t.identity]
+    return {(row.root, row.key, row.identity): row for row in _select(connection, columns, wanted)}
+
+
+def _at_places(connection: sa.Connection, objects: Sequence[LandingObject]) -> dict[Place, list[OnRecord]]:
+    found: dict[Place, list[OnRecord]] = {}
+    wanted = dict.fromkeys((root, f.key) for f in objects for root in _roots(f))
+    for row in _select(connection, [_t.root, _t.key], list(wanted)):
+        found.setdefault((row.root, row.key), []).append(row)
+    return found
+
+
+def _select(
+    connection: sa.Connection, columns: list[sa.Column[str]], wanted: Sequence[tuple[str, ...]]
+) -> list[OnRecord]:
+    rows: list[OnRecord] = []
+    for chunk in in_chunks(wanted):
+        given = given_rows(connection.dialect, columns, chunk)
+        query = sa.select(*_COLUMNS).join_from(
+            given, landing_objects, sa.and_(*(column == given.c[column.name] for column in columns))
+        )
+        for root, key, identity, number, state, *rest in connection.execute(query):
+            rows.append(OnRecord(root, key, identity, number, State(state), *rest))
+    return rows

@@ -1,0 +1,96 @@
+"""Which rows of a bronze manifest count today, and under which address.
+
+A row is known by its key and content. Belongs here: bringing a manifest up to date. Not here: copying (`bronze.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from etl_platform.contracts.manifest import manifest_table
+from etl_platform.ledger.records import CURRENT, LedgerObject
+
+Row = Mapping[str, Any]
+Content = tuple[str, str]
+
+
+def identity(row: Row) -> str:
+    """What told the row's content from the next one of its key when it was seen last."""
+    return str(row["version"] or row["etag"] or f"{row['size']}-{row['last_modified']}")
+
+
+class Past:
+    """What a partition has received so far, by identity and, with the ledger's help, by content."""
+
+    def __init__(self, previous: pl.DataFrame, on_record: Sequence[LedgerObject]) -> None:
+        rows = list(previous.iter_rows(named=True))
+        self._by_identity = {(row["key"], identity(row)): row for row in rows}
+        self._by_content = {content(row): row for row in rows}
+        self._hashes = {(found.key, found.identity): found.sha256 for found in on_record if found.sha256}
+
+    def kept(self, listed: Row) -> dict[str, Any] | None:
+        """The row of a listed object that need not be copied again, with the address that it has now."""
+        key, name = listed["key"], identity(listed)
+        row = self._by_content.get((key, self._hashes.get((key, name), ""))) or self._by_identity.get((key, name))
+        if row is None:
+            return None
+        placed = {**row, **{column: listed[column] for column in ("uri", "etag", "version")}}
+        # Put back by its sender: delivered now. Else a restore without times would change which delivery is the last.
+        return placed if row["is_current"] else {**placed, "last_modified": listed["last_modified"]}
+
+
+def merged(
+    previous: pl.DataFrame,
+    kept: Sequence[Row],
+    copied: Sequence[Row],
+    dataset: str,
+    on_record: Sequence[LedgerObject],
+    excluded: frozenset[Content],
+) -> pl.DataFrame:
+    """The manifest after a step: one row per (key, content), deliveries ranked by last modification (key breaks ties),
+    so that the same objects always get the same ranks.
+
+    Of several contents of one key the one in the present listing is current, not the one with the newest clock: two
+    versions may carry the same second. A key that is no longer listed keeps its last current content, and gets back
+    one whose withdrawal was undone.
+    """
+    # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
+    placed = ({**row, "is_current": True} for row in (*kept, *copied))
+    contents = {content(row): row for row in (*previous.iter_rows(named=True), *placed)}
+    listed = {content(row) for row in (*kept, *copied)}
+    listed_keys = {key for key, _ in listed}
+    known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
+    judged = []
+    for one, row in contents.items():
+        is_current = one in listed if row["key"] in listed_keys else row["is_current"] or one in known
+        is_current = is_current and one not in excluded and (row["key"], identity(row)) not in excluded
+        judged.append({**row, **_address(known.get(one)), "is_current": is_current})
+    judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
+    ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
+    return pl.DataFrame(ranked, schema=manifest_table(dataset).polars_schema)
+
+
+def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwritten_too: bool) -> pl.DataFrame:
+    """The manifest with those files current whose rows belong to the partition."""
+    if not excluded:
+        return manifest.with_columns(is_current=pl.lit(True)) if overwritten_too else manifest
+    counts = [
+        (overwritten_too or row["is_current"])
+        and content(row) not in excluded
+        and (row["key"], identity(row)) not in excluded
+        for row in manifest.iter_rows(named=True)
+    ]
+    return manifest.with_columns(is_current=pl.Series(counts, dtype=pl.Boolean))
+
+
+def content(row: Row) -> Content:
+    """Key and hash."""
+    return row["key"], row["sha256"]
+
+
+def _address(found: LedgerObject | None) -> dict[str, Any]:
+    """Under which identity the ledger knows the content today: what becomes of it is told by that."""
+    return {} if found is None else {"uri": found.uri, "etag": found.etag, "version": found.version}
