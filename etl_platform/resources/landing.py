@@ -140,32 +140,42 @@ class LandingZone:
 
 
 def build_landing_zone(settings: Settings, institutions: Mapping[str, Institution], s3: S3Options) -> LandingZone:
-    """One root per distinct landing URL and credentials. Does no I/O."""
-    grouped: dict[tuple[str, str | None], list[str]] = {}
+    """One root per distinct landing URL. Does no I/O. That each URL has one pair of credentials, and that they are
+    set, was held when the institutions were loaded."""
+    roots: dict[str, tuple[ObjectStore, list[str]]] = {}
     for code, institution in institutions.items():
-        if institution.credentials and not institution.landing:
-            raise ConfigurationError(
-                f"institution {code} field credentials",
-                found="credentials without a landing root",
-                expected="`landing:` too",
-            )
-        grouped.setdefault((institution.landing or settings.landing_root, institution.credentials), []).append(code)
-    roots = []
-    seen: dict[str, list[str]] = {}
-    for (url, reference), codes in grouped.items():
-        if url in seen:
-            # Two roots over the same objects would each report the other's as belonging to nobody.
-            raise ConfigurationError(
-                f"institution {codes[0]} field credentials",
-                found=f"landing {url} with other credentials than {', '.join(seen[url])}",
-                expected="one pair of credentials per landing root",
-            )
-        seen[url] = codes
-        options = s3
-        if reference:
-            key_id, secret = settings.aws_credentials(reference)
-            options = s3.model_copy(
-                update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None}
-            )
-        roots.append(Root(open_object_store(url, options), tuple(codes)))
-    return LandingZone(tuple(roots), institutions, settings.first_date)
+        store = landing_store(settings, institution, s3)
+        # By the store's own spelling: a folder is one root as path and as file:// address.
+        roots.setdefault(store.url, (store, []))[1].append(code)
+    built = tuple(Root(store, tuple(codes)) for store, codes in roots.values())
+    return LandingZone(built, institutions, settings.first_date)
+
+
+def landing_store(settings: Settings, institution: Institution, s3: S3Options) -> ObjectStore:
+    """Where `institution` delivers to, opened with its credentials."""
+    options = s3
+    if institution.credentials:
+        key_id, secret = settings.aws_credentials(institution.credentials)
+        options = s3.model_copy(update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None})
+    return open_object_store(institution.landing or settings.landing_root, options)
+
+
+def landing_root_of(settings: Settings) -> Callable[[Institution], str]:
+    """A look at where an institution delivers to, for when its file is read: the root in one spelling.
+
+    It raises ConfigurationError, with the field as subject, where credentials are missing or the URL is refused. Of
+    the platform's own root it is this function that raises: that is nobody's file.
+    """
+    platforms = open_object_store(settings.landing_root).url
+
+    def root_of(institution: Institution) -> str:
+        field = "credentials"
+        try:
+            if institution.credentials:
+                settings.aws_credentials(institution.credentials)
+            field = "landing"
+            return open_object_store(institution.landing).url if institution.landing else platforms
+        except ConfigurationError as error:
+            raise ConfigurationError(f"field {field}", found=error.found, expected=error.expected) from None
+
+    return root_of
