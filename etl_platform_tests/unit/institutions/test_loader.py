@@ -4,10 +4,15 @@ new file is a new institution."""
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from pathlib import Path
 from textwrap import dedent
 
+import hypothesis
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.errors import ConfigurationError, UnknownNameError
@@ -180,6 +185,29 @@ def test_what_our_own_checks_trip_over_is_still_one_tenants(tmp_path: Path) -> N
     tenants = load_institutions(tmp_path, BUILT_IN, root_of)
     assert list(tenants) == ["zeta"]
     assert "ZeroDivisionError: a bug" in only_fault(tenants).message
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.dates(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=2),
+    max_leaves=6,
+)
+documents = st.fixed_dictionaries(
+    {"code": st.just("acme") | values, "name": st.just("Acme") | values},
+    optional={name: values for name in (*Institution.model_fields, "typo") if name not in ("code", "name")},
+)
+
+
+@given(st.binary(max_size=80) | documents.map(lambda document: yaml.safe_dump(document).encode()))
+@hypothesis.settings(max_examples=200)
+def test_whatever_a_file_holds_the_others_load(body: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        load(Path(folder), GOOD.replace("acme", "zeta"), "zeta.yaml")
+        (Path(folder) / "acme.yaml").write_bytes(body)
+        tenants = load_institutions(Path(folder), BUILT_IN)
+    assert "zeta" in tenants
+    assert len(tenants) + len(tenants.faults) == 2
+    assert all(fault.message.count("\n") == 0 and "next step" in fault.message for fault in tenants.faults)
 
 
 def test_a_date_pattern_that_serves_several_datasets_must_name_them(tmp_path: Path) -> None:
