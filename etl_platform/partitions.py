@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
@@ -31,15 +31,19 @@ class Partitions:
     both: dg.MultiPartitionsDefinition
 
 
-def build_partitions(first_date: dt.date, institutions: Mapping[str, Institution]) -> Partitions:
+def build_partitions(
+    first_date: dt.date, institutions: Mapping[str, Institution], also: Iterable[str] = ()
+) -> Partitions:
     """Dates from `first_date` to today inclusive (a delivery of today is normal) x the institutions.
 
     "Today" is that of the institution whose clock is furthest ahead: Singapore delivers while New York still has
     yesterday. Whether a date is already valid for *its* institution is decided when a key is routed.
+
+    also: codes of institutions that cannot be loaded now, but whose partitions are there.
     """
-    ahead = _furthest_ahead({i.time_zone for i in institutions.values()})
+    ahead = _furthest_ahead({i.time_zone for i in institutions.values()} or {"UTC"})
     date = dg.DailyPartitionsDefinition(start_date=first_date.isoformat(), end_offset=1, timezone=ahead)
-    institution = dg.StaticPartitionsDefinition(sorted(institutions))
+    institution = dg.StaticPartitionsDefinition(sorted({*institutions, *also}))
     return Partitions(date, institution, dg.MultiPartitionsDefinition({DATE: date, INSTITUTION: institution}))
 
 

@@ -6,7 +6,9 @@ import datetime as dt
 import difflib
 from collections.abc import Iterable
 
-from etl_platform.errors import UnknownNameError
+from etl_platform.defs.graph import Graph
+from etl_platform.errors import ConfigurationError, UnknownNameError
+from etl_platform.institutions.faults import hold_usable
 
 
 def parse_dates(text: str, first: dt.date, last: dt.date) -> list[dt.date]:
@@ -40,7 +42,7 @@ def parse_names(text: str | None, known: Iterable[str], what: str) -> list[str]:
     names = sorted(known)
     if text is None:
         return names
-    wanted = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    wanted = _split(text)
     if not wanted:
         raise UnknownNameError(f"{what} {text!r}", found="no name", expected=" or ".join(names))
     for name in wanted:
@@ -48,3 +50,23 @@ def parse_names(text: str | None, known: Iterable[str], what: str) -> list[str]:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
             raise UnknownNameError(f"{what} {name!r}", found=f"no such {what}", expected=" or ".join(near))
     return wanted
+
+
+def parse_institutions(text: str | None, graph: Graph) -> list[str]:
+    """The same for institutions; one whose file is not well is refused with the reason, not as unknown.
+
+    Raises ConfigurationError, also where no institution is left at all.
+    """
+    for name in _split(text or ""):
+        if name not in graph.institutions:
+            hold_usable(name, graph.faults)
+    if not graph.institutions:
+        raise ConfigurationError(
+            f"institutions folder {graph.settings.institutions_folder}",
+            found=f"no institution that can be used: {' | '.join(fault.message for fault in graph.faults)}",
+        )
+    return parse_names(text, graph.institutions, "institution")
+
+
+def _split(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from etl_platform.cli.session import Session, open_session
+from etl_platform.cli.session import Session, open_session, plain
 from etl_platform.errors import EtlError
 from etl_platform.resources.memory import plan_memory
 from etl_platform.resources.object_store import ObjectStore
@@ -28,13 +28,15 @@ def doctor() -> None:
     table = RichTable(title="connections")
     for name in ("part", "state", "found"):
         table.add_column(name, overflow="fold")
-    failures = 0
+    failures = len(session.graph.faults)
+    for fault in session.graph.faults:
+        table.add_row(plain(f"institution {fault.institution}"), "[red]not well[/]", plain(fault.message))
     for name, probe in _probes(session).items():
         try:
             table.add_row(name, "[green]well[/]", probe())
         except EtlError as error:
             failures += 1
-            table.add_row(name, "[red]not well[/]", str(error))
+            table.add_row(name, "[red]not well[/]", plain(str(error)))
     console.print(table)
     if failures:
         raise click.exceptions.Exit(1)
@@ -42,7 +44,7 @@ def doctor() -> None:
 
 def _probes(session: Session) -> dict[str, Callable[[], str]]:
     probes: dict[str, Callable[[], str]] = {
-        "institutions": lambda: ", ".join(session.graph.institutions),
+        "institutions": lambda: ", ".join(session.graph.institutions) or "none",
     }
     for root in session.landing.roots:
         probes[f"landing {root.store.url}"] = partial(_listing, root.store)

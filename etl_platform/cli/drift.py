@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.table import Table as RichTable
 
-from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import open_console, open_session, plain
 from etl_platform.defs.schema_drift import drift_of
@@ -31,7 +31,7 @@ def list_drift(dates: str | None, institutions: str | None, datasets: str | None
     """
     session = open_session()
     console = open_console()
-    codes = parse_names(institutions, session.graph.institutions, "institution")
+    codes = parse_institutions(institutions, session.graph)
     names = parse_names(datasets, session.graph.contracts, "dataset")
     days = parse_dates(dates, session.settings.first_date, last_date(session)) if dates else None
     found = session.ledger.drifted(codes, names, days)

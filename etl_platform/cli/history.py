@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from etl_platform.cli.choices import parse_names
+from etl_platform.cli.choices import parse_institutions, parse_names
 from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.errors import StorageError, UnknownNameError
 from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
@@ -55,7 +55,7 @@ def import_history(
       etl-platform run
     """
     session = open_session()
-    (code,) = parse_names(institution, session.graph.institutions, "institution")
+    (code,) = parse_institutions(institution, session.graph)
     (name,) = parse_names(dataset, session.graph.institutions[code].datasets, "dataset")
     captured = {**_pairs(names), **({"symbol": symbol} if symbol else {})}
     console = open_console()

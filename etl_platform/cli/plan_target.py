@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import UnknownNameError
+from etl_platform.institutions.faults import hold_usable
 from etl_platform.resources.build import s3_options
 from etl_platform.resources.landing import Root, Routed, Unrouted
 from etl_platform.resources.object_store import ObjectInfo, ObjectStore, open_object_store
@@ -56,8 +57,10 @@ def find_target(session: Session, text: str, institution: str | None, dataset: s
     code = institution or (claim.institution if claim else None)
     name = dataset or (claim.dataset if claim else None)
     day = _day(session, date) if date else claim.business_date if claim else None
+    if code is None and landed and isinstance(routed, Unrouted):
+        _hold_usable(session, landed[1].key)
     if code is not None:
-        code = parse_names(code, session.graph.institutions, "institution")[0]
+        code = parse_institutions(code, session.graph)[0]
     if name is not None:
         sent = session.graph.institutions[code].datasets if code else session.graph.contracts
         name = parse_names(name, sent, "dataset")[0]
@@ -70,6 +73,13 @@ def find_target(session: Session, text: str, institution: str | None, dataset: s
         root, info = landed
         return Target(info.key, info.uri, name, partition, _captured(session, info.key, code, name), store=root.store)
     return _elsewhere(session, text, name, partition)
+
+
+def _hold_usable(session: Session, key: str) -> None:
+    """A key of an institution that is out of use: the reason is its file, not the key."""
+    for fault in session.graph.faults:
+        if session.graph.is_of_faulty(key) and fault.claims(key):
+            hold_usable(fault.institution, session.graph.faults)
 
 
 def _day(session: Session, date: str) -> dt.date:

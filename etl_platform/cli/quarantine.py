@@ -11,7 +11,7 @@ import click
 import polars as pl
 from rich.table import Table as RichTable
 
-from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.quarantine_replay import replay_partitions
 from etl_platform.cli.run import closing_table, last_date, print_failures
 from etl_platform.cli.session import Session, open_console, open_session, plain, print_whole
@@ -37,7 +37,7 @@ class Filters:
 
     def partitions(self, session: Session) -> list[DatasetPartition]:
         """The partitions with something in quarantine. Raises UnknownNameError."""
-        codes = parse_names(self.institutions, session.graph.institutions, "institution")
+        codes = parse_institutions(self.institutions, session.graph)
         names = parse_names(self.datasets, session.graph.contracts, "dataset")
         first = session.settings.first_date
         days = parse_dates(self.dates, first, last_date(session)) if self.dates else None

@@ -6,7 +6,7 @@ import datetime as dt
 
 import click
 
-from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import open_session
 
@@ -24,7 +24,7 @@ def replay(dates: str | None, institutions: str | None, datasets: str | None) ->
       etl-platform replay --date 2025-01-15 --institution institution_a
     """
     session = open_session()
-    codes = parse_names(institutions, session.graph.institutions, "institution") if institutions else [None]
+    codes = parse_institutions(institutions, session.graph) if institutions else [None]
     names = parse_names(datasets, session.graph.contracts, "dataset") if datasets else [None]
     days: list[dt.date] | list[None] = (
         parse_dates(dates, session.settings.first_date, last_date(session)) if dates else [None]

@@ -7,7 +7,8 @@ import datetime as dt
 import click
 from rich.table import Table as RichTable
 
-from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
+from etl_platform.cli.faults import print_faults
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import open_console, open_session, plain
 from etl_platform.ledger.records import DatasetPartition, Outcome, PartitionStatus, State
@@ -26,6 +27,8 @@ def status(dates: str | None, institutions: str | None, datasets: str | None, un
     \b
     A cell is objects/silver rows and a sign:
       ✓ loaded and checked   … waiting or running   ✗ failed   ! a file was refused   · nothing arrived
+
+    Exit status 1 when the file of an institution is not well.
     """
     session = open_session()
     console = open_console()
@@ -33,7 +36,8 @@ def status(dates: str | None, institutions: str | None, datasets: str | None, un
         for found in session.ledger.unrouted(1_000):
             console.print(plain(f"{found.first_seen_at:%Y-%m-%d %H:%M} {found.uri}: {found.reason}"), soft_wrap=True)
         return
-    codes = parse_names(institutions, session.graph.institutions, "institution")
+    has_faults = print_faults(console, session.graph)
+    codes = parse_institutions(institutions, session.graph)
     names = parse_names(datasets, session.graph.contracts, "dataset")
     first, last = session.settings.first_date, last_date(session)
     days = parse_dates(dates, first, last) if dates else _days(first, last)
@@ -53,6 +57,8 @@ def status(dates: str | None, institutions: str | None, datasets: str | None, un
     strays = session.ledger.unrouted(1)
     if strays:
         console.print("[yellow]some objects belong to nobody[/]: etl-platform status --unrouted")
+    if has_faults:
+        raise click.exceptions.Exit(1)
 
 
 def _days(first: dt.date, last: dt.date) -> list[dt.date]:

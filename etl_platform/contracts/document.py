@@ -65,6 +65,23 @@ _ExactLoader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
 _ExactLoader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
 
 
+_DEEPEST = 100
+_TOO_DEEP = "too many levels of nesting"
+_OPENING = re.compile(r"[\[{?]|-\s")
+
+
+def _hold_depth(text: str) -> None:
+    """libyaml composes nested nodes by recursion in C, and some ten thousand levels end the process: no exception, and
+    nobody's files load. Its parser, which does not recurse, counts them first where there can be many."""
+    if sum(1 for _ in _OPENING.finditer(text)) <= _DEEPEST:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"{_TOO_DEEP} (more than {_DEEPEST})")
+
+
 def read_document(path: Path, *, is_exact: bool = False) -> Any:
     """The parsed YAML or TOML file. is_exact: numbers with decimals as Decimal, every digit of them.
 
@@ -74,7 +91,14 @@ def read_document(path: Path, *, is_exact: bool = False) -> Any:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
             return tomllib.loads(text, parse_float=Decimal if is_exact else float)
+        _hold_depth(text)
         return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
+    except OSError as error:
+        raise ConfigurationError(
+            str(path), found=error.strerror or str(error), expected="a file that can be read"
+        ) from None
+    except RecursionError:
+        raise ConfigurationError(str(path), found=_TOO_DEEP, expected=f"at most {_DEEPEST}") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         # Also dates that do not exist, lists as keys, TOML that is none, text in another encoding.
         raise ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML") from None
@@ -86,11 +110,15 @@ def document_paths(folder: Path) -> list[Path]:
 
 
 def parse_document(path: Path, model: type[_Model], *, is_exact: bool = False) -> _Model:
-    """The file as `model`; is_exact: see `read_document`.
+    """The file as `model`; is_exact: see `read_document`. Raises ConfigurationError."""
+    return as_model(path, read_document(path, is_exact=is_exact), model)
+
+
+def as_model(path: Path, document: Any, model: type[_Model]) -> _Model:
+    """What was read from `path` as `model`.
 
     Raises ConfigurationError for the first mistake; unknown fields get the near ones.
     """
-    document = read_document(path, is_exact=is_exact)
     if not isinstance(document, dict):
         raise ConfigurationError(str(path), found=type(document).__name__, expected="a mapping of fields")
     try:

@@ -9,9 +9,11 @@ from typing import Any
 
 import dagster as dg
 
+from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.registry import load_contracts
 from etl_platform.defs.bronze import build_bronze_asset
 from etl_platform.defs.checks import build_silver_checks
+from etl_platform.defs.faults import build_fault_assets, fault_metadata
 from etl_platform.defs.gold import AGGREGATES, build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
@@ -26,6 +28,7 @@ from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import build_partitions
 from etl_platform.resources.build import build_resources
+from etl_platform.resources.landing import landing_root_of
 from etl_platform.resources.processes import Processes
 from etl_platform.settings import Settings
 
@@ -33,8 +36,11 @@ from etl_platform.settings import Settings
 def build_graph(settings: Settings) -> Graph:
     """Contracts, institutions and partitions for `settings`. Reads configuration files, nothing else."""
     contracts = load_contracts(settings)
-    institutions = load_institutions(settings.institutions_folder, contracts)
-    return Graph(settings, contracts, institutions, build_partitions(settings.first_date, institutions))
+    tenants = load_institutions(settings.institutions_folder, contracts, landing_root_of(settings))
+    # What a faulty institution has stays part of every date, as in the market overview, and stays in sight.
+    codes = {fault.institution for fault in tenants.faults if ALLOWED.fullmatch(fault.institution)}
+    partitions = build_partitions(settings.first_date, tenants, also=codes)
+    return Graph(settings, contracts, tenants, partitions, tenants.faults)
 
 
 def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -66,10 +72,11 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
     jobs = build_jobs(graph)
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, *build_fault_assets(graph)],
         asset_checks=checks,
         jobs=[*jobs, build_load_many(graph, checks), build_overview_many(graph)],
         sensors=[build_landing_sensor(graph, jobs), build_automation_sensor()],
         resources=resources,
         executor=dg.in_process_executor,
+        metadata=fault_metadata(graph),
     )

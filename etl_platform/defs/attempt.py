@@ -55,9 +55,11 @@ def start(
         tell(f"{first.partition} is being loaded by run {first.run_id}; waiting for it to end")
         if time.monotonic() > until:
             raise dg.Failure(
-                description=f"{first.partition}: found run {first.run_id} at it since "
-                f"{first.started_at:%Y-%m-%d %H:%M} UTC, expected it to end within {WAIT_FOR_RUN_SECONDS:.0f} s; next step: wait for that run or "
-                "terminate it, then run the partition again",
+                description=(
+                    f"{first.partition}: found run {first.run_id} at it since {first.started_at:%Y-%m-%d %H:%M} UTC, "
+                    f"expected it to end within {WAIT_FOR_RUN_SECONDS:.0f} s; next step: wait for that run or terminate "
+                    "it, then run the partition again"
+                ),
                 allow_retries=False,
             )
         time.sleep(_LOOK_SECONDS)

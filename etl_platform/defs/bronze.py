@@ -22,8 +22,8 @@ from etl_platform.ledger.records import LedgerObject, State
 from etl_platform.resources.bronze import BronzeStore, Copied
 from etl_platform.resources.contents import checked
 from etl_platform.resources.landing import LandingZone, Routed
-from etl_platform.resources.processes import Processes
 from etl_platform.resources.placed import content, identity
+from etl_platform.resources.processes import Processes
 
 GONE = "deleted from the landing zone before it could be copied, no part of the partition any more"
 

@@ -36,6 +36,10 @@ class Due:
     load: list[PendingPartition]
     publish: list[Unpublished]
 
+    @property
+    def partitions(self) -> list[DatasetPartition]:
+        return [*(item.partition for item in self.load), *(item.partition for item in self.publish)]
+
 
 def due(
     instance: dg.DagsterInstance,

@@ -12,6 +12,7 @@ import dagster as dg
 from etl_platform.contracts.catalog import Catalog
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import Table
+from etl_platform.institutions.faults import Fault, is_of_faulty
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
 from etl_platform.io_managers.metadata import table_schema
@@ -23,16 +24,24 @@ OWNERS = ["team:data-platform"]
 
 @dataclass(frozen=True)
 class Graph:
-    """Settings, contracts, tenants and partitions: read once, then only passed on."""
+    """Settings, contracts, tenants and partitions: read once, then only passed on.
+
+    faults: what takes out the institutions that are not in `institutions`.
+    """
 
     settings: Settings
     contracts: Mapping[str, Contract]
     institutions: Mapping[str, Institution]
     partitions: Partitions
+    faults: tuple[Fault, ...] = ()
 
     @cached_property
     def catalog(self) -> Catalog:
         return Catalog(self.contracts)
+
+    def is_of_faulty(self, key: str) -> bool:
+        """Whether an object that nobody claims waits for an institution whose file is broken today."""
+        return is_of_faulty(self.institutions, key)
 
     def contract_of(self, dataset: str, institution: str | None) -> Contract:
         """The contract of `dataset`, bound to the parameters of `institution` where it sends that dataset."""

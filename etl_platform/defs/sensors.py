@@ -72,7 +72,7 @@ def _leased(
     runs: dict[str, tuple[dg.RunRequest, Due]] = {}
     for partition, group in by_partition(wanted, graph).items():
         runs |= run_requests(partition, group, graph)
-    partitions = {key: [item.partition for item in (*part.load, *part.publish)] for key, (_, part) in runs.items()}
+    partitions = {key: part.partitions for key, (_, part) in runs.items()}
     if settle_unstarted(instance, ledger, partitions):
         return []  # under other keys, with the next tick
     holders = {partition: requested(key) for key, found in partitions.items() for partition in found}

@@ -142,7 +142,7 @@ class KeyPattern:
                 break
         return "".join(out)
 
-    def render(self, institution: str, dataset: str, date: dt.date, file: str, **captured: str) -> str:
+    def render(self, institution: str, dataset: str, date: dt.date, file: str, /, **captured: str) -> str:
         """A key of this pattern; `file` takes the place of `...`."""
         out = []
         for piece in self._pieces:

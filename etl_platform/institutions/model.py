@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.time_formats import hold_formats
+from etl_platform.institutions.ignored import hold_ignore_pattern
 from etl_platform.institutions.key_pattern import KeyPattern, compile_pattern
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
 
@@ -54,6 +55,17 @@ def _is_root(url: str) -> str:
     return url.rstrip("/") or url
 
 
+def _no_marker(pattern: str) -> str:
+    """A key whose own part has the form of a marker's name would be ignored, and nobody told."""
+    marker = next((part for part in pattern.split("/") if part.startswith(("_", "."))), None)
+    if marker is not None and marker != "...":
+        raise ValueError(
+            f"found part {marker!r} in {pattern!r}, whose objects would be ignored as markers; expected "
+            "parts that begin with neither '_' nor '.'"
+        )
+    return pattern
+
+
 def _schema_is_free(name: str) -> str:
     if _RESERVED_SCHEMA.fullmatch(name):
         raise ValueError(f"found {name!r}, which databases keep for themselves; expected a schema of its own")
@@ -62,7 +74,8 @@ def _schema_is_free(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Name = Annotated[str, AfterValidator(_portable_name)]
-Pattern = Annotated[str, AfterValidator(_is_pattern)]
+Pattern = Annotated[str, AfterValidator(_is_pattern), AfterValidator(_no_marker)]
+Ignore = Annotated[str, AfterValidator(hold_ignore_pattern)]
 Root = Annotated[str, Field(min_length=1), AfterValidator(_is_root)]
 Schema = Annotated[Name, AfterValidator(_schema_is_free)]
 
@@ -162,6 +175,7 @@ class DatasetConfig(_Strict):
 class Institution(_Strict):
     """One sender of files. `landing` and `credentials` are set where it has a bucket or keys of its own:
     `credentials: ACME` reads ACME_AWS_ACCESS_KEY_ID and ACME_AWS_SECRET_ACCESS_KEY from the environment.
+    `ignore`: globs of keys below the institution's prefix that are no deliveries (`ignored.py`).
     """
 
     code: Schema
@@ -172,11 +186,17 @@ class Institution(_Strict):
     credentials: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
     warehouse_schema: Schema | None = None
     key_pattern: Pattern = DEFAULT_KEY_PATTERN
-    ignore: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    ignore: tuple[Ignore, ...] = ()
     batch_rows: int = Field(default=100_000, ge=1, le=10_000_000)
     quality: QualityLimits = QualityLimits()
     drift_policy: DriftPolicy = "warn"
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _credentials_have_a_root(self) -> Institution:
+        if self.credentials and not self.landing:
+            raise ValueError(f"found `credentials: {self.credentials}` without `landing:`; expected a landing root too")
+        return self
 
     @model_validator(mode="after")
     def _patterns_serve(self) -> Institution:

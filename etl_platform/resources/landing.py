@@ -10,10 +10,12 @@ import datetime as dt
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError
-from etl_platform.institutions.ignored import ignored_reason
+from etl_platform.institutions.faults import is_of_faulty
+from etl_platform.institutions.ignored import below_prefix, ignored_reason
 from etl_platform.institutions.key_pattern import KeyMatch
 from etl_platform.institutions.model import Institution
 from etl_platform.ledger.records import LandingObject
@@ -150,7 +152,9 @@ class LandingZone:
         one that is ignored by its name."""
         claims = [(code, match) for code in root.institutions for match in self._matches(code, info.key)]
         also = self._also[root]
-        ignored = ignored_reason(info.key, self._ignore(root, info.key, [code for code, _ in claims]))
+        owners = self._owners(root, info.key, [code for code, _ in claims])
+        patterns = tuple(pattern for code in owners for pattern in self._institutions[code].ignore)
+        ignored = ignored_reason(below_prefix(info.key, owners[0]) if owners else info.key, patterns)
         if ignored:
             return Unrouted(info, ignored, root.name, also, is_ignored=True)
         routed = self._routed(claims, info)
@@ -177,11 +181,10 @@ class LandingZone:
             )
         return code, match
 
-    def _ignore(self, root: Root, key: str, claimants: Sequence[str]) -> tuple[str, ...]:
-        """The patterns that may ignore a key: of those who claim it, or in whose folder it lies. Nobody ignores what
-        is another's."""
-        codes = claimants or [c for c in root.institutions if len(root.institutions) == 1 or key.startswith(f"{c}/")]
-        return tuple(pattern for code in codes for pattern in self._institutions[code].ignore)
+    def _owners(self, root: Root, key: str, claimants: Sequence[str]) -> Sequence[str]:
+        """Whose `ignore:` speaks of a key: those who claim it, or in whose folder it lies. Nobody ignores what is
+        another's."""
+        return claimants or [c for c in root.institutions if len(root.institutions) == 1 or key.startswith(f"{c}/")]
 
     def _matches(self, code: str, key: str) -> list[KeyMatch]:
         institution = self._institutions[code]
@@ -200,32 +203,42 @@ def shared_name(institutions: Mapping[str, Institution], codes: Sequence[str]) -
 
 
 def build_landing_zone(settings: Settings, institutions: Mapping[str, Institution], s3: S3Options) -> LandingZone:
-    """One root per distinct landing URL and credentials. Does no I/O."""
-    grouped: dict[tuple[str, str | None], list[str]] = {}
+    """One root per distinct landing URL. Does no I/O. That each URL has one pair of credentials, and that they are
+    set, was held when the institutions were loaded."""
+    roots: dict[str, tuple[ObjectStore, list[str]]] = {}
     for code, institution in institutions.items():
-        if institution.credentials and not institution.landing:
-            raise ConfigurationError(
-                f"institution {code} field credentials",
-                found="credentials without a landing root",
-                expected="`landing:` too",
-            )
-        grouped.setdefault((institution.landing or settings.landing_root, institution.credentials), []).append(code)
-    roots = []
-    seen: dict[str, list[str]] = {}
-    for (url, reference), codes in grouped.items():
-        if url in seen:
-            # Two roots over the same objects would each report the other's as belonging to nobody.
-            raise ConfigurationError(
-                f"institution {codes[0]} field credentials",
-                found=f"landing {url} with other credentials than {', '.join(seen[url])}",
-                expected="one pair of credentials per landing root",
-            )
-        seen[url] = codes
-        options = s3
-        if reference:
-            key_id, secret = settings.aws_credentials(reference)
-            options = s3.model_copy(
-                update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None}
-            )
-        roots.append(Root(open_object_store(url, options), tuple(codes), shared_name(institutions, codes)))
-    return LandingZone(tuple(roots), institutions, settings.first_date)
+        store = landing_store(settings, institution, s3)
+        # By the store's own spelling: a folder is one root as path and as file:// address.
+        roots.setdefault(store.url, (store, []))[1].append(code)
+    built = tuple(Root(store, tuple(codes), shared_name(institutions, codes)) for store, codes in roots.values())
+    return LandingZone(built, institutions, settings.first_date, is_held=partial(is_of_faulty, institutions))
+
+
+def landing_store(settings: Settings, institution: Institution, s3: S3Options) -> ObjectStore:
+    """Where `institution` delivers to, opened with its credentials."""
+    options = s3
+    if institution.credentials:
+        key_id, secret = settings.aws_credentials(institution.credentials)
+        options = s3.model_copy(update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None})
+    return open_object_store(institution.landing or settings.landing_root, options)
+
+
+def landing_root_of(settings: Settings) -> Callable[[Institution], str]:
+    """A look at where an institution delivers to, for when its file is read: the root in one spelling.
+
+    It raises ConfigurationError, with the field as subject, where credentials are missing or the URL is refused. Of
+    the platform's own root it is this function that raises: that is nobody's file.
+    """
+    platforms = open_object_store(settings.landing_root).url
+
+    def root_of(institution: Institution) -> str:
+        field = "credentials"
+        try:
+            if institution.credentials:
+                settings.aws_credentials(institution.credentials)
+            field = "landing"
+            return open_object_store(institution.landing).url if institution.landing else platforms
+        except ConfigurationError as error:
+            raise ConfigurationError(f"field {field}", found=error.found, expected=error.expected) from None
+
+    return root_of

@@ -1,15 +1,22 @@
-"""Institution files: what is wrong is told by file, field, found and expected; a new file is a new institution."""
+"""Institution files: what is wrong is told by file, field, found and expected, and takes out that institution alone; a
+new file is a new institution."""
 
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from pathlib import Path
 from textwrap import dedent
 
+import hypothesis
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.errors import ConfigurationError, UnknownNameError
+from etl_platform.institutions.faults import Fault, Tenants
 from etl_platform.institutions.loader import bind_contract, load_institutions
 from etl_platform.institutions.model import Institution
 from etl_platform.institutions.sender import sender_format
@@ -31,9 +38,14 @@ datasets:
 """
 
 
-def load(folder: Path, text: str, name: str = "acme.yaml") -> dict[str, Institution]:
+def load(folder: Path, text: str, name: str = "acme.yaml") -> Tenants:
     (folder / name).write_text(dedent(text), encoding="utf-8")
     return load_institutions(folder, BUILT_IN)
+
+
+def only_fault(tenants: Tenants) -> Fault:
+    (fault,) = tenants.faults
+    return fault
 
 
 def prices(line: str) -> str:
@@ -128,40 +140,99 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_every_mistake_names_file_field_found_and_expected(tmp_path: Path, case: str) -> None:
+def test_every_mistake_names_file_field_found_and_expected_and_takes_out_its_institution_alone(
+    tmp_path: Path, case: str
+) -> None:
     text, field, found, expected = WRONG[case]
-    with pytest.raises(ConfigurationError) as failure:
-        load(tmp_path, text)
-    error = failure.value
-    assert str(tmp_path / "acme.yaml") in error.subject
-    assert field in error.subject
-    # What was expected may stand in what a contract itself said.
-    assert found in error.found
-    assert expected in f"{error.found} {error.expected}"
-    assert str(error).count("\n") == 0
+    load(tmp_path, GOOD.replace("acme", "zeta"), "zeta.yaml")
+    tenants = load(tmp_path, text)
+    fault = only_fault(tenants)
+    assert list(tenants) == ["zeta"]
+    assert fault.path == tmp_path / "acme.yaml"
+    assert fault.message.startswith(f"{tmp_path / 'acme.yaml'}")
+    assert field in fault.message and found in fault.message and expected in fault.message
+    assert "next step: correct the file and reload the code location" in fault.message
+    assert fault.message.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (GOOD.replace("acme", "bolt") + "zone: UTC\n", "bolt"),
+        (GOOD.replace("code: acme", "code: public"), "public"),
+        ("code: bolt\nname: [", "acme"), ("code: 'a b'\n", "acme"), ("code: [bolt]\n", "acme"), ("- bolt\n", "acme"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_known_by_its_code_or_else_by_the_name_of_its_file(tmp_path: Path, text: str, code: str) -> None:
+    tenants = load(tmp_path, text)
+    assert only_fault(tenants).institution == code
+    with pytest.raises(ConfigurationError, match=rf"institution '{code}': out of use: .*acme\.yaml"):
+        tenants[code]
+    with pytest.raises(KeyError):
+        tenants["stranger"]
+    assert code not in tenants and tenants.get(code) is None
+
+
+def test_what_our_own_checks_trip_over_is_still_one_tenants(tmp_path: Path) -> None:
+    load(tmp_path, GOOD.replace("acme", "zeta"), "zeta.yaml")
+
+    def root_of(institution: Institution) -> str:
+        if institution.code == "acme":
+            raise ZeroDivisionError("a bug")
+        return ""
+
+    (tmp_path / "acme.yaml").write_text(GOOD)
+    tenants = load_institutions(tmp_path, BUILT_IN, root_of)
+    assert list(tenants) == ["zeta"]
+    assert "ZeroDivisionError: a bug" in only_fault(tenants).message
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.dates(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=2),
+    max_leaves=6,
+)
+documents = st.fixed_dictionaries(
+    {"code": st.just("acme") | values, "name": st.just("Acme") | values},
+    optional={name: values for name in (*Institution.model_fields, "typo") if name not in ("code", "name")},
+)
+
+
+@given(st.binary(max_size=80) | documents.map(lambda document: yaml.safe_dump(document).encode()))
+@hypothesis.settings(max_examples=200)
+def test_whatever_a_file_holds_the_others_load(body: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        load(Path(folder), GOOD.replace("acme", "zeta"), "zeta.yaml")
+        (Path(folder) / "acme.yaml").write_bytes(body)
+        tenants = load_institutions(Path(folder), BUILT_IN)
+    assert "zeta" in tenants
+    assert len(tenants) + len(tenants.faults) == 2
+    assert all(fault.message.count("\n") == 0 and "next step" in fault.message for fault in tenants.faults)
 
 
 def test_a_date_pattern_that_serves_several_datasets_must_name_them(tmp_path: Path) -> None:
     text = GOOD + "  transactions: {}\nkey_pattern: '{institution}/{date:%Y%m%d}/...'\n"
-    with pytest.raises(ConfigurationError, match="dataset"):
-        load(tmp_path, text)
+    assert "dataset" in only_fault(load(tmp_path, text)).message
 
 
-def test_broken_toml_and_foreign_bytes_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"acme\.toml.*TOML"):
-        load(tmp_path, "code = ", "acme.toml")
-    (tmp_path / "acme.toml").unlink()
-    (tmp_path / "latin.yaml").write_bytes("code: acme\nname: Zürich\n".encode("latin-1"))
-    with pytest.raises(ConfigurationError, match=r"latin\.yaml.*utf-8"):
-        load_institutions(tmp_path, BUILT_IN)
+def test_a_pattern_whose_objects_would_all_be_markers_is_refused(tmp_path: Path) -> None:
+    text = GOOD + "key_pattern: '{institution}/_in/{dataset}/{date:%Y%m%d}/...'\n"
+    assert "part '_in' in" in only_fault(load(tmp_path, text)).message
 
 
-def test_a_code_and_a_schema_belong_to_one_file_each(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_named_and_the_others_load(tmp_path: Path) -> None:
     load(tmp_path, GOOD)
-    with pytest.raises(ConfigurationError, match=r"b\.yml field code: .*'acme', also in acme\.yaml"):
-        load(tmp_path, GOOD, "b.yml")
-    with pytest.raises(ConfigurationError, match=r"b\.yml field warehouse_schema: .*'acme', which belongs to acme"):
-        load(tmp_path, GOOD.replace("code: acme", "code: bolt") + "warehouse_schema: acme\n", "b.yml")
+    load(tmp_path, "code = ", "bolt.toml")
+    (tmp_path / "latin.yaml").write_bytes("code: latin\nname: Zürich\n".encode("latin-1"))
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    load(tmp_path, "code: " + "[" * 100_000, "nested.yaml")
+    tenants = load_institutions(tmp_path, BUILT_IN)
+    assert list(tenants) == ["acme"]
+    messages = {fault.institution: fault.message for fault in tenants.faults}
+    assert sorted(messages) == ["bolt", "folder", "gone", "latin", "nested"]
+    assert "TOML" in messages["bolt"] and "utf-8" in messages["latin"]
+    assert "Is a directory" in messages["folder"] and "No such file" in messages["gone"]
 
 
 def test_a_folder_without_institutions_is_an_error_and_no_empty_platform(tmp_path: Path) -> None:
@@ -169,6 +240,11 @@ def test_a_folder_without_institutions_is_an_error_and_no_empty_platform(tmp_pat
         load_institutions(tmp_path, BUILT_IN)
     with pytest.raises(ConfigurationError, match="no such folder"):
         load_institutions(tmp_path / "absent", BUILT_IN)
+
+
+def test_a_folder_whose_files_are_all_broken_has_faults_and_no_institution(tmp_path: Path) -> None:
+    tenants = load(tmp_path, "code: [")
+    assert dict(tenants) == {} and only_fault(tenants).institution == "acme"
 
 
 def test_parameters_and_zone_reach_the_rules_of_that_institution_alone(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
-from etl_platform.resources.landing import LandingZone, Routed, Unrouted, build_landing_zone
+from etl_platform.resources.landing import LandingZone, Routed, Unrouted, build_landing_zone, landing_root_of
 from etl_platform.resources.object_store import S3Options
 from etl_platform.settings import Settings
 
@@ -61,14 +61,29 @@ def test_a_key_that_two_institutions_claim_belongs_to_nobody(tmp_path: Path) -> 
     assert "first prices, second prices" in found.reason
 
 
-def test_one_landing_root_takes_one_pair_of_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ONE", "TWO"):
-        monkeypatch.setenv(f"{name}_AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv(f"{name}_AWS_SECRET_ACCESS_KEY", "secret")
-    first = institution("first", landing="s3://shared/drop", credentials="ONE")
-    second = institution("second", landing="s3://shared/drop", credentials="TWO")
-    with pytest.raises(ConfigurationError, match="one pair of credentials per landing root"):
-        zone(tmp_path, first, second)
+def test_a_folder_is_one_root_however_it_is_written(tmp_path: Path) -> None:
+    first = institution("first", landing=str(tmp_path / "drop"))
+    second = institution("second", landing=(tmp_path / "drop").as_uri())
+    assert [root.institutions for root in zone(tmp_path, first, second).roots] == [("first", "second")]
+
+
+def test_where_an_institution_delivers_is_refused_by_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root_of = landing_root_of(Settings(home=tmp_path))
+    keyed = institution("first", landing="s3://bucket/in", credentials="ACME")
+    with pytest.raises(ConfigurationError, match=r"field credentials: ACME_AWS_ACCESS_KEY_ID, .* not set"):
+        root_of(keyed)
+    monkeypatch.setenv("ACME_AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("ACME_AWS_SECRET_ACCESS_KEY", "hidden")
+    assert root_of(keyed) == "s3://bucket/in"
+    with pytest.raises(ConfigurationError, match="field landing: ") as failure:
+        root_of(institution("second", landing="s3://key:hidden@bucket/in"))
+    assert "hidden" not in str(failure.value)
+    assert root_of(institution("third")) == (tmp_path / "landing").as_uri()
+
+
+def test_a_platforms_own_root_that_is_refused_is_no_institutions_mistake() -> None:
+    with pytest.raises(ConfigurationError, match="storage URL"):
+        landing_root_of(Settings(landing="s3://not a bucket"))
 
 
 def test_an_institution_with_a_root_of_its_own_is_listed_there_alone(tmp_path: Path) -> None:
