@@ -57,7 +57,7 @@ def start(
             raise dg.Failure(
                 description=(
                     f"{first.partition}: found run {first.run_id} at it since {first.started_at:%Y-%m-%d %H:%M} UTC, "
-                    f"expected it to end within {WAIT_FOR_RUN_SECONDS:.0f} s; next step: wait for that run or terminate "
+                    f"expected it to end within {WAIT_FOR_RUN_SECONDS:.0f} s; next step: wait for it or terminate "
                     "it, then run the partition again"
                 ),
                 allow_retries=False,

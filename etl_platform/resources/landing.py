@@ -220,7 +220,8 @@ def landing_store(settings: Settings, institution: Institution, s3: S3Options) -
     if institution.credentials:
         key_id, secret = settings.aws_credentials(institution.credentials)
         options = s3.model_copy(update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None})
-    return open_object_store(institution.landing or settings.landing_root, options)
+    service = f"landing {institution.code}" if institution.landing else "landing"
+    return open_object_store(institution.landing or settings.landing_root, options, settings.retries, service=service)
 
 
 def landing_root_of(settings: Settings) -> Callable[[Institution], str]:

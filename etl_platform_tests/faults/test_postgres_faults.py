@@ -23,7 +23,7 @@ import pytest
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.io_managers.postgres.locks import lock_partitions
-from etl_platform.resources.object_store_types import Retries
+from etl_platform.retries import Retries
 from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
 from etl_platform_tests.support.postgres import (
     PostgresDatabase,

@@ -29,7 +29,9 @@ class SnowflakeAccount:
     """Where and as whom. Exactly one of `password`, `private_key`, `private_key_path`, `oauth_token`.
 
     `host`, `port`, `protocol` are for private links and emulators. Time-outs are in seconds: `lock_timeout` is how
-    long a load waits for another one of the same table (Snowflake's own default is 12 hours).
+    long a load waits for another one of the same table (Snowflake's own default is 12 hours). The connector asks again
+    by itself, for a login until `login_timeout`: kept short, because `Retries` goes round it. `network_timeout` ends
+    a statement, too, and cannot be short.
     """
 
     account: str
@@ -45,7 +47,7 @@ class SnowflakeAccount:
     host: str | None = None
     port: int | None = None
     protocol: str | None = None
-    login_timeout: int = 30
+    login_timeout: int = 10
     network_timeout: int = 300
     statement_timeout: int = 3600
     lock_timeout: int = 600

@@ -18,6 +18,7 @@ from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform_tests.io_managers.snowflake.faults import break_at, lose_answer, lose_statement
 from etl_platform_tests.io_managers.stores import SCHEMAS
 from etl_platform_tests.io_managers.tables import SAMPLES, A, B, batches, key, rows, stored
+from etl_platform_tests.support.quick import QUICK
 from etl_platform_tests.support.snowflake import Recorder
 
 OLD, NEW = rows(key(0)), rows(key(0), start=100, count=9)
@@ -111,7 +112,7 @@ def test_two_writers_of_one_partition_both_end_and_one_version_stands(
     def write(version: pl.DataFrame) -> None:
         try:
             together.wait()
-            SnowflakeStore(snowflake_account, SCHEMAS).replace(SAMPLES, [key(0)], batches(version))
+            SnowflakeStore(snowflake_account, SCHEMAS, retries=QUICK).replace(SAMPLES, [key(0)], batches(version))
         except BaseException as error:
             failures.append(error)
 
@@ -125,7 +126,7 @@ def test_two_writers_of_one_partition_both_end_and_one_version_stands(
 
 
 def test_load_whose_lock_stays_taken_fails_cleanly(snowflake_emulator: SnowflakeAccount) -> None:
-    store = SnowflakeStore(snowflake_emulator, SCHEMAS)
+    store = SnowflakeStore(snowflake_emulator, SCHEMAS, retries=QUICK)
     store.replace(SAMPLES, [key(0)], batches(OLD))
     with open_session(snowflake_emulator, "test") as other:
         other.execute("BEGIN TRANSACTION")
