@@ -119,7 +119,7 @@ def build_gold_asset(aggregate: Aggregate, graph: Graph) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
     ) -> dg.Output[pl.DataFrame]:
         if layer == "silver":
-            require_checked(ledger, source, parse_key(context.partition_key), context.run_id, name)
+            require_checked(ledger, source, parse_key(context.partition_key), context.run.run_id, name)
         return aggregated(aggregate, rows)
 
     return as_asset(

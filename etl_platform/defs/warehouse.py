@@ -25,7 +25,7 @@ def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
     ) -> pl.LazyFrame:
         if dataset is not None:
             pass_gate = require_checked if table.layer == "silver" else note_checked
-            pass_gate(ledger, dataset, parse_key(context.partition_key), context.run_id, name)
+            pass_gate(ledger, dataset, parse_key(context.partition_key), context.run.run_id, name)
         return rows
 
     return as_asset(

@@ -119,7 +119,7 @@ class S3ObjectStore(ObjectStore):
             with contextlib.closing(answer["Body"]):
                 return weigh(self._chunks(key, answer), _bare(answer.get("ETag")))
 
-        return self._retries.call(attempt)
+        return self._retries.call(attempt, service=self._service)
 
     @override
     def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:

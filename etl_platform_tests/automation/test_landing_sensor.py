@@ -11,9 +11,10 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from etl_platform.defs.abandoned import GRACE
+from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.resources.landing import LandingZone
+from etl_platform.resources.processes import PROCESS_TAG, Processes
 from etl_platform.resources.scan import scan_landing
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
@@ -174,14 +175,15 @@ def test_keys_of_the_same_second_and_older_ones_are_found(daemon: Daemon) -> Non
         path = daemon.platform.put(f"first/prices/{DATE}/{name}.csv", HEADER + bar("AAA"))
         os.utime(path, (modified, modified))
 
-    deliver("a", 1_700_000_000)
-    assert len(daemon.tick()) == 1
-    deliver("b", 1_700_000_000)  # the same second as one already seen
-    assert len(daemon.tick()) == 1
-    deliver("0", 1_600_000_000)  # visible late, modified earlier, and sorts before all others
-    assert len(daemon.tick()) == 1
+    found = []
+    # The second one of the same second; one that is visible late, was modified earlier and sorts before all others.
+    for name, modified in (("a", 1_700_000_000), ("b", 1_700_000_000), ("0", 1_600_000_000)):
+        deliver(name, modified)
+        (request,) = daemon.tick()
+        assert daemon.run(request).success
+        found.append(len(daemon.platform.objects("prices", "first")))
 
-    assert len(daemon.platform.objects("prices", "first")) == 3
+    assert found == [1, 2, 3]
 
 
 def test_an_overwritten_key_runs_its_partition_again_and_a_deleted_one_does_not(daemon: Daemon) -> None:
@@ -209,13 +211,16 @@ def test_a_stop_between_launch_and_cursor_launches_nothing_twice(daemon: Daemon)
     assert daemon.tick() == []
 
 
-def test_a_file_that_arrives_while_its_partition_waits_is_part_of_another_run(daemon: Daemon) -> None:
+def test_a_file_that_arrives_while_its_run_starts_is_part_of_it(daemon: Daemon) -> None:
     daemon.platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
-    first = daemon.tick()
+    (request,) = daemon.tick()
     daemon.platform.put(f"first/prices/{DATE}/b.csv", HEADER + bar("BBB"))
-    second = daemon.tick()
 
-    assert keys(first) == keys(second) and first[0].run_key != second[0].run_key
+    assert daemon.tick() == []
+    assert daemon.run(request).success
+
+    assert daemon.platform.table("warehouse", "prices", "first").height == 2
+    assert daemon.tick() == [] and daemon.platform.ledger.pending_partitions(10) == []
 
 
 def test_a_replay_launches_again_under_a_new_run_key(daemon: Daemon) -> None:
@@ -294,9 +299,8 @@ def test_the_attempt_of_a_killed_run_is_closed_and_its_objects_wait_again(daemon
     platform = daemon.platform
     platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     (before,) = daemon.tick()
-    long_ago = dt.datetime.now(dt.UTC) - GRACE - dt.timedelta(minutes=1)
     partition = next(iter(platform.ledger.pending_partitions(1))).partition
-    platform.ledger.start_attempts("a run that no instance knows", [partition], now=long_ago)
+    platform.ledger.start_attempts("a run that no instance knows", [partition], now=dt.datetime.now(dt.UTC))
 
     (after,) = daemon.tick()
 
@@ -306,22 +310,40 @@ def test_the_attempt_of_a_killed_run_is_closed_and_its_objects_wait_again(daemon
     assert "unknown to Dagster" in str(attempt.error)
 
 
-def test_the_attempt_of_a_run_that_is_still_running_is_left_alone(daemon: Daemon) -> None:
+def started_run(platform: Platform, process: str) -> str:
+    run = platform.instance.create_run_for_job(
+        platform.definitions.resolve_job_def("ingest"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={PROCESS_TAG: process, "dagster/partition": f"{DATE}|first"},
+    )
+    return run.run_id
+
+
+def test_the_attempt_of_a_run_that_is_alive_is_left_alone(daemon: Daemon) -> None:
     platform = daemon.platform
     platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     daemon.tick()
     partition = next(iter(platform.ledger.pending_partitions(1))).partition
-    run = platform.instance.create_run_for_job(
-        platform.definitions.resolve_job_def("ingest"), status=dg.DagsterRunStatus.STARTED
-    )
-    platform.ledger.start_attempts(run.run_id, [partition], now=dt.datetime.now(dt.UTC) - GRACE * 5)
+    processes = Processes(platform.settings.processes)
+    with processes.held() as name:
+        run_id = started_run(platform, name)
+        platform.ledger.start_attempts(run_id, [partition], now=dt.datetime.now(dt.UTC) - dt.timedelta(days=1))
 
-    assert daemon.tick() == []
-    assert platform.attempt("prices", "first").outcome is Outcome.RUNNING
+        assert daemon.tick() == []
+        assert platform.attempt("prices", "first").outcome is Outcome.RUNNING
+    # Its process has ended without a word: its file is there, its lock is not.
+    (platform.settings.processes / f"{name}.lock").touch()
+
+    (request,) = daemon.tick()
+
+    assert platform.attempt("prices", "first").outcome is Outcome.CRASHED
+    run = platform.instance.get_run_by_id(run_id)
+    assert run is not None and run.status is dg.DagsterRunStatus.FAILURE
+    assert daemon.run(request).success and processes.dead() == []
 
 
 def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> None:
-    """Cancelled in the queue, or its process did not come up: its run key is used, nobody else would load it."""
+    """Cancelled in the queue by a person: its run key is used, and nobody else would load it."""
     platform = daemon.platform
     platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     (request,) = daemon.tick()
@@ -334,6 +356,23 @@ def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> Non
 
     (item,) = platform.objects("prices", "first")
     assert item.state is State.FAILED and "CANCELED" in str(item.reason)
+
+
+def test_a_run_whose_process_never_came_up_is_asked_for_again_a_few_times(daemon: Daemon) -> None:
+    platform = daemon.platform
+    platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
+    requests = []
+    for _ in range(10):
+        for request in daemon.tick():
+            requests.append(request)
+            tags = {**dict(request.tags), "dagster/run_key": str(request.run_key)}
+            platform.instance.create_run_for_job(
+                platform.definitions.resolve_job_def("ingest"), status=dg.DagsterRunStatus.FAILURE, tags=tags
+            )
+
+    assert len({request.run_key for request in requests}) == len(requests) == DEATHS_LIMIT
+    (item,) = platform.objects("prices", "first")
+    assert item.state is State.FAILED and "ended before it began" in str(item.reason)
 
 
 @pytest.fixture

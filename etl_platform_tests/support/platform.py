@@ -95,17 +95,15 @@ class Platform:
 
     @cached_property
     def definitions(self) -> dg.Definitions:
-        return build_defs(self.settings)
+        return build_defs(self.settings, {"ledger": self.ledger})
 
     @cached_property
     def resources(self) -> Mapping[str, Any]:
-        resources: Mapping[str, Any] = self.definitions.resources or {}
-        return resources
+        return {**(self.definitions.resources or {}), "ledger": self.ledger}
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
-        ledger: Ledger = self.resources["ledger"]
-        return ledger
+        return Ledger(self.settings.ledger.get_secret_value())
 
     @property
     def landing(self) -> LandingZone:
