@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 
 from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
-from etl_platform.cli.choices import parse_dates, parse_names
+from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
+from etl_platform.cli.faults import print_faults
 from etl_platform.cli.pick_up import pick_up, release
 from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home, print_whole
 from etl_platform.cli.wanted import as_tasks, free_ones, give_back, pending_tasks, tell_waiting
@@ -55,13 +56,14 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
       etl-platform run --date 2025-01-13..2025-01-17 --institution institution_a,institution_b
       etl-platform run --date 2025-01-15 --dataset prices
 
-    Exit status 1 when a partition failed.
+    Exit status 1 when a partition failed or waits for a service, or an institution's file is out of use.
     """
     session = open_session()
-    codes = parse_names(institutions, session.graph.institutions, "institution")
+    codes = parse_institutions(institutions, session.graph)
     names = parse_names(datasets, session.graph.contracts, "dataset")
     console = open_console()
     prepare_dagster_home(session.settings)
+    has_faults = print_faults(console, session.graph)
     held = pick_up(session, console)
     release(session, console)
     overdue: list[dt.date] = []
@@ -80,20 +82,20 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     waiting = tell_waiting(session, console)
     if not tasks and not overdue:
         console.print("nothing to run: no partition has new files")
-        if waiting:
+        if waiting or has_faults:
             raise click.exceptions.Exit(1)
         return
     results = run_tasks(session, tasks, workers, console, overdue)
     print_whole(console, closing_table(results))
     _print_warnings(results, console)
     failed = print_failures(results, console)
-    if failed:
+    if failed or has_faults:
         raise click.exceptions.Exit(1)
 
 
 def last_date(session: Session) -> dt.date:
     """Today where the clock is furthest ahead."""
-    zones = {i.time_zone for i in session.graph.institutions.values()}
+    zones = {i.time_zone for i in session.graph.institutions.values()} or {"UTC"}
     return max(dt.datetime.now(zoneinfo.ZoneInfo(zone)).date() for zone in zones)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.errors import EtlError, PermanentError, TransientError
+from etl_platform.errors import ConfigurationError, EtlError, PermanentError, TransientError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.partitions import parse_key
@@ -122,6 +122,9 @@ def failures_reported(dataset: str, *, is_first: bool = False) -> dg.HookDefinit
                 ledger.mark_waiting(
                     context.run_id, partition, service, where + message(error), is_first=True, now=now()
                 )
+        elif isinstance(cause, ConfigurationError):
+            # Of an institution that is out of use, say: what is stored and what waits has not failed by that.
+            return
         elif is_first:
             ledger.mark_unstarted(context.run_id, partition, where + message(error), now=now())
         else:

@@ -47,10 +47,12 @@ def _overview(
     teller: Teller, steps: Sequence[Step], graph: Graph, lake: TableIOManager, warehouse: TableIOManager
 ) -> None:
     dates = [Stored(step) for step in steps]
+    # Also of an institution whose file is out of use today: what it has stored stays part of the date.
+    codes = graph.partitions.institution.get_partition_keys()
     for aggregate in (a for a in AGGREGATES if a.table.shared):
         source = graph.catalog.table(*aggregate.source)
         partitions = [date.step.partition for date in dates]
-        keys = [PartitionKey(key.business_date, code) for key in partitions for code in graph.institutions]
+        keys = [PartitionKey(key.business_date, code) for key in partitions for code in codes]
         outputs = aggregated_each(aggregate, read_frame(lake.store, source, keys).lazy(), partitions)
         for date in dates:
             output = outputs[date.step.partition]

@@ -39,6 +39,8 @@ def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefin
         ledger: dg.ResourceParam[Ledger],
         probes: dg.ResourceParam[Probes],
     ) -> dg.SensorResult:
+        for fault in graph.faults:
+            context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
         # What died and what waits first: a landing zone that is away must not keep it from its next try.
         picked = pick_up(context.instance, ledger, processes)
         processes.sweep(settings.scratch)

@@ -112,8 +112,8 @@ def test_every_rule_of_a_contract_has_its_check(platform: Platform) -> None:
 def test_resources_can_be_replaced(platform: Platform) -> None:
     from etl_platform.defs.assemble import build_defs
 
-    definitions = build_defs(platform.settings, {"ledger": platform.ledger})
-    assert (definitions.resources or {})["ledger"] is platform.ledger
+    landing = platform.landing
+    assert (build_defs(platform.settings, {"landing": landing}).resources or {})["landing"] is landing
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from etl_platform.defs.assemble import build_defs, build_graph
-from etl_platform.defs.launching import grouped
+from etl_platform.defs.due import Due
+from etl_platform.defs.launching import by_partition
 from etl_platform.errors import ConfigurationError
 from etl_platform.partitions import format_key
 from etl_platform.resources.scan import scan_landing
@@ -53,7 +54,7 @@ def test_the_others_run_and_what_is_pending_for_the_faulty_one_waits(plain: Plat
     scan_landing(plain.landing, plain.ledger, None, max_new=100, max_seconds=60)
     broken = break_file(plain, "second")
 
-    groups = grouped(broken.ledger.pending_partitions(100), broken.graph)
+    groups = by_partition(Due(broken.ledger.pending_partitions(100), []), broken.graph)
 
     assert [format_key(partition) for partition in groups] == [f"{DATE}|first"]
     assert broken.ingest("first").succeeded

@@ -135,8 +135,7 @@ def instance_at(home: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> dg.Da
 
 def test_dagster_loads_the_instance_of_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with instance_at(tmp_path, "dagster.yaml", monkeypatch) as instance:
-        assert instance.run_monitoring_enabled and instance.run_retries_enabled
-        assert not instance.run_retries_retry_on_asset_or_op_failure
+        assert instance.run_monitoring_enabled and not instance.run_retries_enabled
         assert not instance.telemetry_enabled and not instance.nux_enabled
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None

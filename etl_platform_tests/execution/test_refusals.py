@@ -154,7 +154,7 @@ def test_a_lake_that_cannot_be_written_ends_the_attempt(plain: Platform) -> None
 
     run = plain.ingest("first")
 
-    assert not run.succeeded and plain.ledger.running_attempts() == []
+    assert not run.succeeded and plain.ledger.open_attempts() == []
     attempt = plain.attempt("prices", "first")
     assert attempt.outcome is Outcome.FAILED and attempt.ended_at is not None and "silver" in str(attempt.error)
     assert {o.state for o in plain.objects("prices", "first")} == {State.FAILED}

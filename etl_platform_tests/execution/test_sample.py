@@ -117,7 +117,7 @@ def test_the_attempt_has_a_start_an_end_and_its_totals(loaded: Loaded, dataset: 
     assert (attempt.totals.rows_read, attempt.totals.rows_silver) == (expected.rows_read, expected.silver)
     rules = checkable_rules(loaded.platform.graph.contract_of(dataset, institution))
     assert attempt.totals.checks_failed == 0 and attempt.totals.checks_passed > len(rules)
-    assert loaded.platform.ledger.running_attempts() == []
+    assert loaded.platform.ledger.open_attempts() == []
 
 
 def test_every_materialization_says_rows_bytes_seconds_and_shows_a_preview(loaded: Loaded) -> None:

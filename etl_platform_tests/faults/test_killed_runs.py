@@ -83,7 +83,7 @@ def runs(home: Path) -> list[dg.DagsterRunStatus]:
         pytest.param((*BRONZE, "copy", "1"), id="claimed"),
         pytest.param((*LAKE, "replace", "3"), id="before silver", marks=pytest.mark.long),
         pytest.param((*LEDGER, "mark_loaded", "1"), id="in silver", marks=pytest.mark.long),
-        pytest.param((*LEDGER, "end_attempt", "1"), id="checked"),
+        pytest.param((*LEDGER, "end_checks", "1"), id="checked"),
         pytest.param((*WAREHOUSE, "replace", "1"), id="half published", marks=pytest.mark.long),
         pytest.param((*WAREHOUSE, "replace", "4"), id="before the overview"),
         pytest.param((*WAREHOUSE, "replace", "5"), id="at the end of the overview", marks=pytest.mark.long),
@@ -106,7 +106,7 @@ def test_the_next_run_converges(point: tuple[str, ...], home: Path, etl: Shell) 
 
 def everything_is_loaded(home: Path) -> None:
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
-    assert ledger.running_attempts() == []
+    assert ledger.open_attempts() == []
     states = {str(found.state) for found in ledger.objects()}
     ledger.close()
     assert states == {State.LOADED}
@@ -117,7 +117,7 @@ def test_a_date_that_is_run_again_and_killed_is_finished_by_the_next_run(home: P
         deliver(home, code, DATE)
     assert etl("run", "--workers", "1").status == 0
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, *LEDGER, "end_attempt", "1", "kill", "--workers", "1", "--date", str(DATE)],
+        [sys.executable, "-c", CHILD, *LEDGER, "end_checks", "1", "kill", "--workers", "1", "--date", str(DATE)],
         cwd=REPOSITORY, capture_output=True, check=False,
     )  # fmt: skip
     assert child.returncode == -signal.SIGKILL
@@ -160,7 +160,8 @@ def test_what_a_living_run_is_loading_is_left_to_it(home: Path, etl: Shell) -> N
 
         done = etl("run", "--workers", "1")
 
-        assert done.status == 0 and f"left alone first prices {DATE}" in done.out and "1 in all" in done.out
+        assert done.status == 0 and f"left alone first prices {DATE}, second prices {DATE}" in done.out
+        assert "nothing to run" in done.out, "the living one has taken both, and will come to the second"
         attempt = ledger.latest_attempt(partition)
         assert attempt is not None and attempt.outcome is Outcome.RUNNING
         (held,) = ledger.objects(partition=partition)
