@@ -20,8 +20,9 @@ from sqlalchemy.engine import URL
 
 from etl_platform.errors import ConfigurationError, StorageError
 from etl_platform.ledger.failures import sqlite_may_pass, translated
-from etl_platform.ledger.read_only import open_read_only
-from etl_platform.ledger.tables import metadata
+from etl_platform.ledger.read_only import open_read_only, read_revision
+from etl_platform.ledger.revision import HEAD, find, refuse_newer
+from etl_platform.ledger.upgrade import upgrade
 
 _POSTGRES_SPELLINGS = {"postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
 _SQLITE_SPELLINGS = {"sqlite", "sqlite+pysqlite"}
@@ -91,6 +92,21 @@ class LedgerDatabase:
         found: sa.Connection | None = getattr(self._shared, "connection", None)
         return found
 
+    def revision(self) -> str | None:
+        """The revision of the ledger, None where there is none. Nothing is created or changed."""
+        with translated(self.label):
+            return read_revision(self._url, self.label)
+
+    def upgrade(self) -> str | None:
+        """Make the ledger or bring it to the revision of this code, as its first use does. Returns what was found.
+
+        Raises StorageError for a ledger of newer code.
+        """
+        with self._opening, translated(self.label):
+            engine, found = self._open_current()
+            engine.dispose()
+            return found
+
     def close(self) -> None:
         """Return all connections; the next use opens new ones."""
         with self._opening:
@@ -101,14 +117,27 @@ class LedgerDatabase:
     def _open(self) -> sa.Engine:
         with self._opening:
             if self._engine is None and self._read_only:
-                self._engine = open_read_only(self._url)
+                self._engine = open_read_only(self._url, self.label)
             if self._engine is None:
-                engine = _create_engine(self._url)
-                # Inside the write lock: of two first users one creates the tables, the other finds them.
-                with _begin_write(engine) as connection:
-                    metadata.create_all(connection)
-                self._engine = engine
+                self._engine, _ = self._open_current()
             return self._engine
+
+    def _open_current(self) -> tuple[sa.Engine, str | None]:
+        """The ledger at the revision of this code, and the one that was found (None: there was no ledger)."""
+        engine = _create_engine(self._url)
+        try:
+            with engine.connect() as connection, connection.begin():
+                found = find(connection, self.label)
+            # Before the lock: a newer ledger is not even asked for a transaction that writes.
+            refuse_newer(found, self.label)
+            if found != HEAD:
+                # Inside the write lock: of two first users one creates or upgrades the tables, the other finds them.
+                with _begin_write(engine) as connection:
+                    found = upgrade(connection, self.label)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine, found
 
 
 def parse_url(url: str) -> URL:
