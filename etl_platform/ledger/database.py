@@ -30,6 +30,8 @@ _WRITES = "etl_ledger_writes"
 
 LOCK_SECONDS = 30
 """How long a writer waits for its turn before StorageUnavailableError."""
+UPGRADE_SECONDS = 600
+"""The same for a start that finds an old ledger: another one may be upgrading it, at 0.1 ms an object."""
 
 # One fixed number for all ledgers of a database. A writer that lost its network is ended by the server after a minute,
 # so that it cannot hold the lock for ever. Sent as plain text: a pooler between may run each statement elsewhere
@@ -132,7 +134,8 @@ class LedgerDatabase:
             refuse_newer(found, self.label)
             if found != HEAD:
                 # Inside the write lock: of two first users one creates or upgrades the tables, the other finds them.
-                with _begin_write(engine) as connection:
+                seconds = LOCK_SECONDS if found is None else UPGRADE_SECONDS
+                with _begin_write(engine, seconds) as connection:
                     found = upgrade(connection, self.label)
         except BaseException:
             engine.dispose()
@@ -165,11 +168,31 @@ def _label(url: URL) -> str:
 
 
 @contextmanager
-def _begin_write(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+def _begin_write(engine: sa.Engine, seconds: int | None = None) -> Iterator[sa.Connection]:
+    seconds = LOCK_SECONDS if seconds is None else seconds
+    with (
+        engine.connect().execution_options(**{_WRITES: True}) as connection,
+        _sqlite_waits(connection, seconds),
+        connection.begin(),
+    ):
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK.format(seconds=LOCK_SECONDS))
+            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK.format(seconds=seconds))
         yield connection
+
+
+@contextmanager
+def _sqlite_waits(connection: sa.Connection, seconds: int) -> Iterator[None]:
+    """Wait that long for the lock of SQLite, where that is not what every connection does anyway."""
+    if connection.dialect.name != "sqlite" or seconds == LOCK_SECONDS:
+        yield
+        return
+    # On the driver's own connection: SQLAlchemy's would begin the transaction first.
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
 
 
 def _create_engine(url: URL) -> sa.Engine:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from etl_platform.errors import StorageError
+from etl_platform.ledger import database as database_module
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.revision import HEAD, MARKER, REVISIONS
@@ -292,6 +295,20 @@ def test_of_two_processes_one_upgrades_and_the_other_finds_it_done(old_ledger_ur
     assert {out.strip() for out, _ in said} == {"0001", HEAD}, said
     assert sum("upgraded from revision 0001" in err for _, err in said) == 1, said
     assert len(all_rows(old_ledger_url)["landing_objects"]) == 25
+
+
+def test_a_start_waits_longer_for_an_upgrade_than_a_writer_for_its_turn(
+    old_ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "LOCK_SECONDS", 1)
+    engine = database_module._create_engine(database_module.parse_url(old_ledger_url))
+    with ThreadPoolExecutor(1) as pool:
+        with database_module._begin_write(engine):
+            waiting = pool.submit(LedgerDatabase(old_ledger_url).upgrade)
+            time.sleep(2.5)
+            assert not waiting.done()
+        assert waiting.result(timeout=30) == "0001"
+    engine.dispose()
 
 
 _DIE = """
