@@ -191,6 +191,8 @@ troubles = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("failures_on", sa.Date),
     sa.Column("next_try_at", UtcDateTime),
+    # Grows with all that happens here: names the next try.
+    sa.Column("number", sa.Integer, nullable=False),
     sa.Index("troubles_service", "service"),
 )
 

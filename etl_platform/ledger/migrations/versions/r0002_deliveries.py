@@ -126,6 +126,7 @@ def _create_new_tables() -> None:
         *(sa.Column(name, sa.Integer, nullable=False) for name in ("deaths", "failures")),
         sa.Column("failures_on", sa.Date),
         _time("next_try_at", null=True),
+        sa.Column("number", sa.Integer, nullable=False),
     )
     op.create_index("troubles_service", "troubles", ["service"])
     op.create_table(
