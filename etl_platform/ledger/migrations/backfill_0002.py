@@ -20,7 +20,7 @@ _INDEX = "landing_objects_key_0002"
 
 # An institution with a landing of its own may have a key that another has too. Two institutions whose objects of one
 # key lie at different addresses are told apart by their codes, so that neither takes the other's place;
-# `roots.name_roots` gives all others of theirs the right name.
+# `root_names.name_roots` gives all others of theirs the right name.
 _TELL_APART = """
 UPDATE landing_objects SET root = institution
 WHERE institution IS NOT NULL AND EXISTS (

@@ -10,7 +10,7 @@ Today's ledgers know an object by its address. After `mv` or `cp -r` of a landin
   an object; of equal times a loaded one, then the one recorded last. The others stay on record as superseded.
 - **Schemas of the same content** become one: the current one, else the one recorded last.
 
-Belongs here: SQL that revision 0002 and `roots.py` share. Not here: which root an object has.
+Belongs here: SQL that revision 0002 and `root_names.py` share. Not here: which root an object has.
 """
 
 from __future__ import annotations

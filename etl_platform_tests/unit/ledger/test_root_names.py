@@ -7,10 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl_platform.ledger.database import LedgerDatabase
-from etl_platform.ledger.roots import SHARED, name_roots
+from etl_platform.ledger.root_names import name_roots
 from etl_platform.ledger.tables import landing_objects, schema_drift, withdrawals
 from etl_platform_tests.support.ledgers import ledger_url, old_ledger_url, postgres_server  # noqa: F401
 
+SHARED = "landing"
 _o = landing_objects.c
 
 

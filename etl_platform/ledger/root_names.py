@@ -1,6 +1,6 @@
 """The names of landing roots in what is on record already.
 
-Not here: which institution has a landing of its own (`resources/landing.py`), where a root was seen last.
+Not here: which institution has a landing of its own (`resources/landing.py`), where a root was seen last (`roots.py`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import sqlalchemy as sa
 
 from etl_platform.ledger.migrations.same_place import leave_one_current, merge_contents, merge_schemas
 from etl_platform.ledger.tables import landing_objects, schema_drift, withdrawals
-
-SHARED = "landing"
-"""The root of all institutions without a landing of their own; revision 0002 writes it for everything on record."""
 
 _o, _s, _w = landing_objects.c, schema_drift.c, withdrawals.c
 
