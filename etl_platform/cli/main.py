@@ -18,6 +18,7 @@ from etl_platform.cli.drift import drift
 from etl_platform.cli.generate import generate
 from etl_platform.cli.history import import_history
 from etl_platform.cli.infer import infer_command
+from etl_platform.cli.ledger import ledger
 from etl_platform.cli.plan import plan
 from etl_platform.cli.quarantine import quarantine
 from etl_platform.cli.replay import replay
@@ -52,6 +53,7 @@ for command in (
     generate,
     import_history,
     infer_command,
+    ledger,
     plan,
     quarantine,
     replay,

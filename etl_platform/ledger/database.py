@@ -20,8 +20,9 @@ from sqlalchemy.engine import URL
 
 from etl_platform.errors import ConfigurationError, StorageError
 from etl_platform.ledger.failures import sqlite_may_pass, translated
-from etl_platform.ledger.read_only import open_read_only
-from etl_platform.ledger.tables import metadata
+from etl_platform.ledger.read_only import open_read_only, read_revision
+from etl_platform.ledger.revision import HEAD, find, refuse_newer
+from etl_platform.ledger.upgrade import upgrade
 
 _POSTGRES_SPELLINGS = {"postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
 _SQLITE_SPELLINGS = {"sqlite", "sqlite+pysqlite"}
@@ -29,6 +30,8 @@ _WRITES = "etl_ledger_writes"
 
 LOCK_SECONDS = 30
 """How long a writer waits for its turn before StorageUnavailableError."""
+UPGRADE_SECONDS = 600
+"""The same for a start that finds an old ledger: another one may be upgrading it, at 0.1 ms an object."""
 
 # One fixed number for all ledgers of a database. A writer that lost its network is ended by the server after a minute,
 # so that it cannot hold the lock for ever. Sent as plain text: a pooler between may run each statement elsewhere
@@ -91,6 +94,21 @@ class LedgerDatabase:
         found: sa.Connection | None = getattr(self._shared, "connection", None)
         return found
 
+    def revision(self) -> str | None:
+        """The revision of the ledger, None where there is none. Nothing is created or changed."""
+        with translated(self.label):
+            return read_revision(self._url, self.label)
+
+    def upgrade(self) -> str | None:
+        """Make the ledger or bring it to the revision of this code, as its first use does. Returns what was found.
+
+        Raises StorageError for a ledger of newer code.
+        """
+        with self._opening, translated(self.label):
+            engine, found = self._open_current()
+            engine.dispose()
+            return found
+
     def close(self) -> None:
         """Return all connections; the next use opens new ones."""
         with self._opening:
@@ -101,14 +119,28 @@ class LedgerDatabase:
     def _open(self) -> sa.Engine:
         with self._opening:
             if self._engine is None and self._read_only:
-                self._engine = open_read_only(self._url)
+                self._engine = open_read_only(self._url, self.label)
             if self._engine is None:
-                engine = _create_engine(self._url)
-                # Inside the write lock: of two first users one creates the tables, the other finds them.
-                with _begin_write(engine) as connection:
-                    metadata.create_all(connection)
-                self._engine = engine
+                self._engine, _ = self._open_current()
             return self._engine
+
+    def _open_current(self) -> tuple[sa.Engine, str | None]:
+        """The ledger at the revision of this code, and the one that was found (None: there was no ledger)."""
+        engine = _create_engine(self._url)
+        try:
+            with engine.connect() as connection, connection.begin():
+                found = find(connection, self.label)
+            # Before the lock: a newer ledger is not even asked for a transaction that writes.
+            refuse_newer(found, self.label)
+            if found != HEAD:
+                # Inside the write lock: of two first users one creates or upgrades the tables, the other finds them.
+                seconds = LOCK_SECONDS if found is None else UPGRADE_SECONDS
+                with _begin_write(engine, seconds) as connection:
+                    found = upgrade(connection, self.label)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine, found
 
 
 def parse_url(url: str) -> URL:
@@ -136,11 +168,31 @@ def _label(url: URL) -> str:
 
 
 @contextmanager
-def _begin_write(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+def _begin_write(engine: sa.Engine, seconds: int | None = None) -> Iterator[sa.Connection]:
+    seconds = LOCK_SECONDS if seconds is None else seconds
+    with (
+        engine.connect().execution_options(**{_WRITES: True}) as connection,
+        _sqlite_waits(connection, seconds),
+        connection.begin(),
+    ):
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK.format(seconds=LOCK_SECONDS))
+            connection.exec_driver_sql(_POSTGRES_WRITE_LOCK.format(seconds=seconds))
         yield connection
+
+
+@contextmanager
+def _sqlite_waits(connection: sa.Connection, seconds: int) -> Iterator[None]:
+    """Wait that long for the lock of SQLite, where that is not what every connection does anyway."""
+    if connection.dialect.name != "sqlite" or seconds == LOCK_SECONDS:
+        yield
+        return
+    # On the driver's own connection: SQLAlchemy's would begin the transaction first.
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
 
 
 def _create_engine(url: URL) -> sa.Engine:

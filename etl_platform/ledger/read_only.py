@@ -10,20 +10,36 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool, StaticPool
 
+from etl_platform.ledger.revision import find, refuse_newer, refuse_old
 from etl_platform.ledger.tables import metadata
 
 
-def open_read_only(url: URL) -> sa.Engine:
-    """An engine that cannot write. Where a table does not exist yet, an empty ledger in memory serves instead."""
-    engine = _engine(url)
+def open_read_only(url: URL, label: str) -> sa.Engine:
+    """An engine that cannot write. Where there is no ledger yet, an empty one in memory serves instead.
+
+    Raises StorageError for an old ledger, which would have to be changed first, and for a newer one.
+    """
+    found = read_revision(url, label)
+    refuse_old(found, label)
+    refuse_newer(found, label)
+    engine = _engine(url) if found is not None else None
     if engine is not None:
-        with engine.connect() as connection:
-            if set(metadata.tables) <= set(sa.inspect(connection).get_table_names()):
-                return engine
-        engine.dispose()
+        return engine
     empty = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     metadata.create_all(empty)
     return empty
+
+
+def read_revision(url: URL, label: str) -> str | None:
+    """The revision of the ledger, None where there is none. Nothing is created or changed."""
+    engine = _engine(url)
+    if engine is None:
+        return None
+    try:
+        with engine.connect() as connection:
+            return find(connection, label)
+    finally:
+        engine.dispose()
 
 
 def _engine(url: URL) -> sa.Engine | None:

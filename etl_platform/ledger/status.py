@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from etl_platform.ledger.attempt_rows import select_attempts
 from etl_platform.ledger.given import GIVEN_DATE, given, is_given_dataset
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, Outcome, PartitionStatus, State
-from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, profiles, schema_drift
+from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, metadata
 from etl_platform.ledger.troubles import select_troubles
 
 _t = landing_objects.c
@@ -124,9 +124,9 @@ def describe(connection: sa.Connection) -> str:
 
 
 def try_write(connection: sa.Connection) -> None:
-    """Fail as a write would fail (privileges, read-only file) without writing."""
-    tables = ((landing_objects, _t.state), (attempts, _a.outcome), (schema_drift, schema_drift.c.policy))
-    for table, column in (*tables, (profiles, profiles.c.profile)):
+    """Fail as a write would fail (privileges, read-only file) without writing, in any of the tables."""
+    for table in metadata.tables.values():
+        column = next(iter(table.c))
         connection.execute(sa.update(table).where(sa.false()).values({column: column}))
         connection.execute(sa.insert(table).from_select([column], sa.select(column).where(sa.false())))
 

@@ -82,7 +82,9 @@ def test_a_user_without_privileges_is_told_what_is_missing(postgres_database: Po
     role = f"reader_{postgres_database.name}"
     with postgres_database.connect() as connection:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'word'").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("GRANT SELECT ON landing_objects TO {}").format(sql.Identifier(role)))
+        connection.execute(
+            sql.SQL("GRANT SELECT ON landing_objects, ledger_revision TO {}").format(sql.Identifier(role))
+        )
     reader = Ledger(postgres_database.url_as(role, "word"))
     assert reader.unknown([FIRST]) == []
     with pytest.raises(StorageError, match="permission denied for table landing_objects") as caught:

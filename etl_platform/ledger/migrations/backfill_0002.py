@@ -1,0 +1,72 @@
+"""What revision 0002 knows about the rows of revision 0001: their roots, and whether they were ever published.
+
+The new columns are there and empty, the old constraints still hold. Not here: rows that fall together
+(`same_place.py`).
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.migrations.same_place import (
+    OBJECTS,
+    SCHEMAS,
+    leave_one_current,
+    merge_contents,
+    merge_schemas,
+)
+
+_INDEX = "landing_objects_key_0002"
+
+# An institution with a landing of its own may have a key that another has too. Two institutions whose objects of one
+# key lie at different addresses are told apart by their codes, so that neither takes the other's place;
+# `root_names.name_roots` gives all others of theirs the right name.
+_TELL_APART = """
+UPDATE landing_objects SET root = institution
+WHERE institution IS NOT NULL AND EXISTS (
+    SELECT 1 FROM landing_objects AS other
+    WHERE other.id = (
+        SELECT min(known.id) FROM landing_objects AS known
+        WHERE known.key = landing_objects.key AND known.institution IS NOT NULL
+    )
+    AND other.institution <> landing_objects.institution AND other.uri <> landing_objects.uri
+)
+"""
+
+# Published is what the run that brought it to its state loaded and brought to success. After a replay that waits or
+# has failed the run before it counts: an attempt that began when the object was known and succeeded before it changed.
+# A refused object has no rows in silver, and what an attempt without success had loaded was taken back.
+_PUBLISHED = """
+UPDATE landing_objects SET is_published = {true}
+WHERE (
+    (state = 'loaded' OR (state IN ('superseded', 'seen') AND rows_silver > 0))
+    AND EXISTS (
+        SELECT 1 FROM attempts WHERE attempts.run_id = landing_objects.run_id AND outcome = 'succeeded'
+        AND attempts.institution = landing_objects.institution AND attempts.dataset = landing_objects.dataset
+        AND attempts.business_date = landing_objects.business_date
+    )
+) OR (
+    state IN ('superseded', 'failed', 'seen') AND rows_silver > 0
+    AND EXISTS (
+        SELECT 1 FROM attempts WHERE outcome = 'succeeded'
+        AND attempts.institution = landing_objects.institution AND attempts.dataset = landing_objects.dataset
+        AND attempts.business_date = landing_objects.business_date
+        AND attempts.started_at >= landing_objects.first_seen_at AND attempts.ended_at <= landing_objects.updated_at
+    )
+)
+"""
+
+
+def backfill(connection: sa.Connection) -> None:
+    """Fill `root` and `is_published`, and leave one row for each object."""
+    connection.exec_driver_sql("UPDATE landing_objects SET root = 'landing'")
+    # The look-ups by key would read the table once for each row.
+    connection.exec_driver_sql(f"CREATE INDEX {_INDEX} ON landing_objects (key)")
+    connection.exec_driver_sql(_TELL_APART)
+    connection.exec_driver_sql(f"DROP INDEX {_INDEX}")
+    connection.exec_driver_sql(_PUBLISHED.format(true="true" if connection.dialect.name == "postgresql" else "1"))
+    same = sa.select(sa.func.min(OBJECTS.c.root)).where(OBJECTS.c.uri == SCHEMAS.c.uri).scalar_subquery()
+    connection.execute(sa.update(SCHEMAS).values(root=sa.func.coalesce(same, "landing")))
+    merge_contents(connection)
+    merge_schemas(connection)
+    leave_one_current(connection)
