@@ -8,7 +8,7 @@ Bad *data* is not an exception: it is a quarantined row or a refused file, and a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 
 class EtlError(Exception):
@@ -20,12 +20,15 @@ class EtlError(Exception):
 
     def __init__(self, subject: str, *, found: str, expected: str = "", next_step: str = "") -> None:
         self.subject, self.found, self.expected, self.next_step = subject, found, expected, next_step
-        parts = [f"{subject}: {found}"]
-        if expected:
-            parts.append(f"expected {expected}")
-        if next_step:
-            parts.append(f"next step: {next_step}")
-        super().__init__("; ".join(parts))
+        super().__init__(self._message(found))
+
+    def _message(self, found: str) -> str:
+        parts = [f"{self.subject}: {found}"]
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        if self.next_step:
+            parts.append(f"next step: {self.next_step}")
+        return "; ".join(parts)
 
     def __reduce__(self) -> tuple[Callable[..., EtlError], tuple[Any, ...]]:
         # Exceptions are rebuilt from `args` alone, which lacks the named parts: a worker's error would not arrive.
@@ -44,7 +47,34 @@ class PermanentError(EtlError):
 
 
 class TransientError(EtlError):
-    """A service that may come back (time-out, throttling, 5xx, serialization failure): retried with a limit."""
+    """A service that may come back (time-out, throttling, 5xx, serialization failure): retried with a limit.
+
+    service: its name for people and for what waits for it (`lake`, `landing`, `warehouse`, `ledger`); None until the
+    store that was asked has said so. retry_after: seconds that it asked to be left alone. tries, seconds: how often and
+    how long it was asked before this was raised (see `retries.py`); no tries: nobody has tried again yet.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        *,
+        found: str,
+        expected: str = "",
+        next_step: str = "",
+        service: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.service, self.retry_after = service, retry_after
+        self.tries, self.seconds = 0, 0.0
+        super().__init__(subject, found=found, expected=expected, next_step=next_step)
+
+    def given_up(self, tries: int, seconds: float) -> Self:
+        """This error, which now says after how many tries in how many seconds it was the last answer."""
+        self.tries, self.seconds = tries, seconds
+        spelled = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+        times = "1 try" if tries == 1 else f"{tries} tries"
+        self.args = (self._message(f"gave up after {times} in {spelled} s; last answer: {self.found}"),)
+        return self
 
 
 class ConfigurationError(PermanentError):

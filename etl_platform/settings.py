@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.retries import Retries
 
 Warehouse = Literal["duckdb", "postgres", "snowflake"]
 
@@ -72,6 +73,13 @@ class Settings(BaseModel):
     memory_limit_mb: int | None = Field(
         default=None, ge=64, description="Memory a partition may take. Default: half of what is free."
     )
+    retry_attempts: int = Field(default=5, ge=1, description="How often a service that does not answer is asked.")
+    retry_first_wait_seconds: float = Field(
+        default=5.0, ge=0, description="Longest wait before the second attempt; it doubles with each further one."
+    )
+    retry_longest_wait_seconds: float = Field(
+        default=30.0, ge=0, description="Longest wait before any attempt, also where a service asks for more."
+    )
     s3_endpoint_url: str | None = None
     s3_region: str | None = None
     s3_access_key_id: str | None = None
@@ -110,6 +118,11 @@ class Settings(BaseModel):
     @property
     def institutions_folder(self) -> Path:
         return (self.institutions_path or Path(__file__).parent / "institutions").expanduser()
+
+    @property
+    def retries(self) -> Retries:
+        """How every service is asked again."""
+        return Retries(self.retry_attempts, self.retry_first_wait_seconds, self.retry_longest_wait_seconds)
 
     @property
     def processes(self) -> Path:

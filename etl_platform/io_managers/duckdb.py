@@ -22,6 +22,7 @@ from etl_platform.io_managers.frames import BATCH_ROWS, align, subset
 from etl_platform.io_managers.guard import distinct, spooled
 from etl_platform.io_managers.spool import Spool
 from etl_platform.io_managers.store import Written
+from etl_platform.retries import asking
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,8 +42,15 @@ class DuckDBStore:
     kind = "duckdb"
 
     def __init__(
-        self, path: Path, schemas: Mapping[str, str], *, wait_seconds: float = 60, scratch: Path | None = None
+        self,
+        path: Path,
+        schemas: Mapping[str, str],
+        *,
+        wait_seconds: float = 60,
+        scratch: Path | None = None,
+        service: str = "warehouse",
     ) -> None:
+        self.service = service
         self._file = DuckDBFile(path, wait_seconds)
         self._schemas = schemas
         self._scratch = scratch
@@ -50,7 +58,7 @@ class DuckDBStore:
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """See `TableStore.replace`; all partitions of all institutions in one transaction."""
         groups = self._groups(table, partitions)
-        with spooled(table, distinct(table, partitions), batches, self._scratch) as spools:
+        with asking(self.service), spooled(table, distinct(table, partitions), batches, self._scratch) as spools:
             if groups:
                 with self._file.connection() as connection:
                     connection.begin()
@@ -72,7 +80,7 @@ class DuckDBStore:
         wanted = subset(table, columns)
         spool = Spool(wanted, self._scratch)
         try:
-            with self._file.connection(read_only=True) as connection:
+            with asking(self.service), self._file.connection(read_only=True) as connection:
                 for target, keys in groups:
                     for batch in _select(connection, target, keys, wanted):
                         spool.append(batch)
@@ -84,9 +92,18 @@ class DuckDBStore:
         """One line for a person: where the file is and what it holds. Raises where it cannot be used."""
         if not self._file.path.exists():
             return f"{self._file.path}: not written yet"
-        with self._file.connection(read_only=True) as connection:
+        with asking(self.service), self._file.connection(read_only=True) as connection:
             found = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE NOT internal").fetchone()
         return f"{self._file.path}: {found[0] if found else 0} tables"
+
+    def probe(self) -> None:
+        """See `TableStore.probe`: whether the lock can be taken at once, and the file opened for writing."""
+        with asking(self.service):
+            if self._file.path.exists():
+                with self._file.connection(wait_seconds=0):
+                    return
+            with self._file.lock(0):  # opening a file that is not there would make it
+                return
 
     def _groups(self, table: Table, partitions: Sequence[PartitionKey]) -> list[tuple[DuckDBTable, list[PartitionKey]]]:
         by_schema: dict[str, list[PartitionKey]] = {}

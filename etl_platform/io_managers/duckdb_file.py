@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.resources.object_store_transfer import file_errors
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,29 +43,31 @@ class DuckDBFile:
         return f"DuckDB file {self.path}"
 
     @contextmanager
-    def connection(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connection(
+        self, *, read_only: bool = False, wait_seconds: float | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for a short while. What was not committed when it ends is rolled back.
 
-        Raises StorageUnavailableError when others keep the file too long, StorageError when DuckDB refuses.
+        wait_seconds: another wait than the file's own. Raises StorageUnavailableError when others keep the file too
+        long, StorageError when DuckDB refuses.
         """
-        deadline = time.monotonic() + self._wait_seconds
-        with self._lock(), self._errors(), self._open(deadline, read_only) as connection:
+        patience = self._wait_seconds if wait_seconds is None else wait_seconds
+        deadline = time.monotonic() + patience
+        with self.lock(patience), self._errors(), self._open(deadline, read_only, patience) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def lock(self, patience: float) -> Iterator[None]:
+        """Alone with the file among all who know this lock."""
         # Not per thread: a stream may be closed by another thread than the one that opened it.
-        lock = FileLock(f"{self.path}.lock", timeout=self._wait_seconds, thread_local=False)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            raise self._busy(self._read_holder()) from None
-        except OSError as error:
-            raise StorageError(
-                self.subject, found=f"no lock file beside it ({error})", next_step="make its folder writable"
-            ) from error
+        lock = FileLock(f"{self.path}.lock", timeout=patience, thread_local=False)
+        with file_errors(f"{self.subject}, its lock file"):
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except Timeout:
+                raise self._busy(self._read_holder(), patience) from None
         try:
             # Only for the message to those who wait: a full disk must not stop a reader.
             with contextlib.suppress(OSError):
@@ -76,7 +79,7 @@ class DuckDBFile:
                 self._holder.unlink()
             lock.release()
 
-    def _open(self, deadline: float, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _open(self, deadline: float, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         while True:
@@ -88,7 +91,7 @@ class DuckDBFile:
                 if "lock" not in str(error):
                     raise
                 if time.monotonic() > deadline:
-                    raise self._busy(str(error)) from error
+                    raise self._busy(str(error), patience) from error
                 time.sleep(_RETRY_SECONDS)
 
     @contextmanager
@@ -110,10 +113,11 @@ class DuckDBFile:
         except OSError:
             return "in use by another process"
 
-    def _busy(self, found: str) -> StorageUnavailableError:
+    def _busy(self, found: str, patience: float) -> StorageUnavailableError:
+        # Nobody waits once more: whoever gets this has already waited as long as other services are asked.
         return StorageUnavailableError(
             self.subject,
             found=found,
-            expected=f"the file to be free within {self._wait_seconds:g} seconds",
+            expected=f"the file to be free within {patience:g} seconds",
             next_step="try again, or end that process; for many writers at once use Postgres as warehouse",
         )

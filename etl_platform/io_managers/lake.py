@@ -25,6 +25,7 @@ from etl_platform.io_managers.guard import checked, distinct, spooled
 from etl_platform.io_managers.parquet_file import TableFile, read_table, write_table
 from etl_platform.io_managers.store import Written
 from etl_platform.resources.object_store_types import ObjectInfo, ObjectMissingError, ObjectStore
+from etl_platform.retries import asking
 
 IN_MEMORY_BYTES = 2**20
 """A smaller object is written and read without a scratch file, which would cost more than all the rest."""
@@ -41,13 +42,25 @@ class LakeStore:
         self._objects = objects
         self._scratch = scratch
 
+    @property
+    def service(self) -> str:
+        """The object store's."""
+        return self._objects.service
+
+    def probe(self) -> None:
+        """See `TableStore.probe`."""
+        self._objects.probe()
+
     def key(self, table: Table, partition: PartitionKey) -> str:
         """Where the object of a partition is."""
         return f"{_folder(table)}{_institution(partition)}date={partition.business_date}/data.parquet"
 
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """See `TableStore.replace`; atomic per partition. A partition without rows becomes an object without rows."""
-        keys = distinct(table, partitions)
+        with asking(self.service):
+            return self._replace(table, distinct(table, partitions), batches)
+
+    def _replace(self, table: Table, keys: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         in_memory = min(IN_MEMORY_BYTES, IN_MEMORY_TOTAL // max(len(keys), 1))
         with self._scratch_files(len(keys)) as paths:
             if len(keys) == 1:

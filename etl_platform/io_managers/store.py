@@ -34,6 +34,15 @@ class TableStore(Protocol):
         """`parquet`, `duckdb`, `postgres` or `snowflake`: shown as the asset's kind."""
         ...
 
+    @property
+    def service(self) -> str:
+        """What people and waiting partitions call it: `lake` or `warehouse`; in every StorageUnavailableError."""
+        ...
+
+    def probe(self) -> None:
+        """Ask once, without retries, whether the store answers; an error comes within about PROBE_SECONDS."""
+        ...
+
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """Replace exactly `partitions` of `table` by the rows of `batches` (in `table.arrow_schema`), atomically.
 

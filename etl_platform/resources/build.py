@@ -23,7 +23,7 @@ from etl_platform.settings import Settings
 def build_resources(settings: Settings, institutions: Mapping[str, Institution], catalog: Catalog) -> dict[str, Any]:
     """Resources by key: `lake` and `warehouse` (IO managers), `landing`, `bronze`, `ledger`."""
     s3 = s3_options(settings)
-    lake_objects = open_object_store(settings.lake_root, s3)
+    lake_objects = open_object_store(settings.lake_root, s3, settings.retries, service="lake")
 
     def table_of(key: Any) -> Any:
         return catalog.table(*key.path)

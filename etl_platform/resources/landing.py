@@ -167,5 +167,6 @@ def build_landing_zone(settings: Settings, institutions: Mapping[str, Institutio
             options = s3.model_copy(
                 update={"access_key_id": key_id, "secret_access_key": secret, "session_token": None}
             )
-        roots.append(Root(open_object_store(url, options), tuple(codes)))
+        service = "landing" if url == settings.landing_root else f"landing {' '.join(sorted(codes))}"
+        roots.append(Root(open_object_store(url, options, settings.retries, service=service), tuple(codes)))
     return LandingZone(tuple(roots), institutions, settings.first_date)

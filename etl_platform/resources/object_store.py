@@ -20,38 +20,43 @@ from etl_platform.resources.object_store_types import (
     ObjectInfo,
     ObjectMissingError,
     ObjectStore,
-    Retries,
     S3Options,
 )
+from etl_platform.retries import Retries
 
 __all__ = [
     "Downloaded",
     "ObjectInfo",
     "ObjectMissingError",
     "ObjectStore",
-    "Retries",
     "S3Options",
     "download_many",
     "open_object_store",
 ]
 
 
-def open_object_store(url: str, s3: S3Options | None = None, retries: Retries | None = None) -> ObjectStore:
-    """The store at `s3://bucket[/prefix]`, `file:///folder` or a plain path. Does no I/O, holds no connection yet."""
+def open_object_store(
+    url: str, s3: S3Options | None = None, retries: Retries | None = None, *, service: str = "object store"
+) -> ObjectStore:
+    """The store at `s3://bucket[/prefix]`, `file:///folder` or a plain path. Does no I/O, holds no connection yet.
+
+    service: its name in errors and for partitions that wait for it.
+    """
+    patience = retries or Retries()
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return FolderObjectStore(Path(url).expanduser().absolute())
+        return FolderObjectStore(Path(url).expanduser().absolute(), patience, service)
     if scheme == "file":
         parts = urlsplit(url)
         if parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
             # A file URL is percent-encoded, so a bare '#' or '?' would cut it: better said than half obeyed.
             if parts.query or parts.fragment:
                 raise _unusable(url, "a '?' or '#' that is not percent-encoded")
-            return FolderObjectStore(Path(unquote(parts.path)))
+            return FolderObjectStore(Path(unquote(parts.path)), patience, service)
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
         if re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
-            return S3ObjectStore(bucket, prefix.strip("/"), s3 or S3Options(), retries or Retries())
+            return S3ObjectStore(bucket, prefix.strip("/"), s3 or S3Options(), patience, service=service)
     raise _unusable(url, "no storage URL")
 
 

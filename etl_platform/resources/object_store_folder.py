@@ -15,21 +15,30 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from typing_extensions import override
 
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.resources.object_store_probe import look_at
 from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive
-from etl_platform.resources.object_store_types import Downloaded, ObjectInfo, ObjectMissingError, ObjectStore
+from etl_platform.resources.object_store_types import (
+    PROBE_SECONDS,
+    Downloaded,
+    ObjectInfo,
+    ObjectMissingError,
+    ObjectStore,
+)
 from etl_platform.resources.object_store_walk import STAGING, Child, walk
+from etl_platform.retries import Retries, asking
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 LONGEST_WRITE_SECONDS = 86_400
@@ -42,9 +51,12 @@ class NotAnObjectError(StorageError):
 
 @dataclass(frozen=True)
 class FolderObjectStore(ObjectStore):
-    """Objects are the files below `root` (absolute)."""
+    """Objects are the files below `root` (absolute). What the file system answers may pass, as on a mount (see
+    `object_store_transfer.py`), and is asked again like any service."""
 
     root: Path
+    retries: Retries = Retries()
+    service: str = "object store"
 
     @cached_property
     @override
@@ -57,18 +69,21 @@ class FolderObjectStore(ObjectStore):
 
     @override
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
-        for child in walk(self.root, prefix, start_after or ""):
+        for child in walk(self.root, prefix, start_after or "", self._ask):
             if (info := self._listed(child)) is not None:
                 yield info
 
     @override
     def head(self, key: str) -> ObjectInfo | None:
-        with file_errors(self._subject(key)):
-            try:
-                path = self._existing(key)
-                return self._info(key, path.stat())
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return None
+        def attempt() -> ObjectInfo | None:
+            with file_errors(self._subject(key)):
+                try:
+                    path = self._existing(key)
+                    return self._info(key, path.stat())
+                except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                    return None
+
+        return self._ask(attempt)
 
     @override
     def download(self, key: str, target: Path, *, version: str | None = None) -> Downloaded:
@@ -76,38 +91,62 @@ class FolderObjectStore(ObjectStore):
             raise StorageError(
                 self._subject(key), found=f"version {version!r} asked for", expected="none: a folder keeps no versions"
             )
-        with self._opened(key) as (file, info):
-            return receive(self._chunks(file, info), target, info.etag)
+
+        def attempt() -> Downloaded:
+            with self._opened(key) as (file, info):
+                return receive(self._chunks(file, info), target, info.etag)
+
+        return self._ask(attempt)
 
     @override
     def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:
-        with self._opened(key) as (file, info):
-            chunks = self._chunks(file, info)
-            return hold(chunks, info.etag) if info.size <= in_memory else receive(chunks, target, info.etag)
+        def attempt() -> Downloaded:
+            with self._opened(key) as (file, info):
+                chunks = self._chunks(file, info)
+                return hold(chunks, info.etag) if info.size <= in_memory else receive(chunks, target, info.etag)
+
+        return self._ask(attempt)
 
     @override
     def read_bytes(self, key: str) -> bytes:
-        with self._opened(key) as (file, info):
-            return b"".join(self._chunks(file, info))
+        def attempt() -> bytes:
+            with self._opened(key) as (file, info):
+                return b"".join(self._chunks(file, info))
+
+        return self._ask(attempt)
 
     @override
     def put_file(self, key: str, source: Path) -> ObjectInfo:
-        with file_errors(f"upload source {source}"):
-            reading = source.open("rb")
-        with reading:
-            return self._put(key, iter(lambda: reading.read(CHUNK_BYTES), b""))
+        def attempt() -> ObjectInfo:
+            with file_errors(f"upload source {source}"):
+                reading = source.open("rb")
+            with reading:
+                return self._put(key, iter(lambda: reading.read(CHUNK_BYTES), b""))
+
+        return self._ask(attempt)
 
     @override
     def put_bytes(self, key: str, data: bytes) -> ObjectInfo:
-        return self._put(key, iter((data,)))
+        return self._ask(lambda: self._put(key, iter((data,))))
 
     @override
     def delete(self, key: str) -> None:
-        with (
-            file_errors(self._subject(key)),
-            contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError),
-        ):
-            self._place(key).unlink()
+        def attempt() -> None:
+            with (
+                file_errors(self._subject(key)),
+                contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError),
+            ):
+                self._place(key).unlink()
+
+        self._ask(attempt)
+
+    @override
+    def probe(self) -> None:
+        with asking(self.service):
+            look_at(self.root, PROBE_SECONDS)
+
+    def _ask(self, action: Callable[[], _T]) -> _T:
+        return self.retries.call(action, service=self.service)
 
     def _put(self, key: str, chunks: Iterator[bytes]) -> ObjectInfo:
         with file_errors(self._subject(key)):
@@ -208,11 +247,18 @@ class FolderObjectStore(ObjectStore):
             child.key.encode()
             if child.entry.is_symlink() or not child.entry.is_file():
                 return self.head(child.key)
-            with file_errors(self._subject(child.key)), contextlib.suppress(FileNotFoundError):
-                return self._info(child.key, child.entry.stat())
+            try:
+                return self._regular(child)
+            except StorageUnavailableError:  # asked once before the ring, which costs more than most answers here
+                return self.head(child.key)
         except (NotAnObjectError, UnicodeEncodeError) as error:
             # One odd entry must not hide all the objects after it.
             _log.warning("not listed: %r below %s: %s", child.key, self.url, error)
+        return None
+
+    def _regular(self, child: Child) -> ObjectInfo | None:
+        with file_errors(self._subject(child.key)), contextlib.suppress(FileNotFoundError):
+            return self._info(child.key, child.entry.stat())
         return None
 
     def _info(self, key: str, status: os.stat_result) -> ObjectInfo:

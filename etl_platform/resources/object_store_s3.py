@@ -20,13 +20,14 @@ from typing_extensions import override
 from etl_platform.errors import EtlError, StorageUnavailableError
 from etl_platform.resources.object_store_transfer import CHUNK_BYTES, file_errors, hold, receive
 from etl_platform.resources.object_store_types import (
+    PROBE_SECONDS,
     Downloaded,
     ObjectInfo,
     ObjectMissingError,
     ObjectStore,
-    Retries,
     S3Options,
 )
+from etl_platform.retries import Retries, asking
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -47,13 +48,20 @@ MOST_PARTS = 10_000
 class S3ObjectStore(ObjectStore):
     """Objects are the keys of `bucket` below `prefix` (no slash at its ends; may be empty)."""
 
-    def __init__(self, bucket: str, prefix: str, options: S3Options, retries: Retries) -> None:
-        self._bucket, self._options, self._retries = bucket, options, retries
+    def __init__(
+        self, bucket: str, prefix: str, options: S3Options, retries: Retries, *, service: str = "object store"
+    ) -> None:
+        self._bucket, self._options, self._retries, self._service = bucket, options, retries, service
         self._base = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
 
     def __repr__(self) -> str:
         return f"S3ObjectStore({self._url!r})"
+
+    @property
+    @override
+    def service(self) -> str:
+        return self._service
 
     @property
     @override
@@ -102,7 +110,7 @@ class S3ObjectStore(ObjectStore):
             with contextlib.closing(answer["Body"]):
                 return receive(self._chunks(key, answer), target, _bare(answer.get("ETag")))
 
-        return self._retries.call(attempt)
+        return self._retries.call(attempt, service=self._service)
 
     @override
     def obtain(self, key: str, target: Path, *, in_memory: int) -> Downloaded:
@@ -112,7 +120,7 @@ class S3ObjectStore(ObjectStore):
                 chunks, etag = self._chunks(key, answer), _bare(answer.get("ETag"))
                 return hold(chunks, etag) if answer["ContentLength"] <= in_memory else receive(chunks, target, etag)
 
-        return self._retries.call(attempt)
+        return self._retries.call(attempt, service=self._service)
 
     @override
     def read_bytes(self, key: str) -> bytes:
@@ -121,11 +129,11 @@ class S3ObjectStore(ObjectStore):
             with contextlib.closing(answer["Body"]):
                 return b"".join(self._chunks(key, answer))
 
-        return self._retries.call(attempt)
+        return self._retries.call(attempt, service=self._service)
 
     @override
     def put_file(self, key: str, source: Path) -> ObjectInfo:
-        with file_errors(f"upload source {source}"), source.open("rb") as file:
+        with asking(self._service), file_errors(f"upload source {source}"), source.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             return self.put_bytes(key, file.read()) if size <= PART_BYTES else self._put_parts(key, file, size)
 
@@ -139,6 +147,13 @@ class S3ObjectStore(ObjectStore):
     def delete(self, key: str) -> None:
         with contextlib.suppress(ObjectMissingError):
             self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=self._base + key))
+
+    @override
+    def probe(self) -> None:
+        # What every listing needs, so that a store that may not be listed is told, too.
+        first: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._base, "MaxKeys": 1}
+        with asking(self._service):
+            self._once("", lambda: self._hasty_client.list_objects_v2(**first))
 
     def _put_parts(self, key: str, file: BinaryIO, size: int) -> ObjectInfo:
         place, client = self._base + key, self._client
@@ -200,7 +215,7 @@ class S3ObjectStore(ObjectStore):
             yield chunk
 
     def _ask(self, key: str, request: Callable[[], _T]) -> _T:
-        return self._retries.call(lambda: self._once(key, request))
+        return self._retries.call(lambda: self._once(key, request), service=self._service)
 
     def _once(self, key: str, request: Callable[[], _T]) -> _T:
         from etl_platform.resources.object_store_s3_errors import S3_ERRORS, explain
@@ -209,6 +224,13 @@ class S3ObjectStore(ObjectStore):
             return request()
         except S3_ERRORS as error:
             raise explain(f"object {self.uri(key)}", error) from error
+
+    @cached_property
+    def _hasty_client(self) -> S3Client:
+        from etl_platform.resources.object_store_s3_client import connect
+
+        half = PROBE_SECONDS / 2
+        return connect(self._options.model_copy(update={"connect_timeout_seconds": half, "read_timeout_seconds": half}))
 
     @cached_property
     def _client(self) -> S3Client:

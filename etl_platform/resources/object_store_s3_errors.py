@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError as BrokenBodyError
 
 from etl_platform.errors import EtlError, StorageError, StorageUnavailableError
 from etl_platform.resources.object_store_types import ObjectMissingError
+from etl_platform.retries import retry_after_seconds
 
 S3_ERRORS = (BotoCoreError, ClientError, ResponseParserError, BrokenBodyError)
 """Everything a call to S3 or a read of its answer raises."""
@@ -82,10 +83,14 @@ def explain(subject: str, error: Exception) -> EtlError:
 def _refused(subject: str, error: ClientError) -> EtlError:
     answer = error.response.get("Error", {})
     code = answer.get("Code", "unknown")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    metadata = error.response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 0)
     found = f"S3 answered {status} {code}: {answer.get('Message', 'no message')}"
     if code in _MAY_PASS or status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED):
-        return StorageUnavailableError(subject, found=found, next_step="run again when S3 has recovered")
+        retry_after = retry_after_seconds(metadata.get("HTTPHeaders", {}).get("retry-after"))
+        return StorageUnavailableError(
+            subject, found=found, next_step="run again when S3 has recovered", retry_after=retry_after
+        )
     # A HEAD has no body, so its error code is the bare status.
     if code in _MISSING or code == "404":
         return ObjectMissingError(subject, found=found, next_step="list the store; it may have been removed")

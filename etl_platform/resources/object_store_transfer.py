@@ -20,9 +20,14 @@ from etl_platform.resources.object_store_types import Downloaded
 CHUNK_BYTES = 1 << 20
 
 _MAY_PASS = {
-    errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT,
+    # A file system over a network whose other end is away: soft NFS (EIO, ETIMEDOUT, ESTALE), SMB, FUSE (ENOTCONN).
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED,
+    errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO,
+    # Busy, interrupted or short of handles.
+    errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
-"""Errors of network file systems and of short resources; all others (no space, no permission) stay."""
+"""A mount that is simply not there is not among them: its folder reads as one that does not exist (ENOENT), which is an
+empty store by promise. No space, no permission, read-only and the like stay until a person acts."""
 
 _NEXT_STEPS = {
     errno.ENOSPC: "free space on that disk",

@@ -1,26 +1,24 @@
-"""The words of object storage: what a store promises, what it tells of an object, how it is reached and retried.
+"""The words of object storage: what a store promises, what it tells of an object, how it is reached.
 
 Belongs here: plain types that need neither a network nor an S3 library. Not here: the implementations
-(`object_store_folder.py`, `object_store_s3.py`) and how one is chosen (`object_store.py`).
+(`object_store_folder.py`, `object_store_s3.py`), how one is chosen (`object_store.py`) and asked again (`retries.py`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.errors import StorageError
 
-_T = TypeVar("_T")
-_log = logging.getLogger(__name__)
+PROBE_SECONDS = 5.0
+"""A tick that asks whether a service is back must not wait for one that is not."""
 
 
 class ObjectMissingError(StorageError):
@@ -55,9 +53,14 @@ class Downloaded:
 class ObjectStore(Protocol):
     """A flat map from keys to bytes. Safe to use from several threads; building one does no I/O.
 
-    Every method raises StorageUnavailableError when the store did not answer (already retried where that can
-    help) and StorageError when it refused.
+    Every method raises StorageUnavailableError, with the store's `service`, when the store did not answer (`Retries`
+    has tried again before) and StorageError when it refused.
     """
+
+    @property
+    def service(self) -> str:
+        """What people and waiting partitions call it: `lake`, `landing`, `landing institution_x`."""
+        ...
 
     @property
     def url(self) -> str:
@@ -100,30 +103,9 @@ class ObjectStore(Protocol):
         """Remove the object; nothing happens when there is none."""
         ...
 
-
-@dataclass(frozen=True)
-class Retries:
-    """How often and how patiently to ask a service that may come back: exponential waits with full jitter."""
-
-    attempts: int = 5
-    first_wait_seconds: float = 0.5
-    longest_wait_seconds: float = 20.0
-
-    def call(self, action: Callable[[], _T]) -> _T:
-        """`action()`, again after a StorageUnavailableError; any other error, and the last one, is raised."""
-        retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=wait_random_exponential(multiplier=self.first_wait_seconds, max=self.longest_wait_seconds),
-            retry=retry_if_exception_type(StorageUnavailableError),
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-        return retrying(action)
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    _log.warning("attempt %d failed, trying again: %s", state.attempt_number, error)
+    def probe(self) -> None:
+        """Ask once, without retries, whether the store answers; an error comes within about PROBE_SECONDS."""
+        ...
 
 
 class S3Options(BaseModel):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,15 +45,25 @@ class Child:
         return has_prefix and (self.key > after or after.startswith(self.key))
 
 
-def walk(root: Path, prefix: str, after: str) -> Iterator[Child]:
-    """Every entry below `root` that is no folder, within the bounds, sorted by key. A missing root has none."""
-    levels = [_children(root, _folder_of(root, prefix), prefix, after)]
+Read = Callable[[], Iterator[Child]]
+
+
+def walk(root: Path, prefix: str, after: str, ask: Callable[[Read], Iterator[Child]]) -> Iterator[Child]:
+    """Every entry below `root` that is no folder, within the bounds, sorted by key. A missing root has none.
+
+    ask: carries out the reading of one folder, for example again after an error that may pass.
+    """
+
+    def children(folder: str) -> Iterator[Child]:
+        return ask(lambda: _children(root, folder, prefix, after))
+
+    levels = [children(_folder_of(root, prefix))]
     while levels:  # no recursion: senders decide how deep folders go
         child = next(levels[-1], None)
         if child is None:
             levels.pop()
         elif child.is_folder:
-            levels.append(_children(root, child.key, prefix, after))
+            levels.append(children(child.key))
         else:
             yield child
 

@@ -10,6 +10,9 @@ from etl_platform.institutions.model import Institution
 from etl_platform.io_managers.store import TableStore
 from etl_platform.settings import Settings
 
+SERVICE = "warehouse"
+"""What errors and waiting partitions call it, whatever it is."""
+
 
 class WarehouseStore(TableStore, Protocol):
     """A table store that can also say whether it is well."""
@@ -28,7 +31,7 @@ def build_warehouse(settings: Settings, institutions: Mapping[str, Institution])
         return _snowflake(settings, schemas)
     from etl_platform.io_managers.duckdb import DuckDBStore
 
-    return DuckDBStore(settings.duckdb_file, schemas, scratch=settings.scratch)
+    return DuckDBStore(settings.duckdb_file, schemas, scratch=settings.scratch, service=SERVICE)
 
 
 def _postgres(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore:
@@ -36,7 +39,14 @@ def _postgres(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore:
 
     if settings.postgres_url is None:
         raise _missing("ETL_POSTGRES_URL", "postgresql://user:password@host/database")
-    return PostgresStore(settings.postgres_url, schemas, roles=settings.postgres_roles, scratch=settings.scratch)
+    return PostgresStore(
+        settings.postgres_url,
+        schemas,
+        roles=settings.postgres_roles,
+        retries=settings.retries,
+        scratch=settings.scratch,
+        service=SERVICE,
+    )
 
 
 def _snowflake(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore:
@@ -60,7 +70,14 @@ def _snowflake(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore
         port=settings.snowflake_port,
         protocol=settings.snowflake_protocol,
     )
-    return SnowflakeStore(account, schemas, with_roles=settings.snowflake_roles, scratch=settings.scratch)
+    return SnowflakeStore(
+        account,
+        schemas,
+        with_roles=settings.snowflake_roles,
+        retries=settings.retries,
+        scratch=settings.scratch,
+        service=SERVICE,
+    )
 
 
 def _missing(name: str, expected: str) -> ConfigurationError:

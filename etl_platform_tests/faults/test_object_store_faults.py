@@ -18,12 +18,12 @@ from etl_platform.resources import object_store_s3
 from etl_platform.resources.object_store import (
     ObjectMissingError,
     ObjectStore,
-    Retries,
     S3Options,
     download_many,
     open_object_store,
 )
 from etl_platform.resources.object_store_s3_errors import explain
+from etl_platform.retries import Retries
 from etl_platform_tests.support.flaky_http import (
     Answer,
     CutBody,
@@ -35,11 +35,11 @@ from etl_platform_tests.support.flaky_http import (
     Stall,
     run_flaky_server,
 )
+from etl_platform_tests.support.quick import QUICK
 from etl_platform_tests.support.s3 import S3Bucket, S3Server, s3_bucket, s3_server  # noqa: F401
 
 SLOW_DOWN = Answer(503, "SlowDown")
 CONTENT = random.Random(3).randbytes(3_000_000)
-QUICK = Retries(first_wait_seconds=0.001)
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def store(flaky: FlakyServer, s3_bucket: S3Bucket) -> ObjectStore:
     return open_flaky(flaky, s3_bucket)
 
 
-def open_flaky(flaky: FlakyServer, bucket: S3Bucket, read_timeout_seconds: float = 10) -> ObjectStore:
+def open_flaky(
+    flaky: FlakyServer, bucket: S3Bucket, read_timeout_seconds: float = 10, retries: Retries = QUICK
+) -> ObjectStore:
     options = S3Options(
         endpoint_url=flaky.endpoint_url,
         region=bucket.server.region,
@@ -63,7 +65,7 @@ def open_flaky(flaky: FlakyServer, bucket: S3Bucket, read_timeout_seconds: float
         allow_http=True,
         read_timeout_seconds=read_timeout_seconds,
     )
-    return open_object_store(bucket.url, options, QUICK)
+    return open_object_store(bucket.url, options, retries, service="lake")
 
 
 def is_complete(store: ObjectStore, target: Path) -> bool:
@@ -116,8 +118,10 @@ def test_after_five_attempts_the_store_counts_as_unavailable(
     store: ObjectStore, flaky: FlakyServer, tmp_path: Path, fault: Fault
 ) -> None:
     flaky.fail(*[fault] * 5)
-    with pytest.raises(StorageUnavailableError, match=r"s3://test-bucket-\d+/a: .*next step"):
+    told = r"s3://test-bucket-\d+/a: gave up after 5 tries in [\d.]+ s; last answer: .*next step"
+    with pytest.raises(StorageUnavailableError, match=told) as caught:
         store.download("a", tmp_path / "target")
+    assert (caught.value.service, caught.value.tries) == ("lake", 5)
     assert len(flaky.requests) == 5
     assert list(tmp_path.iterdir()) == []
 
@@ -202,6 +206,31 @@ def test_every_call_outlives_four_failures(
     assert flaky.pending == 0
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_s3_is_left_alone_for_as_long_as_it_asks(
+    flaky: FlakyServer, s3_bucket: S3Bucket, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_bucket.put("a", CONTENT)
+    store = open_flaky(flaky, s3_bucket, retries=Retries(first_wait_seconds=0.001, longest_wait_seconds=20))
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    flaky.fail(Answer(status, "SlowDown", "7"), Answer(status, "SlowDown", "3600"), SLOW_DOWN)
+    assert store.head("a") is not None
+    assert waits[:2] == [7, 20] and waits[2] < 1
+
+
+def test_a_probe_is_one_quick_request(store: ObjectStore, flaky: FlakyServer) -> None:
+    store.probe()
+    assert len(flaky.requests) == 1 and "max-keys=1" in flaky.requests[0]
+    flaky.fail(SLOW_DOWN, Answer(403, "AccessDenied"), Stall())
+    for kind in (StorageUnavailableError, StorageError, StorageUnavailableError):
+        begun = time.monotonic()
+        with pytest.raises(kind) as caught:
+            store.probe()
+        assert time.monotonic() - begun < 8 and getattr(caught.value, "service", "lake") == "lake"
+    assert len(flaky.requests) == 4
+
+
 def test_a_cut_listing_is_asked_for_again(store: ObjectStore, flaky: FlakyServer) -> None:
     flaky.fail(CutBody(50))
     assert [info.key for info in store.list()] == ["a"]
@@ -279,7 +308,7 @@ def test_every_further_attempt_is_logged_with_its_reason_and_no_secret(
     flaky.fail(SLOW_DOWN)
     with caplog.at_level(logging.INFO):
         store.head("a")
-    assert "attempt 1 failed, trying again: object s3://" in caplog.text and "503" in caplog.text
+    assert "failed, trying again in 0.0" in caplog.text and "503" in caplog.text
     assert s3_bucket.server.secret_access_key not in caplog.text
 
 
@@ -290,7 +319,7 @@ def test_waits_grow_from_half_a_second_with_jitter_and_a_ceiling(monkeypatch: py
     def fail() -> None:
         raise StorageUnavailableError("s3", found="503")
 
-    retries = Retries(longest_wait_seconds=3)
+    retries = Retries(first_wait_seconds=0.5, longest_wait_seconds=3)
     for _ in range(200):
         with pytest.raises(StorageUnavailableError):
             retries.call(fail)
