@@ -22,7 +22,7 @@ IN_MEMORY_BYTES = 8 * 2**20
 
 
 class Spool:
-    """Arrow batches, appended, then read back once in order. Its scratch file has no name: a crash leaves nothing."""
+    """Arrow batches, appended, then read back in order. Its scratch file has no name: a crash leaves nothing."""
 
     def __init__(self, schema: pa.Schema, scratch: Path | None = None) -> None:
         self.rows = 0
@@ -44,13 +44,15 @@ class Spool:
             with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
                 self._spill()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """What was appended, in order; nothing can be appended after."""
+    def batches(self, *, keep: bool = False) -> Iterator[pa.RecordBatch]:
+        """What was appended, in order; nothing can be appended after. keep: all of it can be asked for again."""
         if self._file is not None and self._writer is not None:
-            self._writer.close()
+            self._writer.close()  # the first time; again it does nothing
             self._file.seek(0)
             yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
-        while self._kept:
+        if keep:
+            yield from tuple(self._kept)
+        while self._kept and not keep:
             yield self._kept.popleft()
 
     def close(self) -> None:

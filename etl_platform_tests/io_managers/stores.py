@@ -21,6 +21,7 @@ from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform.io_managers.store import TableStore
 from etl_platform.resources.object_store import open_object_store
 from etl_platform.resources.object_store_types import S3Options
+from etl_platform_tests.support.quick import QUICK
 from etl_platform_tests.support.s3 import S3Bucket
 
 INSTITUTIONS = ("institution_a", "institution_b")
@@ -53,13 +54,13 @@ def make_duckdb(request: pytest.FixtureRequest) -> TableStore:
 
 
 def make_postgres(request: pytest.FixtureRequest) -> TableStore:
-    store = PostgresStore(SecretStr(request.getfixturevalue("postgres_database").url), SCHEMAS)
+    store = PostgresStore(SecretStr(request.getfixturevalue("postgres_database").url), SCHEMAS, retries=QUICK)
     store.initialise()
     return store
 
 
 def make_snowflake(request: pytest.FixtureRequest) -> TableStore:
-    return SnowflakeStore(request.getfixturevalue("snowflake_emulator"), SCHEMAS)
+    return SnowflakeStore(request.getfixturevalue("snowflake_emulator"), SCHEMAS, retries=QUICK)
 
 
 def make_snowflake_account(request: pytest.FixtureRequest) -> TableStore:

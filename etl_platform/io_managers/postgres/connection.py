@@ -15,9 +15,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
 from etl_platform.contracts.identifiers import quote
-from etl_platform.errors import ConfigurationError
+from etl_platform.errors import ConfigurationError, TransientError
 from etl_platform.io_managers.postgres.errors import DRIVER_ERRORS, explain
-from etl_platform.resources.object_store_types import Retries
+from etl_platform.resources.object_store_types import PROBE_SECONDS
+from etl_platform.retries import Retries
 
 if TYPE_CHECKING:
     import adbc_driver_postgresql.dbapi as arrow_driver
@@ -48,12 +49,13 @@ class Session(Protocol):
 class Server:
     """A Postgres database and how patient to be with it. `url`: libpq's URL or key=value form, any parameter.
 
-    lock_seconds: longest wait for another run on the same partition or table.
+    lock_seconds: longest wait for another run on the same partition or table. service: its name in errors.
     """
 
     url: SecretStr
     retries: Retries
     lock_seconds: float
+    service: str = "warehouse"
 
     def __post_init__(self) -> None:
         self._parameters()
@@ -65,17 +67,26 @@ class Server:
         host, port = known.get("host", known.get("hostaddr", "localhost")), known.get("port", "5432")
         return f"Postgres {host}:{port}/{known.get('dbname', '')}"
 
-    def call(self, action: Callable[[], _T]) -> _T:
-        """`action()`, again with growing waits while the server may come back."""
-        return self.retries.call(action)
+    def call(self, action: Callable[[], _T], *, may_repeat: Callable[[TransientError], bool] = lambda _: True) -> _T:
+        """`action()`, again with growing waits while the server may come back (see `Retries.call`)."""
+        return self.retries.call(action, service=self.service, may_repeat=may_repeat)
+
+    def probe(self) -> None:
+        """Connect once. Raises the platform's errors within about PROBE_SECONDS for each address of the host."""
+        # No question is asked: a session that is ready has gone through the server's own start and login.
+        with self.connect(connect_timeout=str(round(PROBE_SECONDS) - 1)):
+            return
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """An open connection. Raises the platform's errors for whatever Postgres says inside the block."""
+    def connect(self, **more: str) -> Iterator[Connection]:
+        """An open connection. Raises the platform's errors for whatever Postgres says inside the block.
+
+        more: connection parameters that take the place of the URL's.
+        """
         with self.explained():
             # Text goes out as UTF-8 whatever PGCLIENTENCODING says. Each statement sees what was committed before it
             # whatever the server's default is: a writer that waited for a lock must see the rows of the one before.
-            connection: Connection = psycopg.connect(self._conninfo(), client_encoding="utf8")
+            connection: Connection = psycopg.connect(self._conninfo(**more), client_encoding="utf8")
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             try:
                 yield connection
@@ -116,7 +127,10 @@ class Server:
             yield
         except DRIVER_ERRORS as error:
             # The cause stays out of the chain: a driver may quote the URL.
-            raise explain(self.subject, error, self._secrets()) from None
+            explained = explain(self.subject, error, self._secrets())
+            if isinstance(explained, TransientError):
+                explained.service = self.service
+            raise explained from None
 
     def _conninfo(self, **more: str) -> str:
         return make_conninfo(**{**_DEFAULTS, **self._parameters(), **more})

@@ -14,6 +14,11 @@ from adbc_driver_manager import Error as ArrowDriverError
 
 from etl_platform.errors import EtlError, StorageError, StorageUnavailableError
 
+
+class TimeLimitError(StorageUnavailableError):
+    """A time limit of the server ended the work: at once again it would take as long, in a quieter hour it may not."""
+
+
 DRIVER_ERRORS = (psycopg.Error, ArrowDriverError)
 """Everything that a call to Postgres raises."""
 
@@ -27,11 +32,13 @@ _MAY_PASS = {
     "57P01": "the server is restarting; " + RERUN,
     "57P02": "the server is recovering from a crash; " + RERUN,
     "57P03": "the server is starting or stopping; " + RERUN,
+    "57P05": "the session was idle for longer than idle_session_timeout; " + RERUN,
     "53300": "close idle connections or raise max_connections; " + RERUN,
     "53200": "the server is short of memory or locks (see max_locks_per_transaction); " + RERUN,
     "25P03": "rows came too slowly for idle_in_transaction_session_timeout; " + RERUN,
     "25P04": "the load took longer than transaction_timeout; raise it; " + RERUN,
 }
+_TIME_LIMITS = {"57014", "25P04"}
 _WORTH_RETRYING_CLASSES = {"08"}
 _NEXT_STEPS = {
     "28P01": "correct the password in ETL_POSTGRES_URL",
@@ -54,6 +61,11 @@ _CONNECT_WORDS = {
 }
 """A refused connection has no code, only words. The wheels of psycopg and most servers speak English."""
 
+_BROKEN_TLS = re.compile(
+    r"SSL SYSCALL error|SSL connection has been closed|unexpected eof|SSL error: .*(reset|broken pipe)", re.I
+)
+"""A connection that was fine until the server went away, not one that was refused."""
+
 _DETAIL = re.compile(r"\nDETAIL:.*?(?=\n(?:HINT|CONTEXT):|\.? SQLSTATE:|\Z)", re.DOTALL)
 
 
@@ -65,10 +77,11 @@ def explain(subject: str, error: Exception, secrets: Collection[str] = ()) -> Et
     code = getattr(error, "sqlstate", None) or _code_of_connect(text)
     found = f"Postgres answered {code}: {text}" if code else text
     if code in _MAY_PASS:
-        return StorageUnavailableError(subject, found=found, next_step=_MAY_PASS[code])
+        kind = TimeLimitError if code in _TIME_LIMITS else StorageUnavailableError
+        return kind(subject, found=found, next_step=_MAY_PASS[code])
     if code and code[:2] not in _WORTH_RETRYING_CLASSES:
         return StorageError(subject, found=found, next_step=_NEXT_STEPS.get(code, "see the message of Postgres"))
-    if "certificate" in text or "SSL" in text:
+    if ("certificate" in text or "SSL" in text) and not _BROKEN_TLS.search(text):
         return StorageError(subject, found=found, next_step="correct sslmode and sslrootcert in ETL_POSTGRES_URL")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or "connect" in text:
         return StorageUnavailableError(
