@@ -59,8 +59,11 @@ class ObjectMissingError(StorageError):
     """A table, schema or stage that does not exist, or that the role may not see: Snowflake does not tell which."""
 
 
-class OutcomeUnknownError(StorageError):
-    """The answer to COMMIT was lost and the outcome could not be read back. Never retried without a look."""
+class OutcomeUnknownError(StorageUnavailableError):
+    """The answer to COMMIT was lost and the outcome could not be read back: the first question of the next attempt.
+
+    Running the partition again, even without that look, leads to the same table: a load replaces whole partitions.
+    """
 
 
 def translate(error: Exception, subject: str, redact: Any) -> EtlError:

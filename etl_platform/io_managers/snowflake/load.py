@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from etl_platform.contracts.table import Table
 from etl_platform.errors import EtlError, StorageError, StorageUnavailableError
 from etl_platform.io_managers.run_tag import query_tag
@@ -23,16 +21,14 @@ from etl_platform.io_managers.snowflake.account import Session
 from etl_platform.io_managers.snowflake.errors import OutcomeUnknownError
 from etl_platform.io_managers.snowflake.files import Staged, Target
 from etl_platform.io_managers.snowflake.schema import prepare
+from etl_platform.retries import Retries
 
 _log = logging.getLogger(__name__)
-
-ATTEMPTS = 4
-"""A service that stays away longer than about ten seconds is for the run's own retry policy."""
 
 OpenSession = Callable[[str], AbstractContextManager[Session]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Load:
     """One replace of partitions of `table`; `staged` holds the rows for each target."""
 
@@ -40,6 +36,7 @@ class Load:
     staged: Mapping[Target, Staged]
     open_session: OpenSession
     with_roles: bool
+    _doubtful: tuple[str, EtlError] | None = None
 
     @property
     def targets(self) -> Sequence[Target]:
@@ -51,16 +48,14 @@ class Load:
         """Names the work in messages."""
         return f"load of {self.table.layer}/{self.table.name}"
 
-    def run(self) -> str:
-        """Load, with limited retries while the service is away. Gives the token under which the load is recorded."""
-        for attempt in patiently():
-            with attempt:
-                # A new token per attempt: it must tell this transaction from the one before.
-                return self._attempt(uuid.uuid4().hex)
-        raise AssertionError("tenacity reraises")
+    def run(self, retries: Retries, service: str) -> str:
+        """Load, again as a whole while the service is away. Gives the token under which the load is recorded."""
+        # A new token per attempt: it must tell this transaction from the one before.
+        return retries.call(lambda: self._attempt(uuid.uuid4().hex), service=service)
 
     def _attempt(self, token: str) -> str:
-        lost: EtlError | None = None
+        if (earlier := self._committed()) is not None:
+            return earlier
         with self.open_session(self.subject) as session:
             for target in self.targets:
                 self._enter(session, target)
@@ -76,11 +71,15 @@ class Load:
             try:
                 session.execute("COMMIT")
             except EtlError as error:
-                lost = error
+                self._doubtful = token, error
                 # Without effect after a COMMIT that arrived; otherwise it frees the lock for the look below.
                 _roll_back(session)
-        if lost is not None:
-            self._require_committed(token, lost)
+        if self._doubtful is not None:
+            _, lost = self._doubtful
+            if self._committed() is None:
+                raise StorageUnavailableError(
+                    self.subject, found=f"COMMIT failed ({lost.found}); the old rows stand", next_step="run again"
+                )
         return token
 
     def _enter(self, session: Session, target: Target) -> None:
@@ -133,12 +132,16 @@ class Load:
                 next_step="the old rows stand; look for the statement by its query tag in the query history",
             )
 
-    def _require_committed(self, token: str, lost: EtlError) -> None:
-        """Return when the load is in; raise StorageUnavailableError when it is not, OutcomeUnknownError otherwise."""
+    def _committed(self) -> str | None:
+        """The token of an earlier attempt whose COMMIT arrived; None where none is in doubt any more.
+
+        Asked once: while nobody answers (OutcomeUnknownError), the next attempt asks before it does anything else.
+        """
+        if self._doubtful is None:
+            return None
+        token, lost = self._doubtful
         try:
-            for attempt in patiently():
-                with attempt:
-                    committed = self._is_committed(token)
+            committed = self._is_committed(token)
         except EtlError as error:
             loads = statements.qualified(self.targets[0].schema, statements.LOADS)
             raise OutcomeUnknownError(
@@ -147,10 +150,10 @@ class Load:
                 next_step=f"look for LOAD_TOKEN {token} in {loads}: there, the load is complete; not there, run again",
             ) from error
         if not committed:
-            raise StorageUnavailableError(
-                self.subject, found=f"COMMIT failed ({lost.found}); the old rows stand", next_step="run again"
-            )
+            self._doubtful = None
+            return None
         _log.warning("%s: the answer to COMMIT was lost, the load is in (token %s)", self.subject, token)
+        return token
 
     def _is_committed(self, token: str) -> bool:
         """Read the token under the load's own lock, so that a COMMIT still on its way has ended before."""
@@ -164,16 +167,6 @@ class Load:
                 return bool(session.rows(statements.find_load(target.schema), token))
             finally:
                 _roll_back(session)
-
-
-def patiently() -> Retrying:
-    """Attempts while the service is unavailable, with growing random waits so that two loads do not meet again."""
-    return Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.5, max=8),
-        retry=retry_if_exception_type(StorageUnavailableError),
-        reraise=True,
-    )
 
 
 def _roll_back(session: Session) -> None:

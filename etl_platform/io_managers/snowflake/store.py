@@ -6,6 +6,7 @@ sessions (`account.py`), Dagster (`io_managers/base.py`).
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tempfile
 import time
@@ -22,10 +23,12 @@ from etl_platform.io_managers.run_tag import query_tag
 from etl_platform.io_managers.snowflake import roles
 from etl_platform.io_managers.snowflake.account import Session, SnowflakeAccount, open_session
 from etl_platform.io_managers.snowflake.files import FILE_BYTES, ROW_GROUP_BYTES, Target, write_files
-from etl_platform.io_managers.snowflake.load import Load, patiently
+from etl_platform.io_managers.snowflake.load import Load
 from etl_platform.io_managers.snowflake.read import read_target
 from etl_platform.io_managers.snowflake.statements import qualified
 from etl_platform.io_managers.store import Written
+from etl_platform.resources.object_store_types import PROBE_SECONDS
+from etl_platform.retries import Retries, asking
 
 SHARED_SCHEMA = "shared"
 
@@ -45,10 +48,14 @@ class SnowflakeStore:
         schemas: Mapping[str, str],
         *,
         with_roles: bool = False,
+        retries: Retries | None = None,
         scratch: Path | None = None,
+        service: str = "warehouse",
         file_bytes: int = FILE_BYTES,
         row_group_bytes: int = ROW_GROUP_BYTES,
     ) -> None:
+        self.service = service
+        self._retries = retries or Retries()
         self._account, self._schemas, self._with_roles, self._scratch = account, schemas, with_roles, scratch
         self._file_bytes, self._row_group_bytes = file_bytes, row_group_bytes
 
@@ -59,7 +66,7 @@ class SnowflakeStore:
         if not targets:
             rows = sum(batch.num_rows for batch in checked(table, [], batches))
             return Written("Snowflake: no table", rows)
-        with tempfile.TemporaryDirectory(prefix="etl-snowflake-", dir=self._scratch) as folder:
+        with asking(self.service), tempfile.TemporaryDirectory(prefix="etl-snowflake-", dir=self._scratch) as folder:
             staged = write_files(
                 table,
                 targets,
@@ -68,7 +75,7 @@ class SnowflakeStore:
                 file_bytes=self._file_bytes,
                 row_group_bytes=self._row_group_bytes,
             )
-            token = Load(table, staged, self._open, self._with_roles).run()
+            token = Load(table, staged, self._open, self._with_roles).run(self._retries, self.service)
             return Written(
                 location=", ".join(f"{self._account.database}.{qualified(t.schema, table.name)}" for t in targets),
                 rows=sum(one.rows for one in staged.values()),
@@ -83,16 +90,45 @@ class SnowflakeStore:
     def read(
         self, table: Table, partitions: Sequence[PartitionKey], columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """See `TableStore.read`. Each institution's rows are as of the moment its statement began."""
+        """See `TableStore.read`. Each institution's rows are as of the moment its statement began.
+
+        What may pass is tried again until the first rows are there. After that a second try would show another moment.
+        """
         targets = self._targets(table, partitions)
         if not targets:
             return
-        with self._open_patiently(f"read of {table.layer}/{table.name}") as session:
-            for target in targets:
-                session.tag = query_tag(table, target.institution, target.partitions)
-                for statement in roles.assume(target.schema) if self._with_roles else ():
-                    session.execute(statement)
-                yield from read_target(session, table, target, columns)
+        with asking(self.service), ExitStack() as stack:
+
+            def begin() -> tuple[Iterator[pa.RecordBatch], pa.RecordBatch | None]:
+                with ExitStack() as opened:
+                    session = opened.enter_context(self._open(f"read of {table.layer}/{table.name}"))
+                    batches = self._select(session, table, targets, columns)
+                    first = next(batches, None)
+                    stack.push(opened.pop_all())
+                return batches, first
+
+            batches, first = self._retries.call(begin, service=self.service)
+            if first is not None:
+                yield first
+                yield from batches
+
+    def _select(
+        self, session: Session, table: Table, targets: Sequence[Target], columns: Sequence[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        for target in targets:
+            session.tag = query_tag(table, target.institution, target.partitions)
+            for statement in roles.assume(target.schema) if self._with_roles else ():
+                session.execute(statement)
+            yield from read_target(session, table, target, columns)
+
+    def probe(self) -> None:
+        """See `TableStore.probe`."""
+        seconds = round(PROBE_SECONDS) - 1
+        hasty = dataclasses.replace(
+            self._account, login_timeout=seconds, network_timeout=seconds, socket_timeout=seconds
+        )
+        with asking(self.service), open_session(hasty, "probe"):
+            return
 
     def check(self) -> str:
         """One line for `doctor`: who answers, and whether every schema is there. Raises the store's errors."""
@@ -132,11 +168,8 @@ class SnowflakeStore:
     @contextmanager
     def _open_patiently(self, subject: str) -> Iterator[Session]:
         """A session; only its opening is tried again, not what is done in it."""
-        with ExitStack() as stack:
-            for attempt in patiently():
-                with attempt:
-                    session = stack.enter_context(self._open(subject))
-            yield session
+        with asking(self.service), ExitStack() as stack:
+            yield self._retries.call(lambda: stack.enter_context(self._open(subject)), service=self.service)
 
     def _targets(self, table: Table, partitions: Sequence[PartitionKey]) -> list[Target]:
         groups: dict[str | None, list[PartitionKey]] = {}

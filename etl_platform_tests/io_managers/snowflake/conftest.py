@@ -7,6 +7,7 @@ import pytest
 from etl_platform.io_managers.snowflake.account import SnowflakeAccount
 from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform_tests.io_managers.stores import SCHEMAS
+from etl_platform_tests.support.quick import QUICK
 
 
 @pytest.fixture(
@@ -22,4 +23,4 @@ def snowflake_account(request: pytest.FixtureRequest) -> SnowflakeAccount:
 
 @pytest.fixture
 def snowflake_store(snowflake_account: SnowflakeAccount) -> SnowflakeStore:
-    return SnowflakeStore(snowflake_account, SCHEMAS)
+    return SnowflakeStore(snowflake_account, SCHEMAS, retries=QUICK)
