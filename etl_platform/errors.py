@@ -76,8 +76,6 @@ class TransientError(EtlError):
         self.args = (self._message(f"gave up after {times} in {spelled} s; last answer: {self.found}"),)
         return self
 
-    service: str | None = None
-
 
 class ConfigurationError(PermanentError):
     """A setting, an institution file or a dataset declaration is wrong."""

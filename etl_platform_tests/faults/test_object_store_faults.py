@@ -35,11 +35,11 @@ from etl_platform_tests.support.flaky_http import (
     Stall,
     run_flaky_server,
 )
+from etl_platform_tests.support.quick import QUICK
 from etl_platform_tests.support.s3 import S3Bucket, S3Server, s3_bucket, s3_server  # noqa: F401
 
 SLOW_DOWN = Answer(503, "SlowDown")
 CONTENT = random.Random(3).randbytes(3_000_000)
-QUICK = Retries(first_wait_seconds=0.001)
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def store(flaky: FlakyServer, s3_bucket: S3Bucket) -> ObjectStore:
     return open_flaky(flaky, s3_bucket)
 
 
-def open_flaky(flaky: FlakyServer, bucket: S3Bucket, read_timeout_seconds: float = 10) -> ObjectStore:
+def open_flaky(
+    flaky: FlakyServer, bucket: S3Bucket, read_timeout_seconds: float = 10, retries: Retries = QUICK
+) -> ObjectStore:
     options = S3Options(
         endpoint_url=flaky.endpoint_url,
         region=bucket.server.region,
@@ -63,7 +65,7 @@ def open_flaky(flaky: FlakyServer, bucket: S3Bucket, read_timeout_seconds: float
         allow_http=True,
         read_timeout_seconds=read_timeout_seconds,
     )
-    return open_object_store(bucket.url, options, QUICK)
+    return open_object_store(bucket.url, options, retries, service="lake")
 
 
 def is_complete(store: ObjectStore, target: Path) -> bool:
@@ -116,8 +118,10 @@ def test_after_five_attempts_the_store_counts_as_unavailable(
     store: ObjectStore, flaky: FlakyServer, tmp_path: Path, fault: Fault
 ) -> None:
     flaky.fail(*[fault] * 5)
-    with pytest.raises(StorageUnavailableError, match=r"s3://test-bucket-\d+/a: .*next step"):
+    told = r"s3://test-bucket-\d+/a: gave up after 5 tries in [\d.]+ s; last answer: .*next step"
+    with pytest.raises(StorageUnavailableError, match=told) as caught:
         store.download("a", tmp_path / "target")
+    assert (caught.value.service, caught.value.tries) == ("lake", 5)
     assert len(flaky.requests) == 5
     assert list(tmp_path.iterdir()) == []
 
@@ -200,6 +204,31 @@ def test_every_call_outlives_four_failures(
     flaky.fail(*[fault] * 4)
     assert action(store)
     assert flaky.pending == 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_s3_is_left_alone_for_as_long_as_it_asks(
+    flaky: FlakyServer, s3_bucket: S3Bucket, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_bucket.put("a", CONTENT)
+    store = open_flaky(flaky, s3_bucket, retries=Retries(first_wait_seconds=0.001, longest_wait_seconds=20))
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    flaky.fail(Answer(status, "SlowDown", "7"), Answer(status, "SlowDown", "3600"), SLOW_DOWN)
+    assert store.head("a") is not None
+    assert waits[:2] == [7, 20] and waits[2] < 1
+
+
+def test_a_probe_is_one_quick_request(store: ObjectStore, flaky: FlakyServer) -> None:
+    store.probe()
+    assert len(flaky.requests) == 1 and "max-keys=1" in flaky.requests[0]
+    flaky.fail(SLOW_DOWN, Answer(403, "AccessDenied"), Stall())
+    for kind in (StorageUnavailableError, StorageError, StorageUnavailableError):
+        begun = time.monotonic()
+        with pytest.raises(kind) as caught:
+            store.probe()
+        assert time.monotonic() - begun < 8 and getattr(caught.value, "service", "lake") == "lake"
+    assert len(flaky.requests) == 4
 
 
 def test_a_cut_listing_is_asked_for_again(store: ObjectStore, flaky: FlakyServer) -> None:

@@ -6,10 +6,13 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +25,7 @@ import pytest
 
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.io_managers.postgres.load import Load
 from etl_platform.io_managers.postgres.locks import lock_partitions
 from etl_platform.retries import Retries
 from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
@@ -33,9 +37,11 @@ from etl_platform_tests.support.postgres import (
 )
 from etl_platform_tests.support.postgres_proxy import Cut, run_proxy
 from etl_platform_tests.support.postgres_store import new_store, open_store
+from etl_platform_tests.support.quick import QUICK
 
 PATIENT = Retries(attempts=20, first_wait_seconds=0.2, longest_wait_seconds=1)
 OLD, NEW = rows(key(0)), rows(key(0), start=100, count=40_000)
+MORE = rows(key(0), start=100_000, count=40_000)
 
 _LOADER = """
 import sys, time
@@ -70,7 +76,7 @@ def test_a_loader_killed_in_the_middle_leaves_the_old_rows(
     assert stored(store, [key(0)]).equals(NEW)
 
 
-def test_a_server_that_crashes_during_copy_leaves_the_old_rows() -> None:
+def test_a_server_that_crashes_during_copy_is_given_all_rows_once_it_is_back() -> None:
     with run_postgres_server() as server:
         database = server.new_database()
         store = new_store(database.url, retries=PATIENT)
@@ -82,14 +88,10 @@ def test_a_server_that_crashes_during_copy_leaves_the_old_rows() -> None:
             ((process_id,),) = database.rows(query, (database.name,))
             # A killed backend takes the whole server through crash recovery.
             os.kill(process_id, signal.SIGKILL)
-            while True:
-                yield from batches(NEW)
+            yield from batches(MORE)
 
-        with pytest.raises(StorageUnavailableError, match="run the partition again"):
-            store.replace(SAMPLES, [key(0)], crashing())
-        assert stored(store, [key(0)]).equals(OLD)
-        store.replace(SAMPLES, [key(0)], batches(NEW))
-        assert stored(store, [key(0)]).equals(NEW)
+        store.replace(SAMPLES, [key(0)], crashing())
+        assert stored(store, [key(0)]).equals(pl.concat([NEW, MORE]))
 
 
 CATEGORIZED = replace(SAMPLES, columns=(*SAMPLES.columns, Column("kind", pl.Categorical(), False, "Kind.")))
@@ -104,7 +106,9 @@ def _batches(frame: pl.DataFrame, table: Table) -> list[pa.RecordBatch]:
 
 @pytest.mark.parametrize("table", [SAMPLES, CATEGORIZED], ids=["COPY", "Arrow driver"])
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_restarted_during_copy_leaves_the_old_rows(mode: Literal["fast", "immediate"], table: Table) -> None:
+def test_a_server_restarted_during_copy_is_given_all_rows_again(
+    mode: Literal["fast", "immediate"], table: Table
+) -> None:
     with run_postgres_server() as server:
         store = new_store(server.new_database().url, retries=PATIENT)
         store.replace(table, [key(0)], _batches(OLD, table))
@@ -112,15 +116,80 @@ def test_a_server_restarted_during_copy_leaves_the_old_rows(mode: Literal["fast"
         def interrupted() -> Iterator[pa.RecordBatch]:
             yield from _batches(NEW, table)
             server.restart(mode)
-            while True:
-                yield from _batches(NEW, table)
+            yield from _batches(MORE, table)
 
-        with pytest.raises(StorageUnavailableError, match="run the partition again"):
-            store.replace(table, [key(0)], interrupted())
+        store.replace(table, [key(0)], interrupted())
         columns = SAMPLES.arrow_schema.names
-        assert stored(store, [key(0)], table=table, columns=columns).equals(OLD)
-        store.replace(table, [key(0)], _batches(NEW, table))
-        assert stored(store, [key(0)], table=table, columns=columns).equals(NEW)
+        assert stored(store, [key(0)], table=table, columns=columns).equals(pl.concat([NEW, MORE]))
+
+
+def test_a_server_away_while_a_load_runs_is_outlasted_and_one_that_stays_away_is_named() -> None:
+    with run_postgres_server() as server:
+        store = new_store(server.new_database().url, retries=PATIENT)
+        store.replace(SAMPLES, [key(0)], batches(OLD))
+        threads: list[threading.Timer] = []
+
+        def interrupted() -> Iterator[pa.RecordBatch]:
+            yield from batches(NEW)
+            start = server.stop()
+            threads.append(threading.Timer(1.5, start))
+            threads[0].start()
+            yield from batches(MORE)
+
+        store.replace(SAMPLES, [key(0)], interrupted())
+        threads[0].join()
+        assert stored(store, [key(0)]).equals(pl.concat([NEW, MORE]))
+        store.probe()
+
+        start = server.stop()
+        hasty = open_store(store._server.url.get_secret_value(), retries=QUICK)
+        with pytest.raises(
+            StorageUnavailableError, match=r"gave up after 5 tries in 0\.\d+ s; last answer: "
+        ) as caught:
+            hasty.replace(SAMPLES, [key(0)], batches(NEW))
+        assert (caught.value.service, caught.value.tries) == ("warehouse", 5) and caught.value.seconds > 0
+        for use in (hasty.probe, lambda: list(hasty.read(SAMPLES, [key(0)]))):
+            with pytest.raises(StorageUnavailableError) as caught:
+                use()
+            assert caught.value.service == "warehouse"
+        start()
+        hasty.probe()
+        assert stored(hasty, [key(0)]).equals(pl.concat([NEW, MORE]))
+
+
+def test_a_reader_whose_first_answer_is_lost_asks_again_and_one_in_the_middle_is_told(
+    postgres_database: PostgresDatabase,
+) -> None:
+    store = new_store(postgres_database.url)
+    store.replace(SAMPLES, [key(0)], batches(NEW, rows(key(0), start=200_000, count=200_000)))
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    reading = store.read(SAMPLES, [key(0)])
+    next(reading)
+    postgres_database.rows(end, (postgres_database.name,))
+    with pytest.raises(StorageUnavailableError) as caught:
+        list(reading)
+    assert caught.value.service == "warehouse"
+    with postgres_database.connect(autocommit=False) as other:
+        other.execute("LOCK TABLE institution_a.samples")
+        seen: list[pl.DataFrame] = []
+        patient = open_store(postgres_database.url, retries=PATIENT)
+        thread = threading.Thread(target=lambda: seen.append(stored(patient, [key(0)])))
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        while postgres_database.rows(waiting, (postgres_database.name,)) == [(0,)]:
+            time.sleep(0.01)
+        postgres_database.rows(f"{end} AND wait_event_type = 'Lock'", (postgres_database.name,))
+    thread.join()
+    assert seen[0].height == 240_000
+
+
+def test_a_silent_server_is_found_out_by_a_probe_within_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = open_store(f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/d")
+        begun = time.monotonic()
+        with pytest.raises(StorageUnavailableError) as caught:
+            store.probe()
+        assert time.monotonic() - begun < 8 and caught.value.service == "warehouse"
 
 
 @contextmanager
@@ -167,7 +236,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_rows(table: Table) -> None:
 
 
 @pytest.mark.parametrize("cut", ["before the server hears it", "after the server did it"])
-def test_a_lost_answer_to_commit_is_read_back(
+def test_a_lost_answer_to_commit_is_read_back_and_a_lost_commit_repeated(
     cut: Cut,
     postgres_database: PostgresDatabase,
 ) -> None:
@@ -175,36 +244,32 @@ def test_a_lost_answer_to_commit_is_read_back(
     direct.replace(SAMPLES, [key(0)], batches(OLD))
     with run_proxy(postgres_database.server, cut) as proxy:
         store = open_store(proxy.url_of(postgres_database.name), retries=PATIENT)
-        if cut == "after the server did it":
-            assert store.replace(SAMPLES, [key(0)], batches(NEW)).rows == NEW.height
-            expected = NEW
-        else:
-            with pytest.raises(StorageUnavailableError, match="run the partition again"):
-                store.replace(SAMPLES, [key(0)], batches(NEW))
-            expected = OLD
+        assert store.replace(SAMPLES, [key(0)], iter(batches(NEW))).rows == NEW.height
         assert proxy.cuts == 1
-        assert stored(direct, [key(0)]).equals(expected)
-        store.replace(SAMPLES, [key(0)], batches(NEW))
     assert stored(direct, [key(0)]).equals(NEW)
+    loads = postgres_database.rows("SELECT count(*) FROM institution_a._loads")[0][0]
+    assert loads == 2, "the old rows' and one of the new: what was committed is not loaded again"
 
 
 def test_an_outcome_that_cannot_be_asked_is_said_to_be_unknown(
-    postgres_database: PostgresDatabase,
+    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     direct = new_store(postgres_database.url)
     direct.replace(SAMPLES, [key(0)], batches(OLD))
     with run_proxy(postgres_database.server, "after the server did it") as proxy:
         store = open_store(proxy.url_of(postgres_database.name), lock_seconds=0.05)
-        ask = store._is_committed
+        ask = Load._is_committed
 
-        def ask_a_busy_server(*arguments: object) -> bool:
+        def ask_a_busy_server(load: Load, token: uuid.UUID) -> bool:
             with postgres_database.connect(autocommit=False) as other:
                 lock_partitions(other, [("institution_a", SAMPLES.name, key(0))])
-                return ask(*arguments)  # type: ignore[arg-type]
+                return ask(load, token)
 
-        store._is_committed = ask_a_busy_server  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(Load, "_is_committed", ask_a_busy_server)
         with pytest.raises(StorageUnavailableError, match=r"outcome cannot be asked.*either outcome leads to the same"):
             store.replace(SAMPLES, [key(0)], batches(NEW))
+    assert stored(direct, [key(0)]).equals(NEW)
+    assert postgres_database.rows("SELECT count(*) FROM institution_a._loads") == [(2,)], "not loaded in doubt"
     direct.replace(SAMPLES, [key(0)], batches(NEW))
     assert stored(direct, [key(0)]).equals(NEW)
 

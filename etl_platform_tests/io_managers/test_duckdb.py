@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -111,6 +112,19 @@ def test_who_waits_too_long_is_told_the_file_and_its_holder(path: Path, program:
             assert str(path) in str(caught.value) and str(process.pid) in str(caught.value)
     impatient.replace(SAMPLES, [key(0)], batches(rows(key(0))))
     assert stored(impatient, [key(0)]).equals(rows(key(0)))
+
+
+@pytest.mark.parametrize("program", [_HOLDER, _STRANGER], ids=["one of us", "another program"])
+def test_a_probe_says_at_once_whether_the_file_is_free(path: Path, program: str) -> None:
+    warehouse = DuckDBStore(path, SCHEMAS, wait_seconds=60, service="the warehouse")
+    warehouse.probe()
+    assert not path.exists()
+    with other_process(program, str(path)) as process:
+        begun = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match=str(process.pid)) as caught:
+            warehouse.probe()
+        assert caught.value.service == "the warehouse" and time.monotonic() - begun < 5
+    warehouse.probe()
 
 
 def test_a_killed_writer_blocks_nobody_and_leaves_the_old_rows(warehouse: DuckDBStore, path: Path) -> None:

@@ -27,6 +27,7 @@ class Answer:
 
     status: int
     code: str
+    retry_after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
             case None | PassOn():
                 status, headers, answer = self._forward(body)
                 self._reply(status, headers, answer, len(answer))
-            case Answer(status, code):
+            case Answer(status, code, retry_after):
                 xml = f"<Error><Code>{code}</Code><Message>as ordered</Message></Error>".encode()
-                self._reply(status, [("Content-Type", "application/xml")], xml, len(xml))
+                asked = [("Retry-After", retry_after)] if retry_after else []
+                self._reply(status, [("Content-Type", "application/xml"), *asked], xml, len(xml))
             case CutBody(after):
                 status, headers, answer = self._forward(body)
                 assert after < len(answer), "nothing to cut: the body is shorter"

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,10 +108,23 @@ class PostgresServer:
 
     def restart(self, mode: Literal["fast", "immediate"]) -> None:
         """As an administrator does it; when it returns, the server answers again. Only for a server of one's own."""
+        self._control("restart", self._data(), "-m", mode)
+
+    def stop(self) -> Callable[[], None]:
+        """Stop it as an administrator does; what is returned starts it again. Only for a server of one's own."""
+        data = self._data()
+        options = (data / "postmaster.opts").read_text().split(maxsplit=1)[1].strip()
+        program = Path(shlex.split((data / "postmaster.opts").read_text())[0]).with_name("pg_ctl")
+        self._control("stop", data, "-m", "fast", program=program)
+        return lambda: self._control("start", data, "-o", options, program=program)
+
+    def _data(self) -> Path:
         with psycopg.connect(self.url) as connection:
-            data = Path(str(connection.execute("SHOW data_directory").fetchone()[0]))  # type: ignore[index]
-        control = Path(shlex.split((data / "postmaster.opts").read_text())[0]).with_name("pg_ctl")
-        command = [str(control), "restart", "-D", str(data), "-m", mode, "-w"]
+            return Path(str(connection.execute("SHOW data_directory").fetchone()[0]))  # type: ignore[index]
+
+    def _control(self, action: str, data: Path, *options: str, program: Path | None = None) -> None:
+        control = program or Path(shlex.split((data / "postmaster.opts").read_text())[0]).with_name("pg_ctl")
+        command = [str(control), action, "-D", str(data), *options, "-w"]
         account = data.owner() if os.geteuid() == 0 else None
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=account, check=True)
 

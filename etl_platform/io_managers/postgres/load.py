@@ -42,6 +42,7 @@ class Load:
     ) -> None:
         self._server, self._table, self._groups, self._role = server, table, groups, role_of_schema
         self._doubtful: tuple[uuid.UUID, Written] | None = None
+        self._has_sent = False
 
     def run(self, rows: Mapping[str, Rows], has_rows: Callable[[], bool] = lambda: True) -> Written:
         """Replace the partitions by `rows` of each schema. has_rows: whether they can be had once more."""
@@ -49,7 +50,8 @@ class Load:
             return Written("no table", 0)
 
         def may_repeat(error: TransientError) -> bool:
-            return has_rows() and not isinstance(error, TimeLimitError)
+            # Rows that met a time limit of the server would meet it again, after as long.
+            return has_rows() and not (self._has_sent and isinstance(error, TimeLimitError))
 
         return self._server.call(lambda: self._attempt(rows), may_repeat=may_repeat)
 
@@ -62,6 +64,7 @@ class Load:
         size: int | None = 0
         with ExitStack() as stack:
             session = self._open(stack)
+            self._has_sent = True
             for schema, keys in self._groups.items():
                 become(session, self._role(schema))
                 count, sent = _append(session, self._table, schema, rows[schema]())

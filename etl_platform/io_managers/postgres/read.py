@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import psycopg
 import pyarrow as pa
 
 from etl_platform.contracts.ddl import sql_type
@@ -37,10 +38,24 @@ def select_rows(
         condition = _bind(cursor, table, keys)
         source = qualify(schema, table.name, "postgres")
         cursor.execute(f"SELECT {selected} FROM {source} WHERE {condition}")  # noqa: S608 - checked names, bound values
-        for batch in cursor.fetch_record_batch():
+        for batch in _received(cursor.fetch_record_batch()):
             if batch.num_rows:
                 arrays = [_exact(values, field.type) for values, field in zip(batch.columns, wanted, strict=True)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def _received(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches. Once rows flow, Arrow tells of the driver's troubles in errors of its own: here as a driver's."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except OSError as error:
+            raise psycopg.OperationalError(str(error)) from None
+        except pa.ArrowException as error:
+            raise psycopg.DataError(str(error)) from None
+        yield batch
 
 
 def _selected(table: Table, field: pa.Field, stored: Mapping[str, object]) -> str:

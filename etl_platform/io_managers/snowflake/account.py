@@ -31,7 +31,8 @@ class SnowflakeAccount:
     `host`, `port`, `protocol` are for private links and emulators. Time-outs are in seconds: `lock_timeout` is how
     long a load waits for another one of the same table (Snowflake's own default is 12 hours). The connector asks again
     by itself, for a login until `login_timeout`: kept short, because `Retries` goes round it. `network_timeout` ends
-    a statement, too, and cannot be short.
+    a statement, too, and cannot be short. `socket_timeout` is the longest silence of a connection (the connector's own:
+    a minute, because it lets a statement's answer wait for 45 s).
     """
 
     account: str
@@ -49,6 +50,7 @@ class SnowflakeAccount:
     protocol: str | None = None
     login_timeout: int = 10
     network_timeout: int = 300
+    socket_timeout: int | None = None
     statement_timeout: int = 3600
     lock_timeout: int = 600
 
@@ -83,7 +85,13 @@ class SnowflakeAccount:
                 "CLIENT_TELEMETRY_ENABLED": False,
             },
         }
-        overrides = {"host": self.host, "port": self.port, "protocol": self.protocol, "token": _plain(self.oauth_token)}
+        overrides = {
+            "host": self.host,
+            "port": self.port,
+            "protocol": self.protocol,
+            "token": _plain(self.oauth_token),
+            "socket_timeout": self.socket_timeout,
+        }
         extra |= {name: value for name, value in overrides.items() if value is not None}
         plain = {
             "account": self.account,

@@ -124,7 +124,9 @@ class SnowflakeStore:
     def probe(self) -> None:
         """See `TableStore.probe`."""
         seconds = round(PROBE_SECONDS) - 1
-        hasty = dataclasses.replace(self._account, login_timeout=seconds, network_timeout=seconds)
+        hasty = dataclasses.replace(
+            self._account, login_timeout=seconds, network_timeout=seconds, socket_timeout=seconds
+        )
         with asking(self.service), open_session(hasty, "probe"):
             return
 

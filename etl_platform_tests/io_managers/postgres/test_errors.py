@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote as percent_encode
 
+import psycopg
 import pyarrow as pa
 import pytest
 
+from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError, EtlError, StorageError, StorageUnavailableError
+from etl_platform.io_managers.postgres.errors import explain
 from etl_platform.io_managers.postgres.store import PostgresStore
-from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
+from etl_platform_tests.io_managers.tables import SAMPLES, B, batches, key, rows, stored
 from etl_platform_tests.support.postgres import PostgresDatabase
 from etl_platform_tests.support.postgres_store import IMPATIENT, new_store, open_store
 
@@ -130,13 +133,13 @@ def test_trying_again_has_a_limit(filled: PostgresStore, postgres_database: Post
 @pytest.mark.parametrize(
     ("code", "kind", "step"),
     [
-        ("40001", StorageUnavailableError, "run the partition again"),
+        ("57014", StorageUnavailableError, "gave up after 1 try.*raise statement_timeout"),
         ("53100", StorageError, "free space on the database server's disk"),
         ("58030", StorageError, "see the message of Postgres"),
     ],
-    ids=["serialization failure", "disk full", "disk broken"],
+    ids=["time limit", "disk full", "disk broken"],
 )
-def test_a_failure_while_rows_are_sent_leaves_the_old_ones_and_is_not_repeated(
+def test_what_would_fail_again_while_rows_are_sent_leaves_the_old_ones_and_is_not_repeated(
     code: str, kind: type[EtlError], step: str, filled: PostgresStore, postgres_database: PostgresDatabase
 ) -> None:
     taken = []
@@ -145,12 +148,49 @@ def test_a_failure_while_rows_are_sent_leaves_the_old_ones_and_is_not_repeated(
         taken.append(1)
         yield from batches(rows(key(0), start=100))
 
-    with _failing(postgres_database, "INSERT", code, times=1), pytest.raises(kind, match=f"{code}.*{step}"):
+    with _failing(postgres_database, "INSERT", code, times=1), pytest.raises(kind, match=step) as caught:
         filled.replace(SAMPLES, [key(0)], once())
-    assert len(taken) <= 1
+    assert code in str(caught.value) and len(taken) <= 1
     assert stored(filled, [key(0)]).equals(rows(key(0)))
     filled.replace(SAMPLES, [key(0)], once())
     assert stored(filled, [key(0)]).equals(rows(key(0), start=100))
+
+
+@pytest.mark.parametrize("keys", [[key(0)], [key(0), key(0, B)]], ids=["one institution", "two"])
+def test_what_may_pass_while_rows_are_sent_is_tried_again_with_all_of_them(
+    keys: list[PartitionKey], filled: PostgresStore, postgres_database: PostgresDatabase
+) -> None:
+    new = [rows(each, start=100, count=300) for each in keys]
+    with _failing(postgres_database, "INSERT", "40001", times=IMPATIENT.attempts - 1):
+        written = filled.replace(SAMPLES, keys, iter(batches(*new)))
+    assert written.rows == 300 * len(keys)
+    for each, expected in zip(keys, new, strict=True):
+        assert stored(filled, [each]).equals(expected)
+
+
+def test_a_source_that_broke_off_is_not_taken_for_one_that_ended(filled: PostgresStore) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from batches(rows(key(0), start=100))
+        raise StorageUnavailableError("object a", found="no answer", service="lake")
+
+    with pytest.raises(StorageUnavailableError, match="object a") as caught:
+        filled.replace(SAMPLES, [key(0)], broken())
+    assert caught.value.service == "lake", "the service that was away, not the one that was written to"
+    assert stored(filled, [key(0)]).equals(rows(key(0)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "consuming input failed: SSL SYSCALL error: EOF detected",
+        "consuming input failed: SSL connection has been closed unexpectedly",
+        "SSL error: unexpected eof while reading",
+    ],
+)
+def test_a_broken_encrypted_connection_may_pass_but_a_refused_one_does_not(text: str) -> None:
+    assert isinstance(explain("Postgres", psycopg.OperationalError(text)), StorageUnavailableError)
+    for refused in ("server does not support SSL, but SSL was required", "SSL error: certificate verify failed"):
+        assert isinstance(explain("Postgres", psycopg.OperationalError(refused)), StorageError)
 
 
 def test_a_statement_time_out_of_the_url_holds_and_says_so(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,48 @@ def test_fault_at_any_statement_leaves_the_old_rows_to_readers_and_is_retried(
     filled.replace(SAMPLES, [key(0)], batches(NEW))
     assert seen[0].equals(OLD)
     assert stored(filled, [key(0)]).equals(NEW)
+
+
+def test_a_service_that_stays_away_is_given_up_by_name_and_a_refusal_is_called_once(
+    filled: SnowflakeStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = break_at(monkeypatch, "COPY", lose_statement, times=99)
+    with pytest.raises(StorageUnavailableError, match=r"gave up after 5 tries in [\d.]+ s; last answer: ") as caught:
+        filled.replace(SAMPLES, [key(0)], batches(NEW))
+    assert (len(met), caught.value.tries, caught.value.service) == (5, 5, "warehouse")
+    monkeypatch.undo()
+    met = break_at(monkeypatch, "COPY", _refuse, times=99)
+    with pytest.raises(StorageError, match="a privilege is missing"):
+        filled.replace(SAMPLES, [key(0)], batches(NEW))
+    assert len(met) == 1
+    assert stored(filled, [key(0)]).equals(OLD)
+
+
+def test_a_reader_whose_first_answer_is_lost_asks_again(
+    filled: SnowflakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = break_at(monkeypatch, 'SELECT "', lose_answer)
+    assert stored(filled, [key(0)]).equals(OLD) and len(met) == 1
+
+
+def test_an_outcome_that_can_be_asked_later_is_asked_before_anything_is_sent_again(
+    filled: SnowflakeStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_at(monkeypatch, "COMMIT", lose_answer)
+    met = break_at(monkeypatch, 'SELECT "ROW_COUNT"', lose_statement, times=2)
+    filled.replace(SAMPLES, [key(0)], batches(NEW))
+    assert len(met) == 2 and len(recorder.sent("COPY")) == 1
+    assert stored(filled, [key(0)]).equals(NEW)
+
+
+def test_a_probe_of_an_account_that_is_away_or_silent_ends_within_seconds(snowflake_emulator: SnowflakeAccount) -> None:
+    SnowflakeStore(snowflake_emulator, SCHEMAS).probe()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = SnowflakeStore(dataclasses.replace(snowflake_emulator, port=silent.getsockname()[1]), SCHEMAS)
+        begun = time.monotonic()
+        with pytest.raises(StorageUnavailableError) as caught:
+            store.probe()
+        assert caught.value.service == "warehouse" and time.monotonic() - begun < 10
 
 
 def test_copy_that_loads_fewer_rows_than_sent_is_rolled_back(

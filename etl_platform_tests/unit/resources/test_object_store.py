@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -12,13 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pytest
 from pydantic import ValidationError
 
 from etl_platform.errors import ConfigurationError, StorageError, StorageUnavailableError
-from etl_platform.resources import object_store, object_store_s3
+from etl_platform.resources import object_store, object_store_folder, object_store_probe, object_store_s3
 from etl_platform.resources.object_store import (
     Downloaded,
     ObjectInfo,
@@ -28,6 +29,7 @@ from etl_platform.resources.object_store import (
     download_many,
     open_object_store,
 )
+from etl_platform_tests.support.quick import QUICK
 from etl_platform_tests.support.s3 import S3Bucket, S3Server, s3_bucket, s3_server  # noqa: F401
 
 AWKWARD_KEYS = [
@@ -72,7 +74,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 @pytest.fixture
 def folder(tmp_path: Path) -> ObjectStore:
     (tmp_path / "root").mkdir()
-    return open_object_store(str(tmp_path / "root"))
+    return open_object_store(str(tmp_path / "root"), retries=QUICK)
 
 
 # --- both stores ---------------------------------------------------------------------------------------------
@@ -355,6 +357,79 @@ def test_a_file_that_grows_while_it_is_obtained_is_worth_another_try(
     with pytest.raises(StorageUnavailableError, match="changed while it was read"):
         folder.obtain("a", tmp_path / "target", in_memory=in_memory)
     assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENETDOWN])
+def test_a_mount_whose_other_end_is_away_is_asked_again_like_any_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    store = open_object_store(str(tmp_path), retries=QUICK, service="landing")
+    store.put_bytes("folder/a", b"x")
+    coming: list[OSError] = []
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if coming:
+                raise coming.pop()
+            return real(*arguments, **options)
+
+        return call
+
+    def away(times: int) -> None:
+        coming[:] = [OSError(code, os.strerror(code)) for _ in range(times)]
+
+    for name in ("open", "scandir"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+    uses: list[Callable[[], bool]] = [
+        lambda: store.read_bytes("folder/a") == b"x",
+        lambda: [info.key for info in store.list()] == ["folder/a"],
+    ]
+    for use in uses:
+        away(4)
+        assert use() and not coming
+        away(99)
+        with pytest.raises(StorageUnavailableError, match="gave up after 5 tries") as caught:
+            use()
+        assert (len(coming), caught.value.service) == (94, "landing")
+    away(1)
+    with pytest.raises(StorageUnavailableError) as caught:
+        store.probe()
+    assert not coming and caught.value.service == "landing", "a probe asks once"
+
+
+def test_a_full_disk_is_told_at_once(folder: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="free space"):
+        folder.put_bytes("a", b"x")
+    assert len(calls) == 1
+
+
+def test_a_probe_of_a_folder_makes_nothing_and_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_object_store(str(tmp_path / "not" / "there"), service="landing")
+    store.probe()
+    assert list(tmp_path.iterdir()) == []
+    released, looks = threading.Event(), []
+
+    def hanging(path: Path) -> None:
+        looks.append(path)
+        released.wait()
+
+    monkeypatch.setattr(object_store_probe, "_list", hanging)
+    monkeypatch.setattr(object_store_folder, "PROBE_SECONDS", 0.05)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError, match=r"no answer within 0.05 s") as caught:
+            store.probe()
+        assert caught.value.service == "landing"
+    released.set()
+    assert len(looks) == 1, "a folder that hangs is looked at by one thread"
 
 
 def test_a_write_in_progress_is_never_seen_and_a_failed_one_leaves_the_old_object(
