@@ -40,6 +40,7 @@ from etl_platform.ledger import (
     schemas,
     status,
     troubles,
+    unwell,
     versions,
     waiting,
 )
@@ -63,6 +64,7 @@ from etl_platform.ledger.records import (
     State,
     Trouble,
     Unpublished,
+    Unwell,
     Withdrawal,
 )
 from etl_platform.ledger.tables import attempts as attempts_table
@@ -523,6 +525,11 @@ class Ledger:
         """What the ledger knows of each partition; those of which it knows nothing are missing."""
         with self._database.read() as connection:
             return status.select_status(connection, dates, institutions, datasets)
+
+    def unwell(self) -> list[Unwell]:
+        """Every partition that failed, waits for a service, or of which a file was refused; by date."""
+        with self._database.read() as connection:
+            return unwell.select_unwell(connection)
 
     def rows_of_earlier_dates(self, partition: DatasetPartition, days: int) -> list[int]:
         """Silver rows of the last `days` earlier business dates with loaded objects, newest first."""

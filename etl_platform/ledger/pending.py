@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from etl_platform.ledger import attempt_rows
 from etl_platform.ledger.given import given_rows
-from etl_platform.ledger.records import CURRENT, DatasetPartition, PendingPartition, State, Unpublished
-from etl_platform.ledger.tables import landing_objects, reruns, troubles
+from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, PendingPartition, State, Unpublished
+from etl_platform.ledger.tables import attempts, landing_objects, reruns, troubles
 from etl_platform.ledger.troubles import select_troubles
 
 _t = landing_objects.c
@@ -55,7 +55,7 @@ def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
     that is for the caller to see."""
     troubled = {trouble.partition: trouble for trouble in select_troubles(connection)}
     found = []
-    for attempt in attempt_rows.select_unpublished(connection):
+    for attempt in attempt_rows.select_latest(connection, attempts.c.outcome == Outcome.CHECKED):
         trouble = troubled.get(attempt.partition)
         if trouble is None or trouble.service is None:
             found.append(Unpublished(attempt, f"{attempt.run_id}#{trouble.number if trouble else 0}"))
