@@ -35,6 +35,7 @@ from etl_platform.ledger import (
     places,
     profiles,
     recording,
+    reruns,
     roots,
     schemas,
     status,
@@ -392,6 +393,11 @@ class Ledger:
         """What people took out, the latest first."""
         with self._database.read() as connection:
             return leaving.select_withdrawals(connection, limit)
+
+    def open_reruns(self) -> dict[DatasetPartition, str]:
+        """Partitions that are to run again because an object was taken out of them, each with the reason."""
+        with self._database.read() as connection:
+            return reruns.select_open(connection)
 
     def near_keys(self, key: str, limit: int) -> list[str]:
         """Some keys on record that begin or end like `key`."""

@@ -35,3 +35,10 @@ def request(connection: sa.Connection, partitions: Collection[DatasetPartition],
         if not connection.execute(_AGAIN, wanted).rowcount:
             row = {**asdict(partition), "number": 1, "reason": reason, "requested_at": now, "is_open": True}
             connection.execute(sa.insert(reruns).values(row))
+
+
+def select_open(connection: sa.Connection) -> dict[DatasetPartition, str]:
+    """The partitions that are to run again, each with the last reason, the longest waiting first."""
+    query = sa.select(_r.dataset, _r.business_date, _r.institution, _r.reason).where(_r.is_open)
+    rows = connection.execute(query.order_by(_r.requested_at))
+    return {DatasetPartition(dataset, date, institution): reason for dataset, date, institution, reason in rows}
