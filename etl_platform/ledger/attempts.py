@@ -69,7 +69,11 @@ def decide(
         .where(
             _t.root == sa.bindparam("result_root"),
             _t.key == sa.bindparam("result_key"),
-            _t.identity == sa.bindparam("result_identity"),
+            # By its bytes too: a folder that is moved while the run reads gives its objects another identity.
+            sa.or_(
+                _t.identity == sa.bindparam("result_identity"),
+                _t.sha256 == sa.bindparam("result_sha256", type_=_t.sha256.type),
+            ),
             _t.claimed_by == run_id,  # superseding and replaying clear it
         )
         .values(state=state, run_id=run_id, updated_at=now)
@@ -79,6 +83,7 @@ def decide(
             "result_root": result.root,
             "result_key": result.key,
             "result_identity": result.identity,
+            "result_sha256": result.sha256,
             "sha256": result.sha256,
             "reason": result.reason,
             **{name: getattr(result, name) for name in ROW_COUNTS},

@@ -173,11 +173,6 @@ class Ledger:
         with self._database.write() as connection:
             attempts.start(connection, run_id, partitions, now)
 
-    def undecided(self, run_id: str, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
-        """The objects of these partitions that the run has claimed and not decided on."""
-        with self._database.read() as connection:
-            return status.select_undecided(connection, run_id, partitions)
-
     def mark_received(self, run_id: str, results: Sequence[ObjectResult], *, now: dt.datetime) -> int:
         """The run has the bytes of these objects: from now on they are known by them. Returns how many, as
         `mark_loaded`."""
@@ -362,16 +357,13 @@ class Ledger:
         """Everything that was ever part of these partitions of one institution and dataset."""
         if not partitions:
             return []
-        dates = [partition.business_date for partition in partitions]
         conditions = (
             _t.institution == partitions[0].institution,
             _t.dataset == partitions[0].dataset,
-            _t.business_date.between(min(dates), max(dates)),
+            _t.business_date.in_([partition.business_date for partition in partitions]),
         )
-        wanted = set(dates)
         with self._database.read() as connection:
-            found = status.select_objects(connection, *conditions)
-        return [one for one in found if one.business_date in wanted]
+            return status.select_objects(connection, *conditions)
 
     def excluded(self, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
         """(key, sha256), or (key, identity) of what no run has read, of contents that a run leaves out: withdrawn,

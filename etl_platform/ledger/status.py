@@ -39,23 +39,6 @@ def select_objects(
     return [replace(found, state=State(found.state)) for found in objects]
 
 
-def select_undecided(
-    connection: sa.Connection, run_id: str, partitions: Sequence[DatasetPartition]
-) -> list[LedgerObject]:
-    """What the run holds of these partitions and has not decided on, in the order in which it was recorded."""
-    if not partitions:
-        return []
-    dates = [partition.business_date for partition in partitions]
-    conditions = (
-        _t.institution.in_({partition.institution for partition in partitions}),
-        _t.dataset.in_({partition.dataset for partition in partitions}),
-        _t.business_date.between(min(dates), max(dates)),
-        _t.claimed_by == run_id,
-        _t.state == State.SEEN,
-    )
-    return select_objects(connection, *conditions)
-
-
 def select_near_keys(connection: sa.Connection, key: str, limit: int) -> list[str]:
     """Keys in the same folder, then keys with the same name elsewhere."""
     folder, _, name = key.rpartition("/")

@@ -138,6 +138,22 @@ def test_other_bytes_under_a_withdrawn_key_are_loaded(blocked: Platform) -> None
     assert blocked.ingest("first").succeeded and symbols(blocked) == ["AAA", "CCC"]
 
 
+def test_a_withdrawn_content_that_is_sent_again_replaces_nothing(plain: Platform) -> None:
+    path = plain.put(f"{FOLDER}/a.csv", HEADER + bar("BAD"))
+    scan(plain)
+    assert plain.ingest("first").succeeded
+    plain.ledger.withdraw(one(plain, "a.csv"), reason="a mistake", by="ann", now=now())
+    assert plain.ingest("first").succeeded and symbols(plain) == []
+    path.write_text(HEADER + bar("GOOD"))
+    assert scan(plain).new == 1
+    assert plain.ingest("first").succeeded and symbols(plain) == ["GOOD"]
+    path.write_text(HEADER + bar("BAD"))
+
+    assert scan(plain).new == 0
+
+    assert plain.ingest("first").succeeded and symbols(plain) == ["GOOD"]
+
+
 def test_in_mode_append_an_overwritten_file_counts_only_if_it_was_published(
     tmp_path: Path, dagster_instance: dg.DagsterInstance
 ) -> None:
