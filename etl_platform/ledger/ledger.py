@@ -36,6 +36,7 @@ from etl_platform.ledger import (
     profiles,
     publications,
     recording,
+    reruns,
     roots,
     schemas,
     status,
@@ -477,16 +478,13 @@ class Ledger:
         """Everything that was ever part of these partitions of one institution and dataset."""
         if not partitions:
             return []
-        dates = [partition.business_date for partition in partitions]
         conditions = (
             _t.institution == partitions[0].institution,
             _t.dataset == partitions[0].dataset,
-            _t.business_date.between(min(dates), max(dates)),
+            _t.business_date.in_([partition.business_date for partition in partitions]),
         )
-        wanted = set(dates)
         with self._database.read() as connection:
-            found = status.select_objects(connection, *conditions)
-        return [one for one in found if one.business_date in wanted]
+            return status.select_objects(connection, *conditions)
 
     def excluded(self, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
         """(key, sha256), or (key, identity) of what no run has read, of contents that a run leaves out: withdrawn,
@@ -508,6 +506,11 @@ class Ledger:
         """What people took out, the latest first."""
         with self._database.read() as connection:
             return leaving.select_withdrawals(connection, limit)
+
+    def open_reruns(self) -> dict[DatasetPartition, str]:
+        """Partitions that are to run again because an object was taken out of them, each with the reason."""
+        with self._database.read() as connection:
+            return reruns.select_open(connection)
 
     def near_keys(self, key: str, limit: int) -> list[str]:
         """Some keys on record that begin or end like `key`."""

@@ -1,4 +1,4 @@
-"""Several questions and answers in one transaction, and what a run holds undecided."""
+"""Several questions and answers in one transaction, and what was ever part of partitions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_another_thread_is_not_part_of_it(ledger: Ledger) -> None:
     assert seen == [1]
 
 
-def test_undecided_is_what_the_run_holds_of_these_partitions(ledger: Ledger) -> None:
+def test_the_objects_of_partitions_are_theirs_in_every_state_and_nobody_elses(ledger: Ledger) -> None:
     other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
     far = DatasetPartition("prices", after(9 * 86_400).date(), PARTITION.institution)
     late = landing_object("late.csv", partition=other)
@@ -56,10 +56,10 @@ def test_undecided_is_what_the_run_holds_of_these_partitions(ledger: Ledger) -> 
     ledger.start_attempts("run", [PARTITION, other, far], now=after(1))
     assert [attempt.started_at for attempt in ledger.running_attempts()] == [NOW, after(1), after(1)]
     ledger.mark_loaded("run", [result_of(A)], now=after(1))
-    found = ledger.undecided("run", [PARTITION, other])
-    assert [(o.key, o.business_date, o.state) for o in found] == [
-        (B.key, DATE, State.SEEN),
-        (late.key, other.business_date, State.SEEN),
+    found = ledger.objects_of([PARTITION, other])
+    assert [(o.key, o.business_date, o.state, o.claimed_by) for o in found] == [
+        (A.key, DATE, State.LOADED, "run"),
+        (B.key, DATE, State.SEEN, "run"),
+        (late.key, other.business_date, State.SEEN, "run"),
     ]
-    assert ledger.undecided("another run", [PARTITION]) == []
-    assert ledger.undecided("run", []) == []
+    assert ledger.objects_of([]) == []
