@@ -13,7 +13,7 @@ from rich.console import Console
 
 from etl_platform.cli.execute import Task, dagster_instance
 from etl_platform.cli.pick_up import named, tell_left_alone
-from etl_platform.cli.session import Session
+from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import process, starting_runs, void_leases
@@ -30,8 +30,12 @@ def pending_tasks(
     held: Mapping[DatasetPartition, str],
 ) -> list[Task]:
     """Record what is new in the landing zone; one task per partition that has something to load or to publish."""
-    with console.status("looking at the landing zone"):
-        scan = scan_landing(session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"))
+    with console.status("looking at the landing zone") as spinner:
+        scan = scan_landing(
+            session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"), tell=spinner.update
+        )
+    for moved in scan.moved_roots:
+        console.print("[yellow]moved[/]", plain(str(moved)), soft_wrap=True)
     if scan.unrouted:
         console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
     pending = {item.partition for item in session.ledger.pending_partitions(2**31 - 1)} | _failed(session)

@@ -55,6 +55,8 @@ def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefin
             max_new=settings.sensor_max_objects,
             max_seconds=settings.sensor_max_seconds,
         )
+        for moved in scan.moved_roots:
+            context.log.warning(str(moved))
         for sample in scan.unrouted_samples:
             context.log.warning(f"unrouted: {sample}")
         wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)

@@ -37,6 +37,7 @@ from etl_platform.ledger import (
     publications,
     recording,
     reruns,
+    root_names,
     roots,
     schemas,
     status,
@@ -147,13 +148,21 @@ class Ledger:
                 fresh += recording.insert_ignored(connection, chunk, now)
         return fresh
 
-    def note_roots(self, urls: Mapping[str, str], *, now: dt.datetime) -> list[MovedRoot]:
-        """The landing roots (name -> address) are there now. Returns those that were elsewhere before, once."""
+    def note_roots(
+        self, urls: Mapping[str, str], names: Mapping[str, str] | None = None, *, now: dt.datetime
+    ) -> list[MovedRoot]:
+        """The landing roots (name -> address) are there now. Returns those that were elsewhere before, once.
+
+        names: institution -> name of its root. Under a name that is seen for the first time an institution has what it
+        delivered under the one before.
+        """
         with self._database.read() as connection:
             before = roots.select_roots(connection)
         if all(before.get(name) == url for name, url in urls.items()):
             return []
         with self._database.write() as connection:
+            if names and not urls.keys() <= before.keys():
+                root_names.name_roots(connection, names)
             return roots.note(connection, urls, now)
 
     def stuck(self, root_names: Sequence[str]) -> list[tuple[str, int]]:

@@ -331,3 +331,8 @@ class MovedRoot:
     name: str
     url_before: str
     url: str
+
+    def __str__(self) -> str:
+        return (
+            f"landing root {self.name} was at {self.url_before} and is at {self.url}; what it holds is told by content"
+        )

@@ -34,3 +34,10 @@ def close(connection: sa.Connection, partitions: Iterable[DatasetPartition]) -> 
     rows = [given(partition) for partition in partitions]
     if rows and connection.execute(sa.select(_t.number).where(_t.is_open).limit(1)).first():
         connection.execute(sa.update(reruns).where(is_given(_t), _t.is_open).values(is_open=False), rows)
+
+
+def select_open(connection: sa.Connection) -> dict[DatasetPartition, str]:
+    """The partitions that are to run again, each with the last reason, the longest waiting first."""
+    query = sa.select(_t.dataset, _t.business_date, _t.institution, _t.reason).where(_t.is_open)
+    rows = connection.execute(query.order_by(_t.requested_at))
+    return {DatasetPartition(dataset, date, institution): reason for dataset, date, institution, reason in rows}

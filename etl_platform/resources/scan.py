@@ -68,7 +68,7 @@ def scan_landing(
     positions = _positions(cursor)
     deadline = clock() + max_seconds
     urls = {name: root.store.url for root in landing.roots for name in landing.names_of(root)}
-    scan = Scan(moved_roots=tuple(ledger.note_roots(urls, now=_now())))
+    scan = Scan(moved_roots=tuple(ledger.note_roots(urls, landing.root_names, now=_now())))
     for root in landing.roots:
         url = root.store.url
         stuck = ledger.stuck(landing.names_of(root))
