@@ -33,7 +33,7 @@ def new_row(found: LandingObject, event: Happens, reason: str | None, now: dt.da
         **_address(found),
         "key": found.key,
         "size": found.size,
-        "sha256": found.sha256 or None,  # empty: it could not be read
+        "sha256": found.sha256,
         "first_seen_at": now,
         "updated_at": now,
         "state": born(event),
