@@ -57,6 +57,8 @@ def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefin
         )
         for moved in scan.moved_roots:
             context.log.warning(str(moved))
+        if scan.unread:
+            context.log.warning(f"{scan.unread} objects cannot be read, so whether they changed is not known")
         for sample in scan.unrouted_samples:
             context.log.warning(f"unrouted: {sample}")
         wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)

@@ -31,6 +31,7 @@ from etl_platform.ledger import (
     heartbeats,
     leases,
     leaving,
+    nobodys,
     pending,
     places,
     profiles,
@@ -137,7 +138,7 @@ class Ledger:
         fresh = 0
         for chunk in in_chunks(objects, _TRANSACTION):
             with self._database.write() as connection:
-                fresh += recording.insert_unrouted(connection, chunk, now)
+                fresh += nobodys.insert_unrouted(connection, chunk, now)
         return fresh
 
     def record_ignored(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
@@ -145,7 +146,7 @@ class Ledger:
         fresh = 0
         for chunk in in_chunks(objects, _TRANSACTION):
             with self._database.write() as connection:
-                fresh += recording.insert_ignored(connection, chunk, now)
+                fresh += nobodys.insert_ignored(connection, chunk, now)
         return fresh
 
     def note_roots(

@@ -63,8 +63,8 @@ def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
 
 
 def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> dict[DatasetPartition, str]:
-    """Hash of the place, identity and attempt of every current object, whatever its state: states change while the
-    content does not, and must not launch the same content again. And of the number of the run that was asked for."""
+    """Hash of every current object and its attempt, whatever its state and wherever it lies: states and addresses change
+    while the content does not, and must not launch it again. And of the number of the run that was asked for."""
     hashes = {partition: hashlib.sha256() for partition in partitions}
     if not partitions:
         return {}
@@ -72,13 +72,13 @@ def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartiti
         connection.dialect, _partition, [(p.dataset, p.business_date, p.institution) for p in partitions]
     )
     query = (
-        sa.select(*_partition, _t.root, _t.key, _t.identity, _t.attempt)
+        sa.select(*_partition, _t.id, _t.attempt)
         .join_from(given, landing_objects, sa.and_(*(column == given.c[column.name] for column in _partition)))
         .where(_t.state.in_(CURRENT))
         .order_by(_t.id)
     )
-    for *key, root, place, identity, attempt in connection.execute(query):
-        hashes[DatasetPartition(*key)].update(f"{root}\n{place}\n{identity}\n{attempt}\n".encode())
+    for *key, number, attempt in connection.execute(query):
+        hashes[DatasetPartition(*key)].update(f"{number} {attempt}\n".encode())
     asked = sa.select(_r.dataset, _r.business_date, _r.institution, _r.number).where(_r.is_open)
     for *key, number in connection.execute(asked):
         if (partition := DatasetPartition(*key)) in hashes:

@@ -15,6 +15,7 @@ from etl_platform.ledger import troubles
 from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest
 from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
+from etl_platform.ledger.recording import SUPERSEDED_REASON
 from etl_platform.ledger.records import DatasetPartition, Outcome, State
 from etl_platform.ledger.tables import landing_objects, publications
 
@@ -60,7 +61,9 @@ def publish(
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
     move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
-    loaded = (is_of(partition), _o.claimed_by == run_id, _o.state == State.LOADED)
+    # Also what its sender has overwritten since the run decided on it: its rows are in the tables.
+    overwritten = sa.and_(_o.state == State.SUPERSEDED, _o.reason == SUPERSEDED_REASON)
+    loaded = (is_of(partition), _o.run_id == run_id, sa.or_(_o.state == State.LOADED, overwritten))
     connection.execute(sa.update(landing_objects).where(*loaded).values(is_published=True))
     troubles.forget(connection, partition)
     return True

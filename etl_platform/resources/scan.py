@@ -29,8 +29,9 @@ _SAMPLES = 5
 @dataclass(frozen=True)
 class Scan:
     """listed: objects looked at. new: recorded as seen. unrouted: newly recorded as belonging to nobody. ignored: the
-    same by their names. gone: deleted from landing, and no longer waited for. moved_roots: landing roots that have
-    another address than at the last look, each told once.
+    same by their names. gone: deleted from landing, and no longer waited for. unread: known by their place, and could
+    not be read to tell whether they changed; the log says why. moved_roots: landing roots that have another address
+    than at the last look, each told once.
     is_complete: every root was listed to its end. cursor: where the next scan goes on."""
 
     listed: int = 0
@@ -38,6 +39,7 @@ class Scan:
     unrouted: int = 0
     ignored: int = 0
     gone: int = 0
+    unread: int = 0
     is_complete: bool = True
     cursor: str = ""
     unrouted_samples: tuple[str, ...] = field(default=())
@@ -111,7 +113,7 @@ def _record(
     ignored: list[tuple[LandingObject, str]] = []
     samples: list[str] = []
     for listed, (found, finding) in zip(page, taken, strict=False):
-        if finding is Finding.KNOWN:
+        if finding in (Finding.KNOWN, Finding.UNSURE):
             continue
         if isinstance(listed, Routed):
             seen.append(found)
@@ -127,6 +129,7 @@ def _record(
         new=scan.new + ledger.record_seen(seen, now=now),
         unrouted=scan.unrouted + ledger.record_unrouted(strays, now=now),
         ignored=scan.ignored + ledger.record_ignored(ignored, now=now),
+        unread=scan.unread + sum(finding is Finding.UNSURE for _, finding in taken),
         unrouted_samples=(*scan.unrouted_samples, *samples)[:_SAMPLES],
     )
 

@@ -139,3 +139,15 @@ def test_each_request_to_run_again_counts(ledger: Ledger) -> None:
         row = bring(ledger, State.LOADED, landing_object(name))
         ledger.withdraw(row, reason=name, by="ann", now=NOW)
     assert ledger.open_reruns() == {PARTITION: "withdrawn by ann: b.csv"}
+
+
+def test_other_bytes_for_another_partition_free_the_one_that_waited_under_the_key(ledger: Ledger) -> None:
+    bring(ledger, State.REFUSED)
+    other = DatasetPartition("accounts", DATE, "institution_a")
+    newer = landing_object("a.csv", partition=other, etag="two", size=5, modified=after(1))
+    assert ledger.record_seen([newer], now=after(1)) == 1
+    assert [(row.state, row.dataset) for row in ledger.objects()] == [
+        (State.SUPERSEDED, "prices"),
+        (State.SEEN, "accounts"),
+    ]
+    assert set(ledger.open_reruns()) == {PARTITION} and (A.key, "sha") in ledger.excluded(PARTITION)
