@@ -63,8 +63,8 @@ def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
 
 
 def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> dict[DatasetPartition, str]:
-    """Hash of every current object and its attempt, whatever its state and wherever it lies: states and addresses change
-    while the content does not, and must not launch it again. And of the number of the run that was asked for."""
+    """Hash of every current object and its attempt, whatever its state and wherever it lies: states and addresses
+    change while the content does not, and must not launch it again. And of the number of the run that was asked for."""
     hashes = {partition: hashlib.sha256() for partition in partitions}
     if not partitions:
         return {}

@@ -62,8 +62,8 @@ def publish(
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
     move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
     # Also what its sender has overwritten since the run decided on it: its rows are in the tables.
-    overwritten = sa.and_(_o.state == State.SUPERSEDED, _o.reason == SUPERSEDED_REASON)
-    loaded = (is_of(partition), _o.run_id == run_id, sa.or_(_o.state == State.LOADED, overwritten))
+    is_replaced = sa.and_(_o.state == State.SUPERSEDED, _o.reason == SUPERSEDED_REASON)
+    loaded = (is_of(partition), _o.run_id == run_id, sa.or_(_o.state == State.LOADED, is_replaced))
     connection.execute(sa.update(landing_objects).where(*loaded).values(is_published=True))
     troubles.forget(connection, partition)
     return True
