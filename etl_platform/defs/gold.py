@@ -174,7 +174,7 @@ def publication_of(dataset: str) -> dict[str, str | None]:
 
 def publishing_hooks(dataset: str, table: str) -> set[dg.HookDefinition]:
     """Of an asset that publishes what is stored in silver/<dataset>."""
-    return {failures_reported(dataset), publication_reported(dataset, table, publication_of(dataset))}
+    return {failures_reported(dataset), publication_reported(table, publication_of(dataset))}
 
 
 def column_lineage(lineage: Mapping[str, tuple[str, ...]], source: dg.AssetKey) -> dg.TableColumnLineage:
