@@ -29,6 +29,12 @@ def request(connection: sa.Connection, partitions: Iterable[DatasetPartition], r
             connection.execute(sa.insert(reruns), row)
 
 
+def is_open(connection: sa.Connection, partition: DatasetPartition) -> bool:
+    """Whether a run of the partition was asked for and none has begun."""
+    query = sa.select(_t.number).where(is_given(_t), _t.is_open)
+    return connection.execute(query, given(partition)).first() is not None
+
+
 def close(connection: sa.Connection, partitions: Iterable[DatasetPartition]) -> None:
     """A run of the partitions begins: nothing more is asked for."""
     rows = [given(partition) for partition in partitions]
