@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -27,6 +28,7 @@ from etl_platform.errors import TransientError
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+_no_wait_beyond: ContextVar[float | None] = ContextVar("no_wait_beyond", default=None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Retries:
                 return action()
 
         retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
+            stop=_Stop(self.attempts),
             wait=self._wait,
             retry=retry_if_exception(is_worth_it),
             before_sleep=_log_retry,
@@ -79,6 +81,26 @@ class Retries:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, TransientError) else None
         return max(jittered, min(asked or 0.0, self.longest_wait_seconds))
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """No call of this thread's block waits beyond so many seconds from its beginning: for what comes again by itself
+    (a tick), and is cut off when it takes long."""
+    token = _no_wait_beyond.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _no_wait_beyond.reset(token)
+
+
+class _Stop(stop_after_attempt):
+    """After so many attempts, or where the next wait would end too late for the block `within` which it is."""
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        limit = _no_wait_beyond.get()
+        is_late = limit is not None and time.monotonic() + retry_state.upcoming_sleep > limit
+        return is_late or super().__call__(retry_state)
 
 
 @contextmanager

@@ -58,4 +58,5 @@ def ledger_upgrade() -> None:
 
 
 def _database() -> LedgerDatabase:
-    return LedgerDatabase(load_settings().ledger.get_secret_value())
+    settings = load_settings()
+    return LedgerDatabase(settings.ledger.get_secret_value(), retries=settings.retries)

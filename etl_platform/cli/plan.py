@@ -91,7 +91,7 @@ def look_ahead(session: Session, target: Target) -> Outlook:
     """Read the file as its partition's run would, in a folder that is removed."""
     sender = _sender(session, target)
     wanted = dataset_partition(target.dataset, target.partition)
-    ledger = Ledger(session.settings.ledger.get_secret_value(), read_only=True)
+    ledger = Ledger(session.settings.ledger.get_secret_value(), read_only=True, retries=session.settings.retries)
     try:
         with tempfile.TemporaryDirectory(prefix="etl-plan-") as folder:
             silver = silver_plan(session.graph, target.dataset, target.partition, Path(folder) / "scratch")

@@ -18,6 +18,10 @@ from etl_platform.resources.landing import LandingZone
 from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import Scan, scan_landing
+from etl_platform.retries import within
+
+WAITS_SECONDS = 15.0
+"""Of one tick, between the tries of calls that fail."""
 
 
 def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
@@ -39,36 +43,52 @@ def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefin
         ledger: dg.ResourceParam[Ledger],
         probes: dg.ResourceParam[Probes],
     ) -> dg.SensorResult:
-        for fault in graph.faults:
-            context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
-        # What died and what waits first: a landing zone that is away must not keep it from its next try.
-        picked = pick_up(context.instance, ledger, processes)
-        processes.sweep(settings.scratch)
-        _tell(context, picked)
-        answers = judge_services(ledger, probes, settings.service_failures_a_day)
-        for service, found in answers.items():
-            context.log.warning(f"partitions wait for {service}: {found or 'it answers again'}")
-        scan = scan_landing(
-            landing,
-            ledger,
-            context.cursor,
-            max_new=settings.sensor_max_objects,
-            max_seconds=settings.sensor_max_seconds,
-        )
-        for moved in scan.moved_roots:
-            context.log.warning(str(moved))
-        if scan.unread:
-            context.log.warning(f"{scan.unread} objects cannot be read, so whether they changed is not known")
-        for sample in scan.unrouted_samples:
-            context.log.warning(f"unrouted: {sample}")
-        wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)
-        requests = _leased(context.instance, ledger, processes, wanted, graph)
-        requests = [*requests, *overview_requests(context.instance, graph, probes)]
-        if requests:
-            return dg.SensorResult(run_requests=requests, cursor=scan.cursor)
-        return dg.SensorResult(skip_reason=_nothing(scan), cursor=scan.cursor)
+        # A tick comes again by itself, and Dagster cuts off one of a minute: it does not outlast a service.
+        with within(WAITS_SECONDS):
+            return _tick(context, graph, processes, landing, ledger, probes)
 
     return new_landing_objects
+
+
+def _tick(
+    context: dg.SensorEvaluationContext,
+    graph: Graph,
+    processes: Processes,
+    landing: LandingZone,
+    ledger: Ledger,
+    probes: Probes,
+) -> dg.SensorResult:
+    settings = graph.settings
+    for fault in graph.faults:
+        context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
+    # What died and what waits first: a landing zone that is away must not keep it from its next try.
+    picked = pick_up(context.instance, ledger, processes)
+    processes.sweep(settings.scratch)
+    _tell(context, picked)
+    answers = judge_services(ledger, probes, settings.service_failures_a_day)
+    for service, found in answers.items():
+        context.log.warning(f"partitions wait for {service}: {found or 'it answers again'}")
+    scan = scan_landing(
+        landing,
+        ledger,
+        context.cursor,
+        max_new=settings.sensor_max_objects,
+        max_seconds=settings.sensor_max_seconds,
+    )
+    for service, found in scan.away:
+        context.log.warning(f"{service} is not looked at: {found}")
+    for moved in scan.moved_roots:
+        context.log.warning(str(moved))
+    if scan.unread:
+        context.log.warning(f"{scan.unread} objects cannot be read, so whether they changed is not known")
+    for sample in scan.unrouted_samples:
+        context.log.warning(f"unrouted: {sample}")
+    wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)
+    requests = _leased(context.instance, ledger, processes, wanted, graph)
+    requests = [*requests, *overview_requests(context.instance, graph, probes)]
+    if requests:
+        return dg.SensorResult(run_requests=requests, cursor=scan.cursor)
+    return dg.SensorResult(skip_reason=_nothing(scan), cursor=scan.cursor)
 
 
 def _leased(
@@ -98,7 +118,8 @@ def _tell(context: dg.SensorEvaluationContext, picked: PickedUp) -> None:
 
 def _nothing(scan: Scan) -> str:
     strays = f", {scan.unrouted} newly unrouted" if scan.unrouted else ""
-    return f"{scan.listed} objects listed, none to load{strays}"
+    away = "".join(f"; {service} is not looked at: {found}" for service, found in scan.away)
+    return f"{scan.listed} objects listed, none to load{strays}{away}"
 
 
 def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:

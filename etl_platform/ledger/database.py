@@ -10,23 +10,27 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from etl_platform.errors import ConfigurationError, StorageError
-from etl_platform.ledger.failures import sqlite_may_pass, translated
+from etl_platform.errors import ConfigurationError, StorageError, TransientError
+from etl_platform.ledger.failures import SERVICE, has_waited, sqlite_may_pass, translated
 from etl_platform.ledger.read_only import open_read_only, read_revision
 from etl_platform.ledger.revision import HEAD, find, refuse_newer
 from etl_platform.ledger.upgrade import upgrade
+from etl_platform.retries import Retries
 
+_T = TypeVar("_T")
 _POSTGRES_SPELLINGS = {"postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"}
 _SQLITE_SPELLINGS = {"sqlite", "sqlite+pysqlite"}
 _WRITES = "etl_ledger_writes"
+
+_ONCE = Retries(attempts=1)
 
 LOCK_SECONDS = 30
 """How long a writer waits for its turn before StorageUnavailableError."""
@@ -47,11 +51,15 @@ class LedgerDatabase:
     """The database of one ledger. `label` names it in messages, without user and password.
 
     read_only: nothing is created or changed, and what is not there yet reads as empty.
+    retries: how a database that does not answer is asked again, until a transaction has begun; by default it is not.
+    What a transaction does is never repeated here. Whoever waited for a lock has waited already, and does not again.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, retries: Retries | None = None) -> None:
         self._url = parse_url(url)
         self._read_only = read_only
+        self._retries = retries or _ONCE
+        self._gave_up_at: float | None = None
         self.label = _label(self._url)
         self._opening = threading.Lock()
         self._engine: sa.Engine | None = None
@@ -63,7 +71,7 @@ class LedgerDatabase:
         if (shared := self._of_together()) is not None:
             yield shared
             return
-        with translated(self.label), self._open().connect() as connection, connection.begin():
+        with self._begun(lambda: _begin_read(self._open())) as connection:
             yield connection
 
     @contextmanager
@@ -74,8 +82,39 @@ class LedgerDatabase:
         if (shared := self._of_together()) is not None:
             yield shared
             return
-        with translated(self.label), _begin_write(self._open()) as connection:
+        with self._begun(lambda: _begin_write(self._open())) as connection:
             yield connection
+
+    @contextmanager
+    def _begun(self, begin: Callable[[], AbstractContextManager[sa.Connection]]) -> Iterator[sa.Connection]:
+        def enter() -> tuple[sa.Connection, ExitStack]:
+            with ExitStack() as stack:
+                return stack.enter_context(begin()), stack.pop_all()
+
+        connection, transaction = self._asked(enter)
+        with translated(self.label), transaction:
+            yield connection
+
+    def _asked(self, action: Callable[[], _T]) -> _T:
+        """`action()`, again while the database does not answer.
+
+        Who tells the ledger that it was away asks once: a step that fails by it must not wait for it a second time.
+        """
+
+        def ask() -> _T:
+            with translated(self.label):
+                return action()
+
+        patience = self._retries
+        if self._gave_up_at is not None and time.monotonic() - self._gave_up_at < patience.first_wait_seconds:
+            patience = _ONCE
+        try:
+            found = patience.call(ask, service=SERVICE, may_repeat=lambda error: not has_waited(error))
+        except TransientError:
+            self._gave_up_at = time.monotonic()
+            raise
+        self._gave_up_at = None
+        return found
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -96,16 +135,15 @@ class LedgerDatabase:
 
     def revision(self) -> str | None:
         """The revision of the ledger, None where there is none. Nothing is created or changed."""
-        with translated(self.label):
-            return read_revision(self._url, self.label)
+        return self._asked(lambda: read_revision(self._url, self.label))
 
     def upgrade(self) -> str | None:
         """Make the ledger or bring it to the revision of this code, as its first use does. Returns what was found.
 
         Raises StorageError for a ledger of newer code.
         """
-        with self._opening, translated(self.label):
-            engine, found = self._open_current()
+        with self._opening:
+            engine, found = self._asked(self._open_current)
             engine.dispose()
             return found
 
@@ -165,6 +203,12 @@ def _label(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return f"ledger {url.database}"
     return f"ledger postgresql://{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+@contextmanager
+def _begin_read(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.connect() as connection, connection.begin():
+        yield connection
 
 
 @contextmanager

@@ -22,7 +22,11 @@ _REFUSED_CONNECTION = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|permission denied"
     r"|(role|database) \"[^\"]*\" (does not exist|is not permitted)|is not currently accepting connections"
 )
+_LOCK_NOT_GRANTED = "55P03"
 _PASSING_SQLITE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT}
+
+SERVICE = "ledger"
+"""What errors and waiting partitions call it."""
 
 
 @contextmanager
@@ -47,6 +51,17 @@ def sqlite_may_pass(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
 
 
+def has_waited(error: BaseException) -> bool:
+    """Whether the one who got `error` has waited for others for as long as anybody should."""
+    cause = error.__cause__
+    original = getattr(cause, "orig", None)
+    return (
+        isinstance(cause, sa.exc.TimeoutError)
+        or isinstance(original, sqlite3.Error)
+        or getattr(original, "sqlstate", None) == _LOCK_NOT_GRANTED
+    )
+
+
 def _may_pass(error: sa.exc.DBAPIError) -> bool:
     original = error.orig
     if isinstance(original, sqlite3.Error):
@@ -60,7 +75,10 @@ def _may_pass(error: sa.exc.DBAPIError) -> bool:
 
 def _unavailable(label: str, found: str) -> StorageUnavailableError:
     return StorageUnavailableError(
-        label, found=found, next_step="wait and try again; if it lasts, check that the server runs and can be reached"
+        label,
+        found=found,
+        next_step="wait and try again; if it lasts, check that the server runs and can be reached",
+        service=SERVICE,
     )
 
 

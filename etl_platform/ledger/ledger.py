@@ -72,6 +72,7 @@ from etl_platform.ledger.records import (
 )
 from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import landing_objects
+from etl_platform.retries import Retries
 
 # Objects recorded per transaction: about a second under the write lock, then others have their turn.
 _TRANSACTION = 5_000
@@ -86,12 +87,14 @@ class Ledger:
 
     read_only: creates no table and no file and refuses to write; a database that is not there yet is an empty one.
 
+    retries: how a database that does not answer is asked again before that; by default it is not.
+
     Every method raises StorageUnavailableError when the database does not answer, StorageError when it refuses.
     Times are aware; those that come out are UTC.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
-        self._database = LedgerDatabase(url, read_only=read_only)
+    def __init__(self, url: str, *, read_only: bool = False, retries: Retries | None = None) -> None:
+        self._database = LedgerDatabase(url, read_only=read_only, retries=retries)
 
     def __repr__(self) -> str:
         return f"<{self._database.label}>"

@@ -37,7 +37,7 @@ def build_resources(settings: Settings, institutions: Mapping[str, Institution],
         "landing": landing,
         "probes": build_probes(landing, lake_objects, warehouse),
         "bronze": BronzeStore(lake_objects, settings.scratch, settings.download_concurrency),
-        "ledger": Ledger(settings.ledger.get_secret_value()),
+        "ledger": Ledger(settings.ledger.get_secret_value(), retries=settings.retries),
     }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from etl_platform.errors import StorageError
+from etl_platform.errors import EtlError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import LandingObject, MovedRoot
@@ -31,7 +31,8 @@ class Scan:
     """listed: objects looked at. new: recorded as seen. unrouted: newly recorded as belonging to nobody. ignored: the
     same by their names. gone: deleted from landing, and no longer waited for. unread: known by their place, and could
     not be read to tell whether they changed; the log says why. moved_roots: landing roots that have another address
-    than at the last look, each told once.
+    than at the last look, each told once. away: service and error of each root that could not be listed to its end;
+    the next scan goes on there.
     is_complete: every root was listed to its end. cursor: where the next scan goes on."""
 
     listed: int = 0
@@ -44,6 +45,7 @@ class Scan:
     cursor: str = ""
     unrouted_samples: tuple[str, ...] = field(default=())
     moved_roots: tuple[MovedRoot, ...] = field(default=())
+    away: tuple[tuple[str, str], ...] = field(default=())
 
     @property
     def recorded(self) -> int:
@@ -65,7 +67,7 @@ def scan_landing(
 
     What a page holds is in the ledger before the next page is asked for, so a stop loses nothing. A page with more
     news than there is room for, or with more objects to compare byte by byte than there is time for, is cut behind the
-    last one taken; the next scan goes on there.
+    last one taken; the next scan goes on there. A root that does not answer, or refuses, holds back no other one.
     """
     positions = _positions(cursor)
     deadline = clock() + max_seconds
@@ -74,7 +76,8 @@ def scan_landing(
     for root in landing.roots:
         url = root.store.url
         stuck = ledger.stuck(landing.names_of(root))
-        for page in _pages(landing.listing(root, start_after=positions.get(url))):
+        errors: list[EtlError] = []
+        for page in _pages(landing.listing(root, start_after=positions.get(url)), errors):
             listed = [found.landing_object() for found in page]
             told = checked(root.store, ledger, listed, is_over=lambda: clock() > deadline, tell=tell)
             taken = _with_room(told, max_new - scan.recorded)
@@ -85,17 +88,28 @@ def scan_landing(
             positions[url] = last
             if len(taken) < len(page) or scan.recorded >= max_new or clock() > deadline:
                 return replace(scan, is_complete=False, cursor=json.dumps(positions))
+        if errors:
+            scan = replace(scan, away=(*scan.away, (root.store.service, str(errors[0]))))
+            continue
         scan = _count_gone(scan, root, stuck, set(), (positions.pop(url, None), None), ledger)
-    return replace(scan, is_complete=True, cursor=json.dumps(positions))
+    return replace(scan, is_complete=not scan.away, cursor=json.dumps(positions))
 
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _pages(objects: Iterable[Routed | Unrouted]) -> Iterator[list[Routed | Unrouted]]:
+def _pages(objects: Iterable[Routed | Unrouted], errors: list[EtlError]) -> Iterator[list[Routed | Unrouted]]:
+    """Full pages until the end, or until the store fails: then what it said is in `errors`."""
     iterator = iter(objects)
-    while page := list(islice(iterator, PAGE)):
+    while True:
+        try:
+            page = list(islice(iterator, PAGE))
+        except EtlError as error:
+            errors.append(error)
+            return
+        if not page:
+            return
         yield page
 
 
@@ -161,8 +175,8 @@ def _count_gone(
 def _is_gone(root: Root, key: str) -> bool:
     try:
         return root.store.head(key) is None
-    except StorageError:
-        return False  # something is there, if no object
+    except EtlError:
+        return False  # something is there, if no object, or nobody can say
 
 
 def _positions(cursor: str | None) -> dict[str, str]:

@@ -62,11 +62,15 @@ Fault = Answer | CutBody | LoseAnswer | PassOn | Reset | Stall
 
 @dataclass
 class FlakyServer:
-    """`fail(...)` queues faults for the next requests (of one method, where given); `requests` is what came in."""
+    """`fail(...)` queues faults for the next requests (of one method, where given); `requests` is what came in.
+
+    away: path or the beginning of one -> what every request below it gets, until it is taken out again.
+    """
 
     upstream: str
     endpoint_url: str = ""
     requests: list[str] = field(default_factory=list)
+    away: dict[str, Fault] = field(default_factory=dict)
     _faults: deque[tuple[str | None, Fault]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +86,9 @@ class FlakyServer:
     def next_fault(self, method: str, target: str) -> Fault | None:
         with self._lock:
             self.requests.append(f"{method} {target}")
+            for path, fault in self.away.items():
+                if target.startswith(path):
+                    return fault
             if self._faults and self._faults[0][0] in {None, method}:
                 return self._faults.popleft()[1]
             return None

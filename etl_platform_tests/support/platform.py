@@ -103,7 +103,7 @@ class Platform:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self.settings.ledger.get_secret_value())
+        return Ledger(self.settings.ledger.get_secret_value(), retries=self.settings.retries)
 
     @property
     def landing(self) -> LandingZone:

@@ -1,0 +1,104 @@
+"""A service that is away leaves no partition behind, whenever it goes: its partition waits, and is loaded when it is
+back, within two ticks and without a row lost or doubled."""
+
+from __future__ import annotations
+
+import pytest
+
+from etl_platform.io_managers.lake import LakeStore
+from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import Outcome
+from etl_platform.resources.bronze import BronzeStore
+from etl_platform_tests.support.flaky_http import Fault
+from etl_platform_tests.support.outages import (
+    SLOT_SECONDS,
+    SLOW_DOWN,
+    Clockwork,
+    Point,
+    Site,
+    before,
+    differences,
+    scaled,
+    site,
+)
+
+__all__ = ["scaled", "site"]
+
+POINTS = {
+    "before its start": Point(Ledger, "start_attempts"),
+    "in bronze": Point(BronzeStore, "copy"),
+    "in silver": Point(LakeStore, "replace", 3),
+    "after silver": Point(Ledger, "mark_loaded"),
+    "in checks": Point(Ledger, "rows_of_earlier_dates"),
+    "after checks": Point(Ledger, "end_checks"),
+    "in gold": Point(LakeStore, "replace", 5),
+    "in the warehouse": Point(PostgresStore, "replace"),
+    "half published": Point(PostgresStore, "replace", 2),
+}
+LONG = pytest.mark.long
+
+
+def case(service: str, moment: str, fault: Fault | None = None, *, long: bool = False) -> object:
+    name = f"{service} {moment}{' (SlowDown)' if fault else ''}"
+    return pytest.param(service, moment, fault, id=name, marks=[LONG] if long else [])
+
+
+@pytest.mark.parametrize(
+    ("service", "moment", "fault"),
+    [
+        case("landing", "before its start"),
+        case("landing", "in bronze", SLOW_DOWN, long=True),
+        case("lake", "in bronze", long=True),
+        case("lake", "in silver", SLOW_DOWN),
+        case("lake", "in checks", long=True),
+        case("lake", "in gold"),
+        case("lake", "in the warehouse", SLOW_DOWN, long=True),
+        case("ledger", "before its start"),
+        case("ledger", "in bronze", long=True),
+        case("ledger", "in silver", long=True),
+        case("ledger", "after silver"),
+        case("ledger", "in checks", long=True),
+        case("ledger", "after checks", long=True),
+        case("ledger", "in gold", long=True),
+        case("ledger", "half published"),
+        case("warehouse", "in the warehouse"),
+        case("warehouse", "half published"),
+    ],
+)
+def test_what_an_outage_cuts_off_is_loaded_within_two_ticks(
+    service: str, moment: str, fault: Fault | None, site: Site
+) -> None:
+    daemon = Clockwork(site.platform)
+    site.deliver("first")
+    daemon.heal(1)
+    assert site.left_behind() == []
+    loaded = site.stored()
+    site.deliver("first", version=1)
+    (request,) = daemon.tick()
+    with before(POINTS[moment], lambda: site.shut(service, fault)):
+        result = daemon.start(request)
+
+    # A step that has done its work is not undone because its success could not be put on record.
+    assert not result.success or service == "ledger"
+    is_checked = site.eye.attempt("prices", "first").outcome is Outcome.CHECKED
+    assert "failed" not in site.states()
+    assert daemon.try_tick() == [] and daemon.try_tick() == []
+    assert "failed" not in site.states()
+    if moment not in ("half published",):
+        assert differences(site.stored(), loaded) == [], "no data change while it is away"
+    if service != "ledger":
+        (trouble,) = site.eye.ledger.troubles()
+        assert trouble.service == service
+        assert "gave up after 5 tries in " in trouble.error and "last answer: " in trouble.error, trouble.error
+    site.open(service)
+    copies = len(daemon.ran)
+    daemon.heal(2)
+
+    assert site.left_behind() == []
+    daemon.platform.overview()
+    assert differences(site.stored(), site.wanted()) == []
+    steps = {e.step_key for ran in daemon.ran[copies:] for e in ran.result.all_events if e.is_step_start}
+    if is_checked:
+        assert not any(str(step).startswith(("bronze", "silver")) for step in steps), "files are not read again"
+    assert max(ran.seconds for ran in daemon.ran) < SLOT_SECONDS

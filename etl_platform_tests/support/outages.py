@@ -1,0 +1,274 @@
+"""A platform whose every service can be away: S3 for landing and lake, Postgres for ledger and warehouse.
+
+Belongs here: what outage tests share: the site, its daemon, its deliveries and their undisturbed twin. Not here: what
+must be true (`faults/test_outages*.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from pydantic import SecretStr
+
+from etl_platform.defs import due
+from etl_platform.errors import TransientError
+from etl_platform.ledger import waiting
+from etl_platform.ledger.records import State
+from etl_platform.settings import Settings
+from etl_platform_tests.automation.test_landing_sensor import Daemon
+from etl_platform_tests.support.flaky_http import Answer, Fault, FlakyServer, Reset, run_flaky_server
+from etl_platform_tests.support.gate import Gate, run_gate
+from etl_platform_tests.support.platform import DATE, HEADER, QUIET, Platform, bar, open_instance, plain_senders
+from etl_platform_tests.support.postgres import PostgresServer
+from etl_platform_tests.support.postgres_store import new_store
+from etl_platform_tests.support.s3 import S3Bucket, S3Server
+
+CODES = ("first", "second")
+SLOW_DOWN = Answer(503, "SlowDown")
+SCALE = 0.01
+"""Of all waits, against production's."""
+QUICK = {"retry_first_wait_seconds": 5 * SCALE, "retry_longest_wait_seconds": 30 * SCALE}
+SLOT_SECONDS = 30.0
+"""A run of one partition takes less on a busy machine, rings included. One that slept for minutes would not."""
+
+
+def body(code: str, version: int = 0, date: dt.date = DATE) -> bytes:
+    """A delivery whose rows differ from those of every other sender and version."""
+    lines = (bar(f"{code[:2].upper()}{chr(65 + n)}", n, f"{10 + version}.{n}", date) for n in range(5 + version))
+    return (HEADER + "".join(lines)).encode()
+
+
+@dataclass(frozen=True)
+class Site:
+    """The platform as it works, its services behind gates; and `eye`, the same one without them."""
+
+    platform: Platform
+    eye: Platform
+    s3: FlakyServer
+    bucket: S3Bucket
+    gates: dict[str, Gate]
+    twin: Platform
+    delivered: set[tuple[str, dt.date]] = field(default_factory=set)
+
+    def shut(self, service: str, fault: Fault | None = None) -> None:
+        """The service is away. fault: of an object store that answers so instead."""
+        if service in self.gates:
+            self.gates[service].shut()
+        else:
+            self.s3.away[self._path(service)] = fault or Reset()
+
+    def open(self, service: str) -> None:
+        """The service is back."""
+        if service in self.gates:
+            self.gates[service].open()
+        else:
+            self.s3.away.pop(self._path(service), None)
+
+    def _path(self, service: str) -> str:
+        return f"/{self.bucket.name}-{service}"
+
+    def deliver(self, code: str, date: dt.date = DATE, version: int = 0) -> None:
+        """The same file to both: its older version is overwritten."""
+        key = f"{code}/prices/{date}/a.csv"
+        client = self.bucket.server.client()
+        client.put_object(Bucket=f"{self.bucket.name}-landing", Key=key, Body=body(code, version, date))
+        self.twin.put(key, body(code, version, date))
+        self.delivered.add((code, date))
+
+    def stored(self) -> dict[str, pl.DataFrame]:
+        """What people see in the warehouse."""
+        return published(self.eye, self.delivered)
+
+    def wanted(self) -> dict[str, pl.DataFrame]:
+        """What an undisturbed platform has published of the same deliveries."""
+        for code, date in sorted(self.delivered):
+            assert self.twin.ingest(code, date).succeeded
+        for date in sorted({date for _, date in self.delivered}):
+            assert self.twin.overview(date).succeeded
+        return published(self.twin, self.delivered)
+
+    def states(self) -> list[str]:
+        return sorted(str(found.state) for found in self.eye.ledger.objects())
+
+    def left_behind(self) -> list[str]:
+        """Whatever is not published: partitions that wait, or have failed, or that nobody will come back to."""
+        ledger = self.eye.ledger
+        found = [f"waits: {t}" for t in ledger.troubles()]
+        found += [f"open: {a}" for a in ledger.open_attempts()]
+        found += [f"pending: {p.partition}" for p in ledger.pending_partitions(1_000)]
+        fine = (State.LOADED, State.SUPERSEDED)
+        return found + [f"{o.key}: {o.state} {o.reason}" for o in ledger.objects() if o.state not in fine]
+
+
+def published(platform: Platform, delivered: set[tuple[str, dt.date]]) -> dict[str, pl.DataFrame]:
+    """Every row of every warehouse table, without the columns that say when and by which run it was made."""
+    tables = {
+        f"{code} {name} {date}": platform.table("warehouse", name, code, date)
+        for code, date in sorted(delivered)
+        for name in ("prices", "daily_bars")
+    }
+    for date in sorted({date for _, date in delivered}):
+        tables[f"overview {date}"] = platform.table("warehouse", "market_overview", None, date)
+    return {name: _comparable(frame) for name, frame in tables.items()}
+
+
+def _comparable(frame: pl.DataFrame) -> pl.DataFrame:
+    kept = [name for name in frame.columns if not name.startswith("_")]
+    return frame.select(kept).sort(kept)
+
+
+def differences(found: dict[str, pl.DataFrame], wanted: dict[str, pl.DataFrame]) -> list[str]:
+    """Tables of a partition that do not hold the same rows, each with how many it holds."""
+    return [
+        f"{name}: {found[name].height} rows, wanted {rows.height}"
+        for name, rows in wanted.items()
+        if not found[name].equals(rows)
+    ]
+
+
+@dataclass
+class Ran:
+    """A run and how long it had its slot."""
+
+    result: dg.ExecuteInProcessResult
+    seconds: float
+
+
+class Clockwork(Daemon):
+    """The daemon, with runs as it tags them and ticks that may fail."""
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(platform)
+        self.ran: list[Ran] = []
+        self.failed_ticks: list[str] = []
+
+    def start(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        begun = time.monotonic()
+        job = self.platform.definitions.resolve_job_def(str(request.job_name))
+        result = job.execute_in_process(
+            partition_key=request.partition_key,
+            asset_selection=request.asset_selection,
+            instance=self.platform.instance,
+            raise_on_error=False,
+            run_config=QUIET,
+            tags={**dict(request.tags), "dagster/run_key": str(request.run_key)},
+        )
+        self.ran.append(Ran(result, time.monotonic() - begun))
+        return result
+
+    def try_tick(self) -> list[dg.RunRequest]:
+        """One tick. One that fails by a service starts nothing and keeps the cursor."""
+        try:
+            return self.tick()
+        except (TransientError, dg.DagsterError) as error:
+            self.failed_ticks.append(str(error.__cause__ or error))
+            return []
+
+    def heal(self, ticks: int = 2) -> None:
+        """So many ticks, and all that they start."""
+        for _ in range(ticks):
+            for request in self.tick():
+                self.start(request)
+
+
+@contextmanager
+def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer, **options: object) -> Iterator[Site]:
+    """A site of its own. Its Dagster instance, too: run keys name contents, which are the same in every test."""
+    bucket = s3_server.new_bucket()
+    for service in ("landing", "lake"):
+        s3_server.client().create_bucket(Bucket=f"{bucket.name}-{service}")
+    databases = {service: postgres_server.new_database() for service in ("ledger", "warehouse")}
+    new_store(databases["warehouse"].url, institutions=CODES)
+    institutions = plain_senders(folder / "institutions", *CODES)
+    direct = Settings.model_validate({
+        "home": folder / "home",
+        "institutions_path": institutions,
+        "landing": f"s3://{bucket.name}-landing",
+        "lake": f"s3://{bucket.name}-lake",
+        "ledger_url": databases["ledger"].url,
+        "warehouse": "postgres",
+        "postgres_url": databases["warehouse"].url,
+        "s3_endpoint_url": s3_server.endpoint_url,
+        "s3_region": s3_server.region,
+        "s3_access_key_id": s3_server.access_key_id,
+        "s3_secret_access_key": SecretStr(s3_server.secret_access_key),
+        "s3_allow_http": True,
+        **QUICK,
+        **options,
+    })  # fmt: skip
+    with (
+        run_flaky_server(s3_server.endpoint_url) as s3,
+        run_gate(postgres_server.host, postgres_server.port) as ledger,
+        run_gate(postgres_server.host, postgres_server.port) as warehouse,
+        open_instance(folder / "dagster") as instance,
+        open_instance(folder / "twin dagster") as twins,
+    ):
+        gates = {"ledger": ledger, "warehouse": warehouse}
+        # GSS encryption is asked for first: a connection that is cut then is tried twice.
+        urls = {
+            name: databases[name].url.replace(f":{postgres_server.port}/", f":{gate.port}/") + "?gssencmode=disable"
+            for name, gate in gates.items()
+        }
+        through = direct.model_copy(
+            update={
+                "s3_endpoint_url": s3.endpoint_url,
+                "ledger_url": SecretStr(urls["ledger"]),
+                "postgres_url": SecretStr(urls["warehouse"]),
+            }
+        )
+        twin = Platform(Settings(home=folder / "twin", institutions_path=institutions), twins)
+        site = Site(Platform(through, instance), Platform(direct, instance), s3, bucket, gates, twin)
+        try:
+            yield site
+        finally:
+            for platform in (site.platform, site.eye, site.twin):
+                platform.ledger.close()
+
+
+@pytest.fixture
+def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits that no setting gives, as much shorter as those of settings."""
+    for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "_LAUNCH")):
+        monkeypatch.setattr(module, name, getattr(module, name) * SCALE)
+
+
+@pytest.fixture
+def site(tmp_path: Path, s3_server: S3Server, postgres_server: PostgresServer, scaled: None) -> Iterator[Site]:
+    with run_site(tmp_path, s3_server, postgres_server) as built:
+        yield built
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a delivery: before the nth call of a method."""
+
+    owner: type
+    name: str
+    number: int = 1
+
+
+@contextmanager
+def before(point: Point, action: Callable[[], object]) -> Iterator[list[str]]:
+    """`action()` at that moment. Yields the calls so far."""
+    original = getattr(point.owner, point.name)
+    calls: list[str] = []
+
+    def at_last(*args: object, **kwargs: object) -> object:
+        calls.append(point.name)
+        if len(calls) == point.number:
+            action()
+        return original(*args, **kwargs)
+
+    setattr(point.owner, point.name, at_last)
+    try:
+        yield calls
+    finally:
+        setattr(point.owner, point.name, original)
