@@ -1,6 +1,6 @@
 """`gold/<aggregate>`: pure aggregates over silver (or gold), in the lake."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,6 +159,17 @@ def dataset_of(table: Table) -> str | None:
     sources = {a.table.name: a.source for a in AGGREGATES}
     layer, source = sources[table.name]
     return source if layer == "silver" else None
+
+
+def datasets_of(keys: Iterable[dg.AssetKey]) -> set[str]:
+    """The datasets whose partitions these assets load or publish; tables across institutions have none."""
+    found: set[str] = set()
+    aggregates = {a.table.name: a.source for a in AGGREGATES}
+    for layer, name in (key.path for key in keys if len(key.path) == 2):
+        below, source = aggregates.get(name, ("silver", name)) if layer in ("gold", "warehouse") else ("silver", name)
+        if below == "silver":
+            found.add(source)
+    return found
 
 
 def publication_of(dataset: str) -> dict[str, str | None]:
