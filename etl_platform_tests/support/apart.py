@@ -158,9 +158,7 @@ class Apart:
         assert child.wait() == 0, child.said
         return child.said
 
-    def _fork(
-        self, target: Callable[..., None], program: str, arguments: Sequence[str], point: Point | None
-    ) -> Child:
+    def _fork(self, target: Callable[..., None], program: str, arguments: Sequence[str], point: Point | None) -> Child:
         log = self.folder / f"{next(_numbers):04}-{program}.log"
         process = _context().Process(
             target=target, args=(self.variables, program, [*arguments], asdict(point) if point else None, str(log))
