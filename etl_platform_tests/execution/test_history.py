@@ -9,8 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from etl_platform.defs.many import LOAD_MANY
-from etl_platform.defs.many_overview import OVERVIEW_MANY
+from etl_platform.defs.jobs import LOAD_MANY, OVERVIEW_MANY
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, QUIET, Platform, Run, bar, open_instance, plain_senders

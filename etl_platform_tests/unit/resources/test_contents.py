@@ -41,7 +41,7 @@ def fails(error: Exception) -> Callable[[Path], None]:
 
 
 def store_with(folder: Path, before: Callable[[Path], None] = lambda path: None) -> Watched:
-    store = Watched(folder, before, ([],))
+    store = Watched(folder, before=before, read=([],))
     for name in ("a", "b"):
         store.put_bytes(f"landing/{name}", name.encode())
     return store
