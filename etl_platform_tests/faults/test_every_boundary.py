@@ -7,9 +7,10 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from etl_platform_tests.support.apart import Apart, Child, Point, eventually, held, new_postgres
+from etl_platform_tests.support.apart import Apart, Child, Point, eventually, new_postgres
 from etl_platform_tests.support.platform import DATE
 from etl_platform_tests.support.postgres import PostgresServer
 
@@ -41,27 +42,32 @@ DAYS = [DATE + dt.timedelta(days=n) for n in range(1, 1 + len(ENDINGS))]
 
 def end_all(place: Apart, point: Point) -> None:
     """One run for each ending, each at a date of its own, all at the point."""
-    children: list[tuple[str, Child]] = []
+    children: dict[str, tuple[dt.date, Child]] = {}
     for ending, day in zip(ENDINGS, DAYS, strict=True):
         sent = {"cancelled": "halt", "reported as cancelled": "SIGKILL"}.get(ending, ending)
-        mark = str(place.folder / f"mark-{day}")
-        children.append((ending, place.materialize(day, point=replace(point, ending=sent, mark=mark))))
-    for (ending, child), day in zip(children, DAYS, strict=True):
-        mark = place.folder / f"mark-{day}"
-        if ending == "cancelled":
-            eventually(mark.exists)
-            # What Dagster's termination does: the status, then an interrupt.
-            with place.instance() as instance:
-                (run,) = (r for r in instance.get_runs() if r.tags.get("dagster/partition") == f"{day}|first")
-                instance.report_run_canceling(run)
-                child.kill(signal.SIGINT)
-                mark.with_suffix(".go").touch()
+        children[ending] = day, place.materialize(day, point=replace(point, ending=sent, mark=str(mark(place, day))))
+    # First: at some points it has what the others wait for.
+    day, child = children["cancelled"]
+    eventually(lambda: mark(place, day).exists() or not child.process.is_alive())
+    with place.instance() as instance:
+        # What Dagster's termination does: the status, then an interrupt.
+        instance.report_run_canceling(run_of(instance, day))
+        child.kill(signal.SIGINT)
+        mark(place, day).with_suffix(".go").touch()
+    for ending, (day, child) in children.items():
         child.wait()
-        assert mark.exists(), f"{ending}: never came to the point\n{child.said}"
-        if ending == "reported as cancelled":
-            with place.instance() as instance:
-                (run,) = (r for r in instance.get_runs() if r.tags.get("dagster/partition") == f"{day}|first")
-                instance.report_run_canceled(run)
+        assert mark(place, day).exists(), f"{ending}: never came to the point\n{child.said}"
+    with place.instance() as instance:
+        instance.report_run_canceled(run_of(instance, children["reported as cancelled"][0]))
+
+
+def mark(place: Apart, day: dt.date) -> Path:
+    return place.folder / f"mark-{day}"
+
+
+def run_of(instance: dg.DagsterInstance, day: dt.date) -> dg.DagsterRun:
+    (run,) = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": f"{day}|first"}))
+    return run
 
 
 def prepared(folder: Path, server: PostgresServer | None) -> Apart:
