@@ -6,6 +6,7 @@ import datetime as dt
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import dagster as dg
 import pytest
@@ -40,12 +41,18 @@ ENDINGS = ("SIGKILL", "SIGINT", "SIGTERM", "cancelled", "reported as cancelled")
 DAYS = [DATE + dt.timedelta(days=n) for n in range(1, 1 + len(ENDINGS))]
 
 
-def end_all(place: Apart, point: Point) -> None:
+class Launch(Protocol):
+    """A launcher of one partition."""
+
+    def __call__(self, date: dt.date, *, point: Point | None = None) -> Child: ...
+
+
+def end_all(place: Apart, point: Point, launch: Launch) -> None:
     """One run for each ending, each at a date of its own, all at the point."""
     children: dict[str, tuple[dt.date, Child]] = {}
     for ending, day in zip(ENDINGS, DAYS, strict=True):
         sent = {"cancelled": "halt", "reported as cancelled": "SIGKILL"}.get(ending, ending)
-        children[ending] = day, place.materialize(day, point=replace(point, ending=sent, mark=str(mark(place, day))))
+        children[ending] = day, launch(day, point=replace(point, ending=sent, mark=str(mark(place, day))))
     # First: at some points it has what the others wait for.
     day, child = children["cancelled"]
     eventually(lambda: mark(place, day).exists() or not child.process.is_alive())
@@ -56,7 +63,7 @@ def end_all(place: Apart, point: Point) -> None:
         mark(place, day).with_suffix(".go").touch()
     for ending, (day, child) in children.items():
         child.wait()
-        assert mark(place, day).exists(), f"{ending}: never came to the point\n{child.said}"
+        assert mark(place, day).exists(), f"{ending}: never came to the point\n{child.end}"
     with place.instance() as instance:
         instance.report_run_canceled(run_of(instance, children["reported as cancelled"][0]))
 
@@ -96,7 +103,7 @@ def test_with_duckdb_one_run_finishes_it(name: str, tmp_path: Path, twin: Apart)
     place.deliver(DATE, *DAYS)
     place.run("--date", str(DATE))
 
-    end_all(place, {**POINTS, **DUCKDB}[name])
+    end_all(place, {**POINTS, **DUCKDB}[name], place.materialize)
     place.run()
 
     is_as_undisturbed(place, twin)
@@ -111,7 +118,7 @@ def test_with_postgres_one_tick_finishes_it(
     place.deliver(DATE, *DAYS)
     place.run("--date", str(DATE))
 
-    end_all(place, {**POINTS, **POSTGRES}[name])
+    end_all(place, {**POINTS, **POSTGRES}[name], place.materialize)
     place.tick()
 
     is_as_undisturbed(place, twin, overview=False)
