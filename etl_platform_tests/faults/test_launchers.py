@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from etl_platform_tests.support.platform import DATE
 
 __all__ = ["twin"]
 
-WAITING = Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices", before=True, delay=1.0)
+WAITING = Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices", before=True)
 BOUNDARIES = ("copied", "checked", "before the publication is noted")
 
 
@@ -26,12 +28,17 @@ def test_a_job_ended_while_the_warehouse_waits_is_published(ending: str, tmp_pat
     """The reproduction of the report: the run has failed, silver has the rows, nothing was pending."""
     place = prepared(tmp_path, None)
     place.deliver(DATE)
+    mark = tmp_path / "mark"
+    child = place.execute(DATE, point=replace(WAITING, ending="halt", mark=str(mark)))
+    eventually(mark.exists)
     with held(place.settings.duckdb_file):
-        child = place.execute(DATE, point=replace(WAITING, ending=ending, mark=str(tmp_path / "mark")))
+        mark.with_suffix(".go").touch()
+        eventually(lambda: Path(f"{place.settings.duckdb_file}.holder").exists())
+        time.sleep(0.5)
+        child.kill(signal.Signals[ending])
         child.wait()
-        assert (tmp_path / "mark").exists(), child.end
-        (attempt,) = place.attempts(DATE)
-        assert attempt.outcome is Outcome.CHECKED
+    (attempt,) = place.attempts(DATE)
+    assert attempt.outcome is Outcome.CHECKED and place.runs()[0].status is not dg.DagsterRunStatus.SUCCESS
 
     said = place.run()
 

@@ -29,7 +29,7 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Attempt
+from etl_platform.ledger.records import Attempt, DatasetPartition
 from etl_platform.settings import Settings
 from etl_platform_tests.support import halting
 from etl_platform_tests.support.platform import HEADER, REPOSITORY, Platform, bar, plain_senders
@@ -225,9 +225,8 @@ class Apart:
         with self.ledger() as ledger:
             run_ids = [run.run_id for run in self.runs()]
             found = [attempt for run_id in run_ids for attempt in ledger.attempts_of(run_id)]
-        wanted = {("prices", date, code) for date, code in itertools.product(dates, codes)}
-        key = lambda a: (a.partition.dataset, a.partition.business_date, a.partition.institution)  # noqa: E731
-        return [attempt for attempt in found if key(attempt) in wanted]
+        wanted = {DatasetPartition("prices", date, code) for date, code in itertools.product(dates, codes)}
+        return [attempt for attempt in found if attempt.partition in wanted]
 
     def left(self) -> list[str]:
         """What has no end or waits: nothing must be left."""
