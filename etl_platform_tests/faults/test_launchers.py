@@ -53,8 +53,7 @@ def test_a_job_ended_while_the_warehouse_waits_is_published(ending: str, tmp_pat
 @pytest.mark.parametrize("launcher", ["execute", "command"])
 def test_of_every_command_one_tick_finishes_it(launcher: str, boundary: str, tmp_path: Path, twin: Apart) -> None:
     place = prepared(tmp_path, None)
-    place.deliver(DATE, *DAYS)
-    place.run("--date", str(DATE))
+    place.deliver(*DAYS)
 
     end_all(place, POINTS[boundary], getattr(place, launcher))
     place.tick()
@@ -65,7 +64,7 @@ def test_of_every_command_one_tick_finishes_it(launcher: str, boundary: str, tmp
 @pytest.mark.long
 def test_runs_of_the_sensor_and_of_a_backfill_are_finished_by_the_daemon(tmp_path: Path, twin: Apart) -> None:
     place = prepared(tmp_path, None)
-    days = [DATE, *DAYS]
+    days = DAYS
     armed = tmp_path / "armed"
     points: list[Point] = []
     for launcher in ("sensor", "backfill"):
