@@ -8,27 +8,39 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
+import dagster as dg
 from rich.console import Console
 
 from etl_platform.cli.execute import dagster_instance
 from etl_platform.cli.session import Session, plain
 from etl_platform.defs import pick_up as picking
-from etl_platform.defs.due import judge_services
+from etl_platform.defs.census import Census
+from etl_platform.defs.due import daemon_is_alive, is_request, judge_services
 from etl_platform.ledger import heartbeats
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 SHOWN = 5
+LONGEST_SECONDS = 65.0
+"""Longer than a run may start, and than a living daemon is silent."""
 
 
 def pick_up(session: Session, console: Console) -> dict[DatasetPartition, str]:
     """End what died, so that its partitions wait again, and say so. Returns what living runs are at."""
     processes = Processes(session.settings.processes)
+    begun, begun_at = time.monotonic(), time.time()
     found = picking.pick_up(dagster_instance(), session.ledger, processes)
-    if elsewhere := _out_of_sight(session, found.held, processes):
-        # They run on another host or in another container, or did: a few seconds tell.
-        with console.status(f"waiting for a sign of life of {', '.join(sorted(elsewhere)[:SHOWN])}"):
-            time.sleep(heartbeats.SILENCE.total_seconds() + 1)
+    elsewhere = _out_of_sight(session, found.held, processes)
+    silence = heartbeats.SILENCE.total_seconds() + 1 if elsewhere else 0.0
+    has_waited = False
+    while time.monotonic() - begun < silence or (
+        time.monotonic() - begun < LONGEST_SECONDS and _is_undecided(session, processes, begun_at)
+    ):
+        if not has_waited:
+            console.print("waiting for a sign of life of runs that somebody has begun or asked for", soft_wrap=True)
+            has_waited = True
+        time.sleep(0.5)
+    if has_waited:
         again = picking.pick_up(dagster_instance(), session.ledger, processes)
         found = picking.PickedUp([*found.dead, *again.dead], [*found.cut_off, *again.cut_off], again.held)
     processes.sweep(session.settings.scratch)
@@ -47,6 +59,19 @@ def release(session: Session, console: Console) -> None:
     for service, found in judge_services(session.ledger, session.resources["probes"], limit).items():
         if found is not None:
             console.print(f"[yellow]away[/] {service}, partitions wait for it:", plain(found), soft_wrap=True)
+
+
+def _is_undecided(session: Session, processes: Processes, since: float) -> bool:
+    """Whether there are runs, or requests for runs, of which nobody can say yet whether somebody will execute them: a
+    daemon that beats will, and a process that starts says so soon."""
+    instance = dagster_instance()
+    census = Census(instance, session.ledger, processes)
+    starting = [r for r in census.starting(census.executing()) if picking.is_ours(r.dagster_run)]
+    queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]), limit=1)
+    if not starting and not queued and not any(map(is_request, session.ledger.leases())):
+        return False
+    is_alive = daemon_is_alive(instance, since=since)
+    return is_alive is None or (is_alive is False and bool(starting))
 
 
 def _out_of_sight(session: Session, held: dict[DatasetPartition, str], processes: Processes) -> set[str]:

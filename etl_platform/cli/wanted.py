@@ -16,7 +16,7 @@ from etl_platform.cli.pick_up import named, tell_left_alone
 from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
-from etl_platform.defs.due import process, starting_runs, void_leases
+from etl_platform.defs.due import daemon_is_alive, process, starting_runs, void_leases
 from etl_platform.ledger.records import DatasetPartition, Kind
 from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing
@@ -59,7 +59,8 @@ def free_ones(
     """Those that nobody else is at, or about to start a run of; from now on nobody else does. The others are named."""
     instance, processes = dagster_instance(), Processes(session.settings.processes)
     taken = {p: held[p] for p in wanted if p in held}
-    taken |= starting_runs(instance, [p for p in wanted if p not in taken])
+    rest_of = [p for p in wanted if p not in taken]
+    taken |= starting_runs(instance, rest_of, queue_moves=daemon_is_alive(instance) is True)
     mine = process(processes.mine())
     rest = {p: mine for p in wanted if p not in taken}
     void = void_leases(instance, session.ledger, processes) if rest else set()

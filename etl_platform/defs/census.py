@@ -42,6 +42,10 @@ class Census:
         silent = self._silent([r.dagster_run.tags.get(PROCESS_TAG) for r in records])
         return {r.dagster_run.run_id for r in records if self._is_gone(r, silent)}
 
+    def starting(self, records: Sequence[dg.RunRecord]) -> list[dg.RunRecord]:
+        """Those of which nobody can say yet: no process has said that it executes them, and it may still do so."""
+        return [r for r in records if PROCESS_TAG not in r.dagster_run.tags and _seconds_since(r) <= START_SECONDS]
+
     def run_is_gone(self, run_id: str) -> bool:
         """Whether nobody executes the run any more: its process is gone, or it has ended, or nobody knows it."""
         if run_id not in self._gone:

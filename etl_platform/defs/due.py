@@ -28,7 +28,8 @@ from etl_platform.resources.processes import Processes
 _LAUNCH = dt.timedelta(minutes=2)
 """A run that was requested is there within this time, or its request was lost."""
 _REQUESTED, _PROCESS = "run key ", "process "
-_DAEMON_SILENCE_SECONDS = 120.0
+_DAEMON_SILENCE_SECONDS = 45.0
+"""Dagster's daemon beats every 30 s."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def due(
     held: Mapping[DatasetPartition, str],
     limit: int,
 ) -> Due:
-    """What is pending or unpublished and neither held by a living run nor about to be run by another one."""
+    """What is pending or unpublished and neither held by a living run nor about to be run by another one. For the
+    daemon: whoever asks here takes runs from the queue."""
     census = Census(instance, ledger, processes)
     pending = [item for item in ledger.pending_partitions(limit) if item.partition not in held]
     is_pending = {item.partition for item in pending}
@@ -59,20 +61,25 @@ def due(
         for item in ledger.unpublished()[:limit]
         if item.partition not in held and item.partition not in is_pending and census.run_is_gone(item.attempt.run_id)
     ]
-    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)])
+    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)], queue_moves=True)
     return Due(
         [item for item in pending if item.partition not in starting],
         [item for item in checked if item.partition not in starting],
     )
 
 
-def starting_runs(instance: dg.DagsterInstance, wanted: Iterable[DatasetPartition]) -> dict[DatasetPartition, str]:
-    """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id."""
+def starting_runs(
+    instance: dg.DagsterInstance, wanted: Iterable[DatasetPartition], *, queue_moves: bool
+) -> dict[DatasetPartition, str]:
+    """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id.
+
+    queue_moves: whether a daemon takes runs from the queue. Without one, what is queued waits for nobody.
+    """
     by_key: dict[str, list[DatasetPartition]] = defaultdict(list)
     for partition in wanted:
         by_key[format_key(PartitionKey(partition.business_date, partition.institution))].append(partition)
     found = {}
-    for run in _starting(instance, by_key.keys()):
+    for run in _starting(instance, by_key.keys(), queue_moves=queue_moves):
         # A run that names no assets is one of a whole job.
         named = set(partitions_of(run)) if run.asset_selection else None
         is_whole = named is None and run.job_name == INGEST
@@ -84,20 +91,22 @@ def starting_runs(instance: dg.DagsterInstance, wanted: Iterable[DatasetPartitio
 
 def starting_keys(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]:
     """Those partition keys for which there is such a run."""
-    return {run.tags[PARTITION_TAG] for run in _starting(instance, set(keys))}
+    return {run.tags[PARTITION_TAG] for run in _starting(instance, set(keys), queue_moves=True)}
 
 
-def _starting(instance: dg.DagsterInstance, keys: Set[str]) -> Sequence[dg.DagsterRun]:
+def _starting(instance: dg.DagsterInstance, keys: Set[str], *, queue_moves: bool) -> Sequence[dg.DagsterRun]:
     if not keys:
         return []
-    statuses = [*EXECUTING, *([dg.DagsterRunStatus.QUEUED] if _queue_moves(instance) else [])]
+    statuses = [*EXECUTING, *([dg.DagsterRunStatus.QUEUED] if queue_moves else [])]
     return instance.get_runs(dg.RunsFilter(statuses=statuses, tags={PARTITION_TAG: sorted(keys)}))
 
 
-def _queue_moves(instance: dg.DagsterInstance) -> bool:
-    """Whether a daemon takes runs from the queue: without one, what is queued waits for somebody to start it."""
-    beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
-    return bool(beats) and now().timestamp() - max(beats) < _DAEMON_SILENCE_SECONDS
+def daemon_is_alive(instance: dg.DagsterInstance, *, since: float = float("-inf")) -> bool | None:
+    """Whether Dagster's daemon has given a sign of life since that moment. None: it may still come."""
+    last = max((beat.timestamp for beat in instance.get_daemon_heartbeats().values()), default=float("-inf"))
+    if now().timestamp() - last >= _DAEMON_SILENCE_SECONDS:
+        return False
+    return True if last > since else None
 
 
 def requested(run_key: str) -> str:
@@ -114,14 +123,20 @@ def void_leases(instance: dg.DagsterInstance, ledger: Ledger, processes: Process
     """Holders of leases who will start nothing any more: dead, or their request was lost, or its run is over."""
     found = ledger.leases()
     census = Census(instance, ledger, processes)
-    return {lease.holder for lease in found if _is_void(lease, instance, census)}
+    daemon_is_gone = any(is_request(lease) for lease in found) and daemon_is_alive(instance) is False
+    return {lease.holder for lease in found if _is_void(lease, census, daemon_is_gone=daemon_is_gone)}
 
 
-def _is_void(lease: Lease, instance: dg.DagsterInstance, census: Census) -> bool:
-    if lease.holder.startswith(_PROCESS):
+def _is_void(lease: Lease, census: Census, *, daemon_is_gone: bool) -> bool:
+    if not is_request(lease):
         return census.holder_is_gone(lease.holder.removeprefix(_PROCESS))
     # A run that is queued or executing by then is found by `starting_runs`.
-    return now() - lease.taken_at >= _LAUNCH
+    return daemon_is_gone or now() - lease.taken_at >= _LAUNCH
+
+
+def is_request(lease: Lease) -> bool:
+    """Whether the daemon is to start a run for it."""
+    return lease.holder.startswith(_REQUESTED)
 
 
 def judge_services(ledger: Ledger, probes: Mapping[str, Callable[[], object]], limit: int) -> dict[str, str | None]:

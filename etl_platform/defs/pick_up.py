@@ -8,7 +8,7 @@ themselves (`attempt.py`), what is new (`resources/scan.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -51,21 +51,22 @@ class PickedUp:
 def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> PickedUp:
     """End what died, in the ledger and in Dagster, so that it waits again. Safe for several callers at once."""
     census = Census(instance, ledger, processes)
-    executing = [record for record in census.executing() if _is_ours(record.dagster_run)]
+    executing = [record for record in census.executing() if is_ours(record.dagster_run)]
     gone = census.gone(executing)
     dead = [_end(instance, ledger, record.dagster_run) for record in executing if record.dagster_run.run_id in gone]
-    processes.forget([run.process for run in dead])
-    processes.forget(processes.dead())
+    killed = {*(run.process for run in dead), *processes.dead()}
     cut_off, held = [], {}
     for attempt in ledger.open_attempts():
         if not census.run_is_gone(attempt.run_id):
             held[attempt.partition] = attempt.run_id
-        elif attempt.outcome is Outcome.RUNNING and _close(instance, ledger, attempt):
+        elif attempt.outcome is Outcome.RUNNING and _close(instance, ledger, attempt, killed):
             cut_off.append(attempt.partition)
+    # Last: whoever is stopped before finds them again.
+    processes.forget(killed)
     return PickedUp(dead, cut_off, held)
 
 
-def _is_ours(run: dg.DagsterRun) -> bool:
+def is_ours(run: dg.DagsterRun) -> bool:
     """Not a run of somebody else's code in the same Dagster instance."""
     if PROCESS_TAG in run.tags or run.job_name in JOBS:
         return True
@@ -104,12 +105,13 @@ def partition_of(run: dg.DagsterRun) -> PartitionKey | None:
     return None if partition.institution is None else partition
 
 
-def _close(instance: dg.DagsterInstance, ledger: Ledger, attempt: Attempt) -> bool:
-    """End an attempt whose run is over without a word on it."""
+def _close(instance: dg.DagsterInstance, ledger: Ledger, attempt: Attempt, killed: Set[str]) -> bool:
+    """End an attempt whose run is over without a word on it. killed: processes that were."""
     run = instance.get_run_by_id(attempt.run_id)
     status = run.status.value if run else "unknown to Dagster"
     error = f"the run ended without a result ({status})"
-    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
+    was_killed = run is not None and run.tags.get(PROCESS_TAG) in killed
+    if run is not None and run.status is dg.DagsterRunStatus.FAILURE and not was_killed:
         # It failed by itself and could not say so: what it says it to was away.
         return ledger.mark_waiting(attempt.run_id, attempt.partition, "ledger", error, now=now())
     return attempt.partition in ledger.close_dead(attempt.run_id, error=error, now=now())

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from etl_platform.ledger import troubles
+from etl_platform.ledger import leases, troubles
 from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest
 from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
@@ -67,4 +67,5 @@ def publish(
     loaded = sa.update(landing_objects).where(is_of(partition), sa.or_(is_held, was_held))
     connection.execute(loaded.values(is_published=True))
     troubles.forget(connection, partition)
+    leases.give_back(connection, [partition])  # of a run that began no attempt of its own
     return True

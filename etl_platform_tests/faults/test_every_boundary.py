@@ -6,10 +6,13 @@ import datetime as dt
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+import dagster as dg
 import pytest
+from _pytest.mark import ParameterSet
 
-from etl_platform_tests.support.apart import Apart, Child, Point, eventually, held, new_postgres
+from etl_platform_tests.support.apart import Apart, Child, Point, eventually, new_postgres
 from etl_platform_tests.support.platform import DATE
 from etl_platform_tests.support.postgres import PostgresServer
 
@@ -36,32 +39,48 @@ POSTGRES = {
     "warehouse written": Point("etl_platform.io_managers.postgres.store", "PostgresStore", "replace", "silver/prices"),
 }
 ENDINGS = ("SIGKILL", "SIGINT", "SIGTERM", "cancelled", "reported as cancelled")
-DAYS = [DATE + dt.timedelta(days=n) for n in range(1, 1 + len(ENDINGS))]
+DAYS = [DATE + dt.timedelta(days=n) for n in range(len(ENDINGS))]
 
 
-def end_all(place: Apart, point: Point) -> None:
+def marked(*names: str, quick: str) -> list[ParameterSet]:
+    """All but one take their time."""
+    return [pytest.param(name, marks=[pytest.mark.long] if name != quick else []) for name in names]
+
+
+class Launch(Protocol):
+    """A launcher of one partition."""
+
+    def __call__(self, date: dt.date, *, point: Point | None = None) -> Child: ...
+
+
+def end_all(place: Apart, point: Point, launch: Launch) -> None:
     """One run for each ending, each at a date of its own, all at the point."""
-    children: list[tuple[str, Child]] = []
+    children: dict[str, tuple[dt.date, Child]] = {}
     for ending, day in zip(ENDINGS, DAYS, strict=True):
         sent = {"cancelled": "halt", "reported as cancelled": "SIGKILL"}.get(ending, ending)
-        mark = str(place.folder / f"mark-{day}")
-        children.append((ending, place.materialize(day, point=replace(point, ending=sent, mark=mark))))
-    for (ending, child), day in zip(children, DAYS, strict=True):
-        mark = place.folder / f"mark-{day}"
-        if ending == "cancelled":
-            eventually(mark.exists)
-            # What Dagster's termination does: the status, then an interrupt.
-            with place.instance() as instance:
-                (run,) = (r for r in instance.get_runs() if r.tags.get("dagster/partition") == f"{day}|first")
-                instance.report_run_canceling(run)
-                child.kill(signal.SIGINT)
-                mark.with_suffix(".go").touch()
+        children[ending] = day, launch(day, point=replace(point, ending=sent, mark=str(mark(place, day))))
+    # First: at some points it has what the others wait for.
+    day, child = children["cancelled"]
+    eventually(lambda: mark(place, day).exists() or not child.process.is_alive())
+    with place.instance() as instance:
+        # What Dagster's termination does: the status, then an interrupt.
+        instance.report_run_canceling(run_of(instance, day))
+        child.kill(signal.SIGINT)
+        mark(place, day).with_suffix(".go").touch()
+    for ending, (day, child) in children.items():
         child.wait()
-        assert mark.exists(), f"{ending}: never came to the point\n{child.said}"
-        if ending == "reported as cancelled":
-            with place.instance() as instance:
-                (run,) = (r for r in instance.get_runs() if r.tags.get("dagster/partition") == f"{day}|first")
-                instance.report_run_canceled(run)
+        assert mark(place, day).exists(), f"{ending}: never came to the point\n{child.end}"
+    with place.instance() as instance:
+        instance.report_run_canceled(run_of(instance, children["reported as cancelled"][0]))
+
+
+def mark(place: Apart, day: dt.date) -> Path:
+    return place.folder / f"mark-{day}"
+
+
+def run_of(instance: dg.DagsterInstance, day: dt.date) -> dg.DagsterRun:
+    (run,) = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": f"{day}|first"}))
+    return run
 
 
 def prepared(folder: Path, server: PostgresServer | None) -> Apart:
@@ -73,7 +92,7 @@ def prepared(folder: Path, server: PostgresServer | None) -> Apart:
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Apart:
     """The same deliveries, undisturbed."""
     place = prepared(tmp_path_factory.mktemp("twin"), None)
-    place.deliver(DATE, *DAYS)
+    place.deliver(*DAYS)
     place.run()
     assert place.left() == []
     return place
@@ -81,31 +100,28 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Apart:
 
 def is_as_undisturbed(place: Apart, twin: Apart, *, overview: bool = True) -> None:
     assert place.left() == []
-    assert place.holds(DATE, *DAYS, overview=overview) == twin.holds(DATE, *DAYS, overview=overview)
+    assert place.holds(*DAYS, overview=overview) == twin.holds(*DAYS, overview=overview)
 
 
-@pytest.mark.parametrize("name", [*POINTS, *DUCKDB])
+@pytest.mark.parametrize("name", marked(*POINTS, *DUCKDB, quick="checked"))
 def test_with_duckdb_one_run_finishes_it(name: str, tmp_path: Path, twin: Apart) -> None:
     place = prepared(tmp_path, None)
-    place.deliver(DATE, *DAYS)
-    place.run("--date", str(DATE))
+    place.deliver(*DAYS)
 
-    end_all(place, {**POINTS, **DUCKDB}[name])
+    end_all(place, {**POINTS, **DUCKDB}[name], place.materialize)
     place.run()
 
     is_as_undisturbed(place, twin)
-    assert "nothing to run" in place.run()
 
 
-@pytest.mark.parametrize("name", [*POINTS, *POSTGRES])
+@pytest.mark.parametrize("name", marked(*POINTS, *POSTGRES, quick="half written"))
 def test_with_postgres_one_tick_finishes_it(
     name: str, tmp_path: Path, twin: Apart, postgres_server: PostgresServer
 ) -> None:
     place = prepared(tmp_path, postgres_server)
-    place.deliver(DATE, *DAYS)
-    place.run("--date", str(DATE))
+    place.deliver(*DAYS)
 
-    end_all(place, {**POINTS, **POSTGRES}[name])
+    end_all(place, {**POINTS, **POSTGRES}[name], place.materialize)
     place.tick()
 
     is_as_undisturbed(place, twin, overview=False)

@@ -10,7 +10,6 @@ import datetime as dt
 import importlib
 import importlib.metadata
 import itertools
-import json
 import multiprocessing
 import os
 import runpy
@@ -30,9 +29,10 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import Attempt, DatasetPartition
 from etl_platform.settings import Settings
 from etl_platform_tests.support import halting
-from etl_platform_tests.support.platform import DATE, HEADER, REPOSITORY, Platform, bar, plain_senders
+from etl_platform_tests.support.platform import HEADER, REPOSITORY, Platform, bar, plain_senders
 from etl_platform_tests.support.postgres import PostgresDatabase
 
 CODES = ("first", "second")
@@ -43,13 +43,16 @@ PRICES = [
 ]
 """All assets of a partition of prices."""
 BELOW = ["bronze/prices", "silver/prices", "quarantine/prices", "reconciliation/prices"]
-STARTED_SECONDS = 240.0
+STARTED_SECONDS = 150.0
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Point:
-    """The number-th call of `name` of module.owner whose arguments, as text, hold `match`."""
+    """The number-th call of `name` of module.owner whose arguments, as text, hold every part of `match` (a&b).
+
+    mark: file that is made there; where it is already, nothing ends any more. armed: file without which nothing does.
+    """
 
     module: str
     owner: str
@@ -60,9 +63,7 @@ class Point:
     delay: float = 0.0
     ending: str = "SIGKILL"
     mark: str = ""
-
-    def as_json(self) -> str:
-        return json.dumps(asdict(self))
+    armed: str = ""
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Child:
 
     def wait(self, seconds: float = STARTED_SECONDS) -> int:
         self.process.join(seconds)
-        assert self.process.exitcode is not None, f"still running:\n{self.said}"
+        assert self.process.exitcode is not None, f"still running:\n{self.end}"
         return self.process.exitcode
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -84,6 +85,11 @@ class Child:
     @property
     def said(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+    @property
+    def end(self) -> str:
+        """For messages: a log may be long."""
+        return self.said[-2_000:]
 
 
 @dataclass(frozen=True)
@@ -146,16 +152,27 @@ class Apart:
         selection = ("--select", ",".join(assets), "--partition", f"{date}|{code}")
         return self.start("dagster", "asset", "materialize", "-m", "etl_platform.definitions", *selection, point=point)
 
+    def execute(self, date: dt.date, *, code: str = "first", point: Point | None = None) -> Child:
+        """`dagster job execute` of the whole job for one partition."""
+        tags = f'{{"dagster/partition": "{date}|{code}"}}'
+        options = ("-m", "etl_platform.definitions", "-j", "ingest", "--tags", tags)
+        return self.start("dagster", "job", "execute", *options, point=point)
+
+    def command(self, date: dt.date, *, code: str = "first", point: Point | None = None) -> Child:
+        """`etl-platform run` of one partition."""
+        options = ("--date", str(date), "--institution", code)
+        return self.start("etl-platform", "run", "--workers", "1", *options, point=point)
+
     def run(self, *arguments: str) -> str:
         """`etl-platform run`, which must succeed. Returns what it said."""
         child = self.start("etl-platform", "run", "--workers", "1", *arguments)
-        assert child.wait() == 0, child.said
+        assert child.wait() == 0, child.end
         return child.said
 
     def tick(self) -> str:
         """One tick of the sensor, and the runs that it asks for. Returns what they are."""
         child = self._fork(_tick, "tick", (), None)
-        assert child.wait() == 0, child.said
+        assert child.wait() == 0, child.end
         return child.said
 
     def _fork(self, target: Callable[..., None], program: str, arguments: Sequence[str], point: Point | None) -> Child:
@@ -203,6 +220,14 @@ class Apart:
             platform.ledger.close()
         return found
 
+    def attempts(self, *dates: dt.date, codes: Sequence[str] = ("first",)) -> list[Attempt]:
+        """The attempts at prices of the partitions, newest first for each."""
+        with self.ledger() as ledger:
+            run_ids = [run.run_id for run in self.runs()]
+            found = [attempt for run_id in run_ids for attempt in ledger.attempts_of(run_id)]
+        wanted = {DatasetPartition("prices", date, code) for date, code in itertools.product(dates, codes)}
+        return [attempt for attempt in found if attempt.partition in wanted]
+
     def left(self) -> list[str]:
         """What has no end or waits: nothing must be left."""
         with self.ledger() as ledger:
@@ -248,7 +273,7 @@ def new_postgres(place: Apart, database: PostgresDatabase) -> Apart:
     """The same with its warehouse in that database."""
     changed = place.other(ETL_WAREHOUSE="postgres", ETL_POSTGRES_URL=database.url, ETL_POSTGRES_ROLES="false")
     child = changed.start("etl-platform", "warehouse", "init")
-    assert child.wait() == 0, child.said
+    assert child.wait() == 0, child.end
     return changed
 
 
@@ -292,7 +317,9 @@ def _tick(
     defs: dg.Definitions = runpy.run_module("etl_platform.definitions")["defs"]
     with dg.DagsterInstance.get() as instance:
         sensor = defs.resolve_sensor_def("new_landing_objects")
-        context = dg.build_sensor_context(instance=instance, repository_def=defs.get_repository_def())
+        context = dg.build_sensor_context(
+            instance=instance, repository_def=defs.get_repository_def(), resources=dict(defs.resources or {})
+        )
         with context:
             requests = sensor.evaluate_tick(context).run_requests or []
         for request in requests:

@@ -1,7 +1,7 @@
 """Where a process of the platform ends: behind, or before, one call of one method.
 
 Standard library only: a copy is the `sitecustomize` of processes that others start (runs of the daemon), read before
-anything else. `HALT_AT` names the point as JSON, see `Point` of `processes_apart.py`.
+anything else. `HALT_AT` names the points as JSON, see `Point` of `apart.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,7 +38,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self._point["module"]:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        later = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (finder.find_spec(fullname, path, target) for finder in later)
+        spec = next((spec for spec in specs if spec is not None), None)
         assert spec is not None and spec.loader is not None
         execute = spec.loader.exec_module
 
@@ -59,7 +60,8 @@ def _change(module: ModuleType, point: dict[str, Any]) -> None:
     def changed(*args: Any, **kwargs: Any) -> Any:
         # Partitions and tables say what they are in many ways; a table in one.
         told = " ".join([*(getattr(a, "layer", "") + "/" + getattr(a, "name", "") for a in args), *map(str, args)])
-        counts = point["match"] in told
+        is_armed = not point["armed"] or Path(point["armed"]).exists()
+        counts = is_armed and all(part in told for part in point["match"].split("&"))
         calls.extend([1] if counts else [])
         is_it = counts and len(calls) == point["number"]
         if is_it and point["before"]:
@@ -91,5 +93,5 @@ def _end(point: dict[str, Any]) -> None:
 
 
 if os.environ.get("HALT_AT"):
-    with suppress(KeyError):
-        arm(json.loads(os.environ["HALT_AT"]))
+    for wanted in json.loads(os.environ["HALT_AT"]):
+        arm(wanted)
