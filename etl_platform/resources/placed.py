@@ -60,13 +60,14 @@ def merged(
     # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
     placed = ({**row, "is_current": True} for row in (*kept, *copied))
     contents = {content(row): row for row in (*previous.iter_rows(named=True), *placed)}
-    listed = {content(row) for row in (*kept, *copied)}
+    # What was withdrawn takes the place of nothing, though it lies there: an earlier content that was put back counts.
+    listed = {content(row) for row in (*kept, *copied) if not _is_excluded(row, excluded)}
     listed_keys = {key for key, _ in listed}
     known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
     judged = []
     for one, row in contents.items():
         is_current = one in listed if row["key"] in listed_keys else row["is_current"] or one in known
-        is_current = is_current and one not in excluded and (row["key"], identity(row)) not in excluded
+        is_current = is_current and not _is_excluded(row, excluded)
         judged.append({**row, **_address(known.get(one)), "is_current": is_current})
     judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
     ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
@@ -78,12 +79,14 @@ def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwr
     if not excluded:
         return manifest.with_columns(is_current=pl.lit(True)) if overwritten_too else manifest
     counts = [
-        (overwritten_too or row["is_current"])
-        and content(row) not in excluded
-        and (row["key"], identity(row)) not in excluded
+        (overwritten_too or row["is_current"]) and not _is_excluded(row, excluded)
         for row in manifest.iter_rows(named=True)
     ]
     return manifest.with_columns(is_current=pl.Series(counts, dtype=pl.Boolean))
+
+
+def _is_excluded(row: Row, excluded: frozenset[Content]) -> bool:
+    return content(row) in excluded or (row["key"], identity(row)) in excluded
 
 
 def content(row: Row) -> Content:
