@@ -60,13 +60,18 @@ def merged(
     # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
     placed = ({**row, "is_current": True} for row in (*kept, *copied))
     contents = {content(row): row for row in (*previous.iter_rows(named=True), *placed)}
-    # What was withdrawn takes the place of nothing, though it lies there: an earlier content that was put back counts.
-    listed = {content(row) for row in (*kept, *copied) if not _is_excluded(row, excluded)}
+    there = [*kept, *copied]
+    listed = {content(row) for row in there if not _is_excluded(row, excluded)}
     listed_keys = {key for key, _ in listed}
+    hidden_keys = {row["key"] for row in there} - listed_keys
     known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
     judged = []
     for one, row in contents.items():
-        is_current = one in listed if row["key"] in listed_keys else row["is_current"] or one in known
+        if row["key"] in listed_keys:
+            is_current = one in listed
+        else:
+            # What lies there and was withdrawn takes the place of what counts, but of nothing that was put back.
+            is_current = one in known or (row["is_current"] and row["key"] not in hidden_keys)
         is_current = is_current and not _is_excluded(row, excluded)
         judged.append({**row, **_address(known.get(one)), "is_current": is_current})
     judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))

@@ -187,13 +187,16 @@ class Runs:
             elif (there := self.landing.get(key)) is not None:
                 manifest[key, there.content] = Copy(key, there.content, there.identity, is_current=True)
                 listed.add((key, there.content))
+        hidden = {key for key, _ in listed}
         listed = {one for one in listed if not {one, (one[0], manifest[one].identity)} & excluded}
         there_now = {key for key in run.listed if key in self.landing}
         keys = {key for key, _ in listed}
+        hidden -= keys
         known_rows = {(f.key, f.sha256): f for f in on_record if f.sha256 and f.state in _CURRENT}
         run.copies = []
         for one, copy in manifest.items():
-            is_current = one in listed if copy.key in keys else copy.is_current or one in known_rows
+            is_current = one in known_rows or (copy.is_current and copy.key not in hidden)
+            is_current = one in listed if copy.key in keys else is_current
             is_current = is_current and not {one, (copy.key, copy.identity)} & excluded
             identity = known_rows[one].identity if one in known_rows else copy.identity
             run.copies.append(replace(copy, is_current=is_current, identity=identity))
