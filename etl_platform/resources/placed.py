@@ -60,15 +60,20 @@ def merged(
     # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
     placed = ({**row, "is_current": True} for row in (*kept, *copied))
     contents = {content(row): row for row in (*previous.iter_rows(named=True), *placed)}
-    was_current = {content(row) for row in previous.iter_rows(named=True) if row["is_current"]}
-    # A listed content that is left out replaces nothing: what was there before it stays.
-    listed = {content(row) for row in (*kept, *copied) if not _is_out(row, excluded)}
+    there = [*kept, *copied]
+    listed = {content(row) for row in there if not _is_out(row, excluded)}
     listed_keys = {key for key, _ in listed}
+    hidden_keys = {row["key"] for row in there} - listed_keys
     known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
     judged = []
     for one, row in contents.items():
-        counts = one in listed if row["key"] in listed_keys else one in was_current or one in known
-        judged.append({**row, **_address(known.get(one)), "is_current": counts and not _is_out(row, excluded)})
+        if row["key"] in listed_keys:
+            is_current = one in listed
+        else:
+            # What lies there and was withdrawn takes the place of what counts, but of nothing that was put back.
+            is_current = one in known or (row["is_current"] and row["key"] not in hidden_keys)
+        is_current = is_current and not _is_out(row, excluded)
+        judged.append({**row, **_address(known.get(one)), "is_current": is_current})
     judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
     ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
     return pl.DataFrame(ranked, schema=manifest_table(dataset).polars_schema)
@@ -79,9 +84,14 @@ def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwr
     if not excluded:
         return manifest.with_columns(is_current=pl.lit(True)) if overwritten_too else manifest
     counts = [
-        (overwritten_too or row["is_current"]) and not _is_out(row, excluded) for row in manifest.iter_rows(named=True)
+        (overwritten_too or row["is_current"]) and not _is_out(row, excluded)
+        for row in manifest.iter_rows(named=True)
     ]
     return manifest.with_columns(is_current=pl.Series(counts, dtype=pl.Boolean))
+
+
+def _is_out(row: Row, excluded: frozenset[Content]) -> bool:
+    return content(row) in excluded or (row["key"], identity(row)) in excluded
 
 
 def content(row: Row) -> Content:

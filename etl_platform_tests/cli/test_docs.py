@@ -6,9 +6,11 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from etl_platform.cli.docs import FOLDER
+from etl_platform.cli.docs import FOLDER, LEDGER_PAGE, with_law
 from etl_platform.cli.main import cli
 from etl_platform.contracts.registry import built_in_contracts
+from etl_platform.ledger.law import ATTEMPTS, OBJECTS
+from etl_platform.ledger.records import Outcome, State
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -32,3 +34,25 @@ def test_a_page_names_every_column_rule_and_parameter_and_is_what_show_prints(tm
         named = [*(c.name for c in contract.columns), *(r.name for r in contract.rules), *contract.parameters]
         assert [n for n in named if f"| `{n}` |" not in text] == []
         assert CliRunner().invoke(cli, ["contract", "show", name]).output == text
+
+
+def test_the_ledgers_page_has_the_law_as_it_is_and_words_for_each_state() -> None:
+    text = (REPOSITORY / LEDGER_PAGE).read_text(encoding="utf-8")
+    assert with_law(text) == text, "run `make docs` and commit docs/ledger.md"
+    assert text.count("stateDiagram-v2") == 2
+    for move in (*OBJECTS, *ATTEMPTS):
+        assert f"\n| {move.event.value} | " in text
+    for state in (*State, *Outcome):
+        assert f"\n| {state} | " in text, "a sentence for people"
+
+
+def test_the_command_brings_the_ledgers_page_up_to_date_and_keeps_what_people_wrote(tmp_path: Path) -> None:
+    page = tmp_path / LEDGER_PAGE.name
+    page.write_text(
+        "before\n<!-- law: objects -->\nold\n<!-- end -->\nbetween\n<!-- law: attempts -->\n<!-- end -->\nafter\n"
+    )
+    done = CliRunner().invoke(cli, ["docs", "--folder", str(tmp_path / "pages")])
+    assert done.exit_code == 0, done.output
+    written = page.read_text(encoding="utf-8")
+    assert written.startswith("before\n") and "\nbetween\n" in written and written.endswith("\nafter\n")
+    assert "old" not in written.splitlines() and written.count("```mermaid") == 2
