@@ -50,9 +50,10 @@ def wait(
         move(connection, Happens.WAITS, is_of(partition), now=now, run_id=run_id, values=why)
     elif outcome is None and is_first:
         move(connection, Happens.WAITS_UNSTARTED, is_of(partition), now=now, values=why)
-        leases.give_back(connection, [partition])
     elif newest is None or newest.outcome is not Outcome.CHECKED:
         return False
+    # A run that only publishes begins no attempt: nothing else would end its lease before its time.
+    leases.give_back(connection, [partition])
     change(connection, partition, error, now, {"service": service, "next_try_at": None})
     return True
 

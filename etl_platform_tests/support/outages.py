@@ -7,14 +7,18 @@ must be true (`faults/test_outages*.py`).
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import polars.selectors as cs
 import pytest
 from pydantic import SecretStr
 
@@ -55,8 +59,8 @@ class Site:
     s3: FlakyServer
     bucket: S3Bucket
     gates: dict[str, Gate]
-    twin: Platform
-    delivered: set[tuple[str, dt.date]] = field(default_factory=set)
+    delivered: dict[tuple[str, dt.date], int] = field(default_factory=dict)
+    """Sender and date -> version of its last delivery."""
 
     def shut(self, service: str, fault: Fault | None = None) -> None:
         """The service is away. fault: of an object store that answers so instead."""
@@ -76,24 +80,15 @@ class Site:
         return f"/{self.bucket.name}-{service}"
 
     def deliver(self, code: str, date: dt.date = DATE, version: int = 0) -> None:
-        """The same file to both: its older version is overwritten."""
+        """A file of the sender; its older version is overwritten."""
         key = f"{code}/prices/{date}/a.csv"
         client = self.bucket.server.client()
         client.put_object(Bucket=f"{self.bucket.name}-landing", Key=key, Body=body(code, version, date))
-        self.twin.put(key, body(code, version, date))
-        self.delivered.add((code, date))
+        self.delivered[code, date] = version
 
     def stored(self) -> dict[str, pl.DataFrame]:
         """What people see in the warehouse."""
         return published(self.eye, self.delivered)
-
-    def wanted(self) -> dict[str, pl.DataFrame]:
-        """What an undisturbed platform has published of the same deliveries."""
-        for code, date in sorted(self.delivered):
-            assert self.twin.ingest(code, date).succeeded
-        for date in sorted({date for _, date in self.delivered}):
-            assert self.twin.overview(date).succeeded
-        return published(self.twin, self.delivered)
 
     def states(self) -> list[str]:
         return sorted(str(found.state) for found in self.eye.ledger.objects())
@@ -108,21 +103,57 @@ class Site:
         return found + [f"{o.key}: {o.state} {o.reason}" for o in ledger.objects() if o.state not in fine]
 
 
-def published(platform: Platform, delivered: set[tuple[str, dt.date]]) -> dict[str, pl.DataFrame]:
+def published(platform: Platform, delivered: Iterable[tuple[str, dt.date]]) -> dict[str, pl.DataFrame]:
     """Every row of every warehouse table, without the columns that say when and by which run it was made."""
+    delivered = sorted(delivered)
     tables = {
-        f"{code} {name} {date}": platform.table("warehouse", name, code, date)
-        for code, date in sorted(delivered)
+        f"{code} {name} {date}": _comparable(platform.table("warehouse", name, code, date), date)
+        for code, date in delivered
         for name in ("prices", "daily_bars")
     }
     for date in sorted({date for _, date in delivered}):
-        tables[f"overview {date}"] = platform.table("warehouse", "market_overview", None, date)
-    return {name: _comparable(frame) for name, frame in tables.items()}
+        overview = platform.table("warehouse", "market_overview", None, date)
+        tables[f"overview {date}"] = _comparable(overview, date)
+    return tables
 
 
-def _comparable(frame: pl.DataFrame) -> pl.DataFrame:
+def _comparable(frame: pl.DataFrame, date: dt.date) -> pl.DataFrame:
+    """The rows as if they were of `DATE`: a twin of one date serves for all."""
     kept = [name for name in frame.columns if not name.startswith("_")]
-    return frame.select(kept).sort(kept)
+    return frame.select(kept).with_columns(cs.temporal() - (date - DATE)).sort(kept)
+
+
+def undisturbed(delivered: Mapping[tuple[str, dt.date], int]) -> dict[str, pl.DataFrame]:
+    """What a platform to which nothing happens publishes of the same deliveries."""
+    found = {}
+    for date in sorted({date for _, date in delivered}):
+        versions = frozenset((code, version) for (code, of), version in delivered.items() if of == date)
+        found |= {name.replace(str(DATE), str(date)): rows for name, rows in _twin(versions).items()}
+    return found
+
+
+@cache
+def _twin(versions: frozenset[tuple[str, int]]) -> dict[str, pl.DataFrame]:
+    with tempfile.TemporaryDirectory(prefix="twin-") as name, dg.DagsterInstance.ephemeral() as instance:
+        institutions = plain_senders(Path(name) / "institutions", *CODES)
+        twin = Platform(Settings(home=Path(name) / "home", institutions_path=institutions), instance)
+        for code, version in versions:
+            twin.put(f"{code}/prices/{DATE}/a.csv", body(code, version))
+            assert twin.ingest(code).succeeded
+        assert twin.overview().succeeded
+        found = published(twin, [(code, DATE) for code, _ in versions])
+        twin.ledger.close()
+    return found
+
+
+def run_many(platform: Platform, code: str, dates: Sequence[str]) -> dg.ExecuteInProcessResult:
+    """The run over many dates, as `etl-platform run` starts it."""
+    config = {"institution": code, "dataset": "prices", "dates": list(dates)}
+    return platform.definitions.resolve_job_def("load_many").execute_in_process(
+        run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
+        instance=platform.instance,
+        raise_on_error=False,
+    )
 
 
 def differences(found: dict[str, pl.DataFrame], wanted: dict[str, pl.DataFrame]) -> list[str]:
@@ -209,7 +240,6 @@ def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer,
         run_gate(postgres_server.host, postgres_server.port) as ledger,
         run_gate(postgres_server.host, postgres_server.port) as warehouse,
         open_instance(folder / "dagster") as instance,
-        open_instance(folder / "twin dagster") as twins,
     ):
         gates = {"ledger": ledger, "warehouse": warehouse}
         # GSS encryption is asked for first: a connection that is cut then is tried twice.
@@ -224,26 +254,46 @@ def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer,
                 "postgres_url": SecretStr(urls["warehouse"]),
             }
         )
-        twin = Platform(Settings(home=folder / "twin", institutions_path=institutions), twins)
-        site = Site(Platform(through, instance), Platform(direct, instance), s3, bucket, gates, twin)
+        site = Site(Platform(through, instance), Platform(direct, instance), s3, bucket, gates)
         try:
             yield site
         finally:
-            for platform in (site.platform, site.eye, site.twin):
+            for platform in (site.platform, site.eye):
                 platform.ledger.close()
 
 
-@pytest.fixture
-def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def scaled() -> Iterator[None]:
     """The waits that no setting gives, as much shorter as those of settings."""
-    for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "_LAUNCH")):
-        monkeypatch.setattr(module, name, getattr(module, name) * SCALE)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "_LAUNCH")):
+            monkeypatch.setattr(module, name, getattr(module, name) * SCALE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_site(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server, postgres_server: PostgresServer, scaled: None
+) -> Iterator[Site]:
+    """One site for the tests of a module: each takes dates of its own (`new_date`)."""
+    with run_site(tmp_path_factory.mktemp("site"), s3_server, postgres_server) as built:
+        yield built
 
 
 @pytest.fixture
-def site(tmp_path: Path, s3_server: S3Server, postgres_server: PostgresServer, scaled: None) -> Iterator[Site]:
-    with run_site(tmp_path, s3_server, postgres_server) as built:
-        yield built
+def site(module_site: Site) -> Iterator[Site]:
+    """The same, with all its services there again after the test."""
+    yield module_site
+    for service in ("landing", "lake", "ledger", "warehouse"):
+        module_site.open(service)
+
+
+_days = itertools.count()
+
+
+def new_date() -> dt.date:
+    """A date that no other test of this process has."""
+    return DATE + dt.timedelta(days=next(_days))
 
 
 @dataclass(frozen=True)
