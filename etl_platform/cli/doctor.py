@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -20,7 +21,8 @@ from etl_platform.resources.object_store import ObjectStore
 def doctor() -> None:
     """Check the settings and every connection: landing roots, lake, ledger, warehouse.
 
-    Exit status 1 when something is not well. Secrets are never shown.
+    Exit status 1 when something is not well: a part, or partitions that failed, were refused or wait. Secrets are
+    never shown.
     """
     session = open_session()
     console = Console()
@@ -37,9 +39,26 @@ def doctor() -> None:
         except EtlError as error:
             failures += 1
             table.add_row(name, "[red]not well[/]", plain(str(error)))
+    failures += _tell_partitions(session, table)
     console.print(table)
     if failures:
         raise click.exceptions.Exit(1)
+
+
+def _tell_partitions(session: Session, table: RichTable) -> int:
+    """A row for each way in which partitions are not well. Returns how many ways."""
+    try:
+        unwell = session.ledger.unwell()
+    except EtlError:
+        return 0  # the row of the ledger says why
+    kinds = Counter(found.kind for found in unwell)
+    for kind, count in sorted(kinds.items()):
+        services = sorted({found.service for found in unwell if found.kind is kind and found.service})
+        of = f" for {', '.join(services)}" if services else ""
+        table.add_row(f"partitions {kind}", "[red]not well[/]", f"{count:,} {kind}{of}; see etl-platform status")
+    if not kinds:
+        table.add_row("partitions", "[green]well[/]", "none failed, refused or waiting")
+    return len(kinds)
 
 
 def _probes(session: Session) -> dict[str, Callable[[], str]]:

@@ -25,6 +25,7 @@ from etl_platform.cli.replay import replay
 from etl_platform.cli.run import run
 from etl_platform.cli.status import status
 from etl_platform.cli.warehouse import warehouse
+from etl_platform.cli.withdraw import withdraw
 from etl_platform.errors import EtlError, TransientError
 
 
@@ -60,6 +61,7 @@ for command in (
     run,
     status,
     warehouse,
+    withdraw,
 ):
     cli.add_command(command)
 

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from etl_platform.cli.execute import Task, dagster_instance
 from etl_platform.cli.pick_up import named, tell_left_alone
-from etl_platform.cli.session import Session
+from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import process, starting_runs, void_leases
-from etl_platform.ledger.records import DatasetPartition, State
+from etl_platform.ledger.records import DatasetPartition, Kind
 from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing
 
@@ -30,8 +30,16 @@ def pending_tasks(
     held: Mapping[DatasetPartition, str],
 ) -> list[Task]:
     """Record what is new in the landing zone; one task per partition that has something to load or to publish."""
-    with console.status("looking at the landing zone"):
-        scan = scan_landing(session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"))
+    with console.status("looking at the landing zone") as spinner:
+        scan = scan_landing(
+            session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"), tell=spinner.update
+        )
+    for moved in scan.moved_roots:
+        console.print("[yellow]moved[/]", plain(str(moved)), soft_wrap=True)
+    if scan.unread:
+        console.print(
+            f"[red]{scan.unread} objects cannot be read[/], so whether they changed is not known; see the log"
+        )
     if scan.unrouted:
         console.print(f"[yellow]{scan.unrouted} objects belong to nobody[/]; see `etl-platform status --unrouted`")
     pending = {item.partition for item in session.ledger.pending_partitions(2**31 - 1)} | _failed(session)
@@ -84,13 +92,11 @@ def tell_waiting(session: Session, console: Console) -> int:
 
 
 def _failed(session: Session) -> set[DatasetPartition]:
-    """Partitions of which a file is not loaded because its run failed: whoever asks for a run wants them again."""
-    failed = session.ledger.objects(states=[State.FAILED])
-    return {
-        DatasetPartition(o.dataset, o.business_date, o.institution)
-        for o in failed
-        if o.dataset and o.business_date and o.institution
-    }
+    """Partitions that failed: whoever asks for a run wants them again. Not those that a refused file holds back: they
+    would fail again."""
+    unwell = session.ledger.unwell()
+    refused = {found.partition for found in unwell if found.kind is Kind.REFUSED}
+    return {found.partition for found in unwell if found.kind is Kind.FAILED} - refused
 
 
 def give_back(session: Session) -> None:

@@ -75,7 +75,9 @@ def list_arrivals(
     store = landing.store_of(steps[0].partition.institution or "")
     listed = [o.landing_object() for found in arrived.values() for o in found.objects]
     # Before the transaction: whoever reads an object to compare it may take a while.
-    news = [found for found, finding in checked(store, ledger, listed) if finding is not Finding.KNOWN]
+    told = checked(store, ledger, listed)
+    # What cannot be read is not on record as another content: the copy fails, and says why.
+    news = [found for found, finding in told if finding in (Finding.NEWS, Finding.MOVED)]
     ledger.record_seen(news, now=now())
     return arrived
 

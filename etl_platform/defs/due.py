@@ -7,6 +7,7 @@ requested (`launching.py`, `cli/run.py`).
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import now
 from etl_platform.defs.census import EXECUTING, Census
+from etl_platform.defs.jobs import INGEST
 from etl_platform.defs.pick_up import partitions_of
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import EtlError
@@ -66,8 +68,18 @@ def due(
 
 def starting_runs(instance: dg.DagsterInstance, wanted: Iterable[DatasetPartition]) -> dict[DatasetPartition, str]:
     """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id."""
-    keys = {format_key(PartitionKey(p.business_date, p.institution)) for p in wanted}
-    return {partition: run.run_id for run in _starting(instance, keys) for partition in partitions_of(run)}
+    by_key: dict[str, list[DatasetPartition]] = defaultdict(list)
+    for partition in wanted:
+        by_key[format_key(PartitionKey(partition.business_date, partition.institution))].append(partition)
+    found = {}
+    for run in _starting(instance, by_key.keys()):
+        # A run that names no assets is one of a whole job.
+        named = set(partitions_of(run)) if run.asset_selection else None
+        is_whole = named is None and run.job_name == INGEST
+        for partition in by_key[run.tags[PARTITION_TAG]]:
+            if is_whole or (named is not None and partition in named):
+                found[partition] = run.run_id
+    return found
 
 
 def starting_keys(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now, partition_of_run
+from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Attempt, Outcome
 
-_passed: dict[tuple[str, str], str] = {}
-"""(run, table) -> run of the attempt whose rows that table is being written from, between a step's body and its end."""
+_passed: dict[tuple[str, str], Attempt] = {}
+"""(run, table) -> the attempt whose rows that table is being written from, between a step's body and its end."""
 
 
 def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: str, table: str) -> None:
@@ -47,20 +47,19 @@ def note_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: 
 def _passes(attempt: Attempt, run_id: str, table: str) -> bool:
     is_checked = attempt.outcome in (Outcome.CHECKED, Outcome.SUCCEEDED)
     if is_checked:
-        _passed[run_id, table] = attempt.run_id
+        _passed[run_id, table] = attempt
     return is_checked
 
 
-def publication_reported(dataset: str, table: str, wanted: Mapping[str, str | None]) -> dg.HookDefinition:
+def publication_reported(table: str, wanted: Mapping[str, str | None]) -> dg.HookDefinition:
     """Puts on record that `table` holds what the attempt stored that the step passed the gate with. With all of
     `wanted` the attempt has succeeded."""
 
     @dg.success_hook(name=f"publish_{table.replace('/', '_')}", required_resource_keys={"ledger"})
     def publish(context: dg.HookContext) -> None:
         attempt = _passed.pop((context.run_id, table), None)
-        partition = partition_of_run(context, dataset)
-        if attempt is not None and partition is not None:
+        if attempt is not None:
             ledger: Ledger = context.resources.ledger
-            ledger.publish(attempt, partition, [table], wanted=wanted, now=now())
+            ledger.publish(attempt.run_id, attempt.partition, [table], wanted=wanted, now=now())
 
     return publish

@@ -1,6 +1,6 @@
 """`gold/<aggregate>`: pure aggregates over silver (or gold), in the lake."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,6 +161,17 @@ def dataset_of(table: Table) -> str | None:
     return source if layer == "silver" else None
 
 
+def datasets_of(keys: Iterable[dg.AssetKey]) -> set[str]:
+    """The datasets whose partitions these assets load or publish; tables across institutions have none."""
+    found: set[str] = set()
+    aggregates = {a.table.name: a.source for a in AGGREGATES}
+    for layer, name in (key.path for key in keys if len(key.path) == 2):
+        below, source = aggregates.get(name, ("silver", name)) if layer in ("gold", "warehouse") else ("silver", name)
+        if below == "silver":
+            found.add(source)
+    return found
+
+
 def publication_of(dataset: str) -> dict[str, str | None]:
     """The tables that hold what is stored in silver/<dataset>, as layer/name, each with the one of them that it is
     written from. With all of them the partition is published."""
@@ -174,7 +185,7 @@ def publication_of(dataset: str) -> dict[str, str | None]:
 
 def publishing_hooks(dataset: str, table: str) -> set[dg.HookDefinition]:
     """Of an asset that publishes what is stored in silver/<dataset>."""
-    return {failures_reported(dataset), publication_reported(dataset, table, publication_of(dataset))}
+    return {failures_reported(dataset), publication_reported(table, publication_of(dataset))}
 
 
 def column_lineage(lineage: Mapping[str, tuple[str, ...]], source: dg.AssetKey) -> dg.TableColumnLineage:

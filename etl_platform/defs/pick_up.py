@@ -16,6 +16,7 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.census import FINISHED, Census
+from etl_platform.defs.gold import datasets_of
 from etl_platform.defs.jobs import JOBS
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import UnknownNameError
@@ -87,16 +88,20 @@ def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun) -> De
 
 
 def partitions_of(run: dg.DagsterRun) -> list[DatasetPartition]:
-    """What a run of one date and institution was launched for: the datasets of its bronze, silver and warehouse."""
+    """What a run of one date and institution was launched for, by the assets that it names."""
+    partition = partition_of(run)
+    if partition is None:
+        return []
+    return [dataset_partition(dataset, partition) for dataset in sorted(datasets_of(run.asset_selection or ()))]
+
+
+def partition_of(run: dg.DagsterRun) -> PartitionKey | None:
+    """The date and institution of a run; None for a run of something else."""
     try:
-        partition: PartitionKey = parse_key(run.tags.get(PARTITION_TAG, ""))
+        partition = parse_key(run.tags.get(PARTITION_TAG, ""))
     except UnknownNameError:
-        return []
-    if partition.institution is None:
-        return []
-    keys = run.asset_selection or set()
-    datasets = {key.path[-1] for key in keys if key.path[0] in ("bronze", "silver", "warehouse")}
-    return [dataset_partition(dataset, partition) for dataset in sorted(datasets)]
+        return None
+    return None if partition.institution is None else partition
 
 
 def _close(instance: dg.DagsterInstance, ledger: Ledger, attempt: Attempt) -> bool:

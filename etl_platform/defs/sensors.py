@@ -77,6 +77,10 @@ def _tick(
     )
     for service, found in scan.away:
         context.log.warning(f"{service} is not looked at: {found}")
+    for moved in scan.moved_roots:
+        context.log.warning(str(moved))
+    if scan.unread:
+        context.log.warning(f"{scan.unread} objects cannot be read, so whether they changed is not known")
     for sample in scan.unrouted_samples:
         context.log.warning(f"unrouted: {sample}")
     wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)

@@ -40,12 +40,12 @@ def latest(connection: sa.Connection, partition: DatasetPartition) -> Attempt | 
     return None if row is None else _read(row)
 
 
-def select_unpublished(connection: sa.Connection) -> list[Attempt]:
-    """Checked attempts that are the latest of their partitions, oldest first."""
+def select_latest(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Attempt]:
+    """Those matching attempts that are the latest of their partitions, oldest first."""
     later = attempts.alias("later")
     same = sa.and_(*(later.c[column.name] == column for column in _partition))
     is_later = sa.tuple_(later.c.started_at, later.c.run_id) > sa.tuple_(_a.started_at, _a.run_id)
-    return select_attempts(connection, _a.outcome == Outcome.CHECKED, ~sa.exists().where(same, is_later))
+    return select_attempts(connection, *conditions, ~sa.exists().where(same, is_later))
 
 
 def is_of(partition: DatasetPartition) -> sa.ColumnElement[bool]:

@@ -81,13 +81,18 @@ def decide(
     is_result = (
         _t.root == sa.bindparam("result_root"),
         _t.key == sa.bindparam("result_key"),
-        _t.identity == sa.bindparam("result_identity"),
+        # By its bytes too: a folder that is moved while the run reads gives its objects another identity.
+        sa.or_(
+            _t.identity == sa.bindparam("result_identity"),
+            _t.sha256 == sa.bindparam("result_sha256", type_=_t.sha256.type),
+        ),
     )
     rows = [
         {
             "result_root": result.root,
             "result_key": result.key,
             "result_identity": result.identity,
+            "result_sha256": result.sha256,
             "sha256": result.sha256,
             "reason": result.reason,
             **{name: getattr(result, name) for name in ROW_COUNTS},
@@ -163,11 +168,39 @@ def fail(
 def fail_unstarted(
     connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime
 ) -> int:
-    """A run ended before it began: what it was launched for, and nobody has taken, failed. Returns how many objects."""
-    reruns.close(connection, [partition])
+    """A run ended before it began: what it was launched for, and nobody has taken, failed. Returns how many objects.
+
+    Where a run was asked for without a new object there is none to say so: the failure is an attempt on record. A run
+    whose attempt has failed began after all: what arrived since was not its business.
+    """
     leases.give_back(connection, [partition])
-    values = {"reason": error, "run_id": run_id}
-    return move(connection, Happens.UNSTARTED, is_of(partition), now=now, values=values)
+    known = select_attempts(connection, is_attempt(run_id, partition))
+    if known and known[0].outcome is Outcome.FAILED:
+        return 0
+    why = {"reason": error, "run_id": run_id}
+    moved = move(connection, Happens.UNSTARTED, is_of(partition), now=now, values=why)
+    if reruns.is_open(connection, partition):
+        _fail_rerun(connection, run_id, partition, error, now, is_on_record=bool(known))
+    return moved
+
+
+def _fail_rerun(
+    connection: sa.Connection,
+    run_id: str,
+    partition: DatasetPartition,
+    error: str,
+    now: dt.datetime,
+    *,
+    is_on_record: bool,
+) -> None:
+    newest = latest(connection, partition)
+    if newest is not None and newest.outcome is Outcome.RUNNING:
+        reruns.request(connection, [partition], error, now)  # another run is at it: again after that
+        return
+    reruns.close(connection, [partition])
+    if not fail_publication(connection, partition, error, now) and not is_on_record:
+        row = {"run_id": run_id, "started_at": now, "ended_at": now, "outcome": born(Attempted.UNBEGUN), "error": error}
+        connection.execute(sa.insert(attempts), {**row, **asdict(partition)})
 
 
 def die_unstarted(
@@ -176,14 +209,15 @@ def die_unstarted(
     """A run is gone that had not begun its attempt at the partition. Returns whether the partition waits."""
     deaths = troubles.count_death(connection, partition, error, now)
     if deaths >= deaths_limit:
-        error = f"{error}, for the {deaths}th time"
+        error = f"{error}, {deaths} times in a row"
         fail_unstarted(connection, run_id, partition, error, now)
         fail_publication(connection, partition, error, now)
         troubles.forget(connection, partition)
         return False
     leases.give_back(connection, [partition])
-    if connection.execute(sa.select(_t.id).where(is_of(partition), _t.state == State.SEEN).limit(1)).first():
-        reruns.request(connection, [partition], error, now)
+    seen = sa.select(_t.id).where(is_of(partition), _t.state == State.SEEN).limit(1)
+    if reruns.is_open(connection, partition) or connection.execute(seen).first():
+        reruns.request(connection, [partition], error, now)  # under another key: that of the dead run is used up
     return True
 
 
@@ -209,11 +243,11 @@ def die(
     if outcome == Outcome.CHECKED:
         if deaths < deaths_limit:
             return True
-        fail(connection, run_id, partition, f"{error}, for the {deaths}th time", now)
+        fail(connection, run_id, partition, f"{error}, {deaths} times in a row", now)
         return False
     move_attempt(connection, Attempted.DIED, mine, values={"ended_at": now, "error": error})
     if deaths >= deaths_limit:
-        why = {"reason": f"{error}, for the {deaths}th time", "run_id": run_id}
+        why = {"reason": f"{error}, {deaths} times in a row", "run_id": run_id}
         move(connection, Happens.GIVEN_UP, is_of(partition), now=now, run_id=run_id, values=why)
         troubles.forget(connection, partition)
         return False
@@ -242,5 +276,6 @@ def replay(
     """Let the current objects of the matching partitions wait again, under a new attempt. Returns how many."""
     wanted = {"institution": institution, "dataset": dataset, "business_date": business_date}
     named = {name: value for name, value in wanted.items() if value is not None}
-    troubles.forget_all(connection, named)
+    # One that waits without an object of its own (another was withdrawn) would be forgotten with its trouble.
+    reruns.request(connection, troubles.forget_all(connection, named), "asked for again", now)
     return move(connection, Happens.REPLAYED, *(_t[name] == value for name, value in named.items()), now=now)

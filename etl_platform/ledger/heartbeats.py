@@ -19,6 +19,7 @@ _p = processes.c
 EVERY = dt.timedelta(seconds=8)
 SILENCE = dt.timedelta(seconds=25)
 """So long without a beat, from the first look on: three beats are missing."""
+_FORGOTTEN = dt.timedelta(days=1)
 
 
 def beat(connection: sa.Connection, name: str) -> None:
@@ -34,6 +35,8 @@ def forget(connection: sa.Connection, names: Collection[str]) -> None:
 
 def silent(connection: sa.Connection, names: Collection[str], now: dt.datetime) -> list[str]:
     """Those that have been silent long enough since somebody asked first; the others are asked about from now on."""
+    # Nobody asks any more for those of yesterday: they have ended, or were seen to.
+    connection.execute(sa.delete(processes).where(_p.suspected_at < now - _FORGOTTEN))
     known = {row.name: row for row in connection.execute(sa.select(processes).where(_p.name.in_(list(names))))}
     dead = []
     for name in names:

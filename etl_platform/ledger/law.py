@@ -58,6 +58,7 @@ class Attempted(StrEnum):
     """Everything that happens to an attempt."""
 
     BEGUN = "begun"
+    UNBEGUN = "failed before it began"
     CHECKED = "checks passed"
     FAILED = "failed"
     WAITED = "a service is away"
@@ -140,6 +141,7 @@ OBJECTS: tuple[Move, ...] = (
 
 ATTEMPTS: tuple[Move, ...] = (
     Move(Attempted.BEGUN, (), Outcome.RUNNING),
+    Move(Attempted.UNBEGUN, (), Outcome.FAILED),
     Move(Attempted.CHECKED, (Outcome.RUNNING,), Outcome.CHECKED),
     Move(Attempted.FAILED, (Outcome.RUNNING, Outcome.CHECKED), Outcome.FAILED),
     Move(Attempted.WAITED, (Outcome.RUNNING,), Outcome.FAILED),

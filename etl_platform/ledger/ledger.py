@@ -31,15 +31,19 @@ from etl_platform.ledger import (
     heartbeats,
     leases,
     leaving,
+    nobodys,
     pending,
     places,
     profiles,
     publications,
     recording,
+    reruns,
+    root_names,
     roots,
     schemas,
     status,
     troubles,
+    unwell,
     versions,
     waiting,
 )
@@ -63,6 +67,7 @@ from etl_platform.ledger.records import (
     State,
     Trouble,
     Unpublished,
+    Unwell,
     Withdrawal,
 )
 from etl_platform.ledger.tables import attempts as attempts_table
@@ -136,7 +141,7 @@ class Ledger:
         fresh = 0
         for chunk in in_chunks(objects, _TRANSACTION):
             with self._database.write() as connection:
-                fresh += recording.insert_unrouted(connection, chunk, now)
+                fresh += nobodys.insert_unrouted(connection, chunk, now)
         return fresh
 
     def record_ignored(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
@@ -144,16 +149,24 @@ class Ledger:
         fresh = 0
         for chunk in in_chunks(objects, _TRANSACTION):
             with self._database.write() as connection:
-                fresh += recording.insert_ignored(connection, chunk, now)
+                fresh += nobodys.insert_ignored(connection, chunk, now)
         return fresh
 
-    def note_roots(self, urls: Mapping[str, str], *, now: dt.datetime) -> list[MovedRoot]:
-        """The landing roots (name -> address) are there now. Returns those that were elsewhere before, once."""
+    def note_roots(
+        self, urls: Mapping[str, str], names: Mapping[str, str] | None = None, *, now: dt.datetime
+    ) -> list[MovedRoot]:
+        """The landing roots (name -> address) are there now. Returns those that were elsewhere before, once.
+
+        names: institution -> name of its root. Under a name that is seen for the first time an institution has what it
+        delivered under the one before.
+        """
         with self._database.read() as connection:
             before = roots.select_roots(connection)
         if all(before.get(name) == url for name, url in urls.items()):
             return []
         with self._database.write() as connection:
+            if names and not urls.keys() <= before.keys():
+                root_names.name_roots(connection, names)
             return roots.note(connection, urls, now)
 
     def stuck(self, root_names: Sequence[str]) -> list[tuple[str, int]]:
@@ -478,16 +491,13 @@ class Ledger:
         """Everything that was ever part of these partitions of one institution and dataset."""
         if not partitions:
             return []
-        dates = [partition.business_date for partition in partitions]
         conditions = (
             _t.institution == partitions[0].institution,
             _t.dataset == partitions[0].dataset,
-            _t.business_date.between(min(dates), max(dates)),
+            _t.business_date.in_([partition.business_date for partition in partitions]),
         )
-        wanted = set(dates)
         with self._database.read() as connection:
-            found = status.select_objects(connection, *conditions)
-        return [one for one in found if one.business_date in wanted]
+            return status.select_objects(connection, *conditions)
 
     def excluded(self, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
         """(key, sha256), or (key, identity) of what no run has read, of contents that a run leaves out: withdrawn,
@@ -510,6 +520,11 @@ class Ledger:
         with self._database.read() as connection:
             return leaving.select_withdrawals(connection, limit)
 
+    def open_reruns(self) -> dict[DatasetPartition, str]:
+        """Partitions that are to run again because an object was taken out of them, each with the reason."""
+        with self._database.read() as connection:
+            return reruns.select_open(connection)
+
     def near_keys(self, key: str, limit: int) -> list[str]:
         """Some keys on record that begin or end like `key`."""
         with self._database.read() as connection:
@@ -526,6 +541,11 @@ class Ledger:
         """What the ledger knows of each partition; those of which it knows nothing are missing."""
         with self._database.read() as connection:
             return status.select_status(connection, dates, institutions, datasets)
+
+    def unwell(self) -> list[Unwell]:
+        """Every partition that failed, waits for a service, or of which a file was refused; by date."""
+        with self._database.read() as connection:
+            return unwell.select_unwell(connection)
 
     def rows_of_earlier_dates(self, partition: DatasetPartition, days: int) -> list[int]:
         """Silver rows of the last `days` earlier business dates with loaded objects, newest first."""

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from etl_platform.ledger import attempt_rows
 from etl_platform.ledger.given import given_rows
-from etl_platform.ledger.records import CURRENT, DatasetPartition, PendingPartition, State, Unpublished
-from etl_platform.ledger.tables import landing_objects, reruns, troubles
+from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, PendingPartition, State, Unpublished
+from etl_platform.ledger.tables import attempts, landing_objects, reruns, troubles
 from etl_platform.ledger.troubles import select_troubles
 
 _t = landing_objects.c
@@ -55,7 +55,7 @@ def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
     that is for the caller to see."""
     troubled = {trouble.partition: trouble for trouble in select_troubles(connection)}
     found = []
-    for attempt in attempt_rows.select_unpublished(connection):
+    for attempt in attempt_rows.select_latest(connection, attempts.c.outcome == Outcome.CHECKED):
         trouble = troubled.get(attempt.partition)
         if trouble is None or trouble.service is None:
             found.append(Unpublished(attempt, f"{attempt.run_id}#{trouble.number if trouble else 0}"))
@@ -63,8 +63,8 @@ def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
 
 
 def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> dict[DatasetPartition, str]:
-    """Hash of the place, identity and attempt of every current object, whatever its state: states change while the
-    content does not, and must not launch the same content again. And of the number of the run that was asked for."""
+    """Hash of every current object and its attempt, whatever its state and wherever it lies: states and addresses
+    change while the content does not, and must not launch it again. And of the number of the run that was asked for."""
     hashes = {partition: hashlib.sha256() for partition in partitions}
     if not partitions:
         return {}
@@ -72,13 +72,13 @@ def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartiti
         connection.dialect, _partition, [(p.dataset, p.business_date, p.institution) for p in partitions]
     )
     query = (
-        sa.select(*_partition, _t.root, _t.key, _t.identity, _t.attempt)
+        sa.select(*_partition, _t.id, _t.attempt)
         .join_from(given, landing_objects, sa.and_(*(column == given.c[column.name] for column in _partition)))
         .where(_t.state.in_(CURRENT))
         .order_by(_t.id)
     )
-    for *key, root, place, identity, attempt in connection.execute(query):
-        hashes[DatasetPartition(*key)].update(f"{root}\n{place}\n{identity}\n{attempt}\n".encode())
+    for *key, number, attempt in connection.execute(query):
+        hashes[DatasetPartition(*key)].update(f"{number} {attempt}\n".encode())
     asked = sa.select(_r.dataset, _r.business_date, _r.institution, _r.number).where(_r.is_open)
     for *key, number in connection.execute(asked):
         if (partition := DatasetPartition(*key)) in hashes:

@@ -36,13 +36,14 @@ def publish(
     its source was holds older rows, and does not count.
 
     Where a later attempt has begun, its tables may just have been overwritten by older rows: they are to be written
-    again.
+    again, and with them what is written from them.
     """
     newest = latest(connection, partition)
     if newest is None:
         return False
     if newest.run_id != run_id:
-        overwritten = sa.delete(publications).where(_p.run_id == newest.run_id, is_given(_p), _p.table_name.in_(tables))
+        names = {*tables, *(name for name, source in wanted.items() if source in tables)}
+        overwritten = sa.delete(publications).where(_p.run_id == newest.run_id, is_given(_p), _p.table_name.in_(names))
         connection.execute(overwritten, given(partition))
         values = {"ended_at": None, "seconds": None}
         move_attempt(connection, Attempted.OVERWRITTEN, is_attempt(newest.run_id, partition), values=values)
@@ -60,7 +61,10 @@ def publish(
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
     move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
-    loaded = (is_of(partition), _o.claimed_by == run_id, _o.state == State.LOADED)
-    connection.execute(sa.update(landing_objects).where(*loaded).values(is_published=True))
+    is_held = sa.and_(_o.claimed_by == run_id, _o.state == State.LOADED)
+    # The sender has overwritten it since it was loaded: its rows are in the tables all the same.
+    was_held = sa.and_(_o.run_id == run_id, _o.state == State.SUPERSEDED, _o.rows_silver > 0)
+    loaded = sa.update(landing_objects).where(is_of(partition), sa.or_(is_held, was_held))
+    connection.execute(loaded.values(is_published=True))
     troubles.forget(connection, partition)
     return True

@@ -206,6 +206,26 @@ class Trouble:
     number: int
 
 
+class Kind(StrEnum):
+    """In which way a partition is not well."""
+
+    FAILED = "failed"
+    REFUSED = "refused"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True)
+class Unwell:
+    """A partition that failed, of which a file was refused, or that waits. service, next_try_at: of one that waits;
+    without a time it is tried when the service answers."""
+
+    partition: DatasetPartition
+    kind: Kind
+    reason: str
+    service: str | None = None
+    next_try_at: dt.datetime | None = None
+
+
 @dataclass(frozen=True)
 class Lease:
     """Somebody is about to start a run of the partition."""
@@ -311,3 +331,8 @@ class MovedRoot:
     name: str
     url_before: str
     url: str
+
+    def __str__(self) -> str:
+        return (
+            f"landing root {self.name} was at {self.url_before} and is at {self.url}; what it holds is told by content"
+        )

@@ -29,8 +29,21 @@ def request(connection: sa.Connection, partitions: Iterable[DatasetPartition], r
             connection.execute(sa.insert(reruns), row)
 
 
+def is_open(connection: sa.Connection, partition: DatasetPartition) -> bool:
+    """Whether a run of the partition was asked for and none has begun."""
+    query = sa.select(_t.number).where(is_given(_t), _t.is_open)
+    return connection.execute(query, given(partition)).first() is not None
+
+
 def close(connection: sa.Connection, partitions: Iterable[DatasetPartition]) -> None:
     """A run of the partitions begins: nothing more is asked for."""
     rows = [given(partition) for partition in partitions]
     if rows and connection.execute(sa.select(_t.number).where(_t.is_open).limit(1)).first():
         connection.execute(sa.update(reruns).where(is_given(_t), _t.is_open).values(is_open=False), rows)
+
+
+def select_open(connection: sa.Connection) -> dict[DatasetPartition, str]:
+    """The partitions that are to run again, each with the last reason, the longest waiting first."""
+    query = sa.select(_t.dataset, _t.business_date, _t.institution, _t.reason).where(_t.is_open)
+    rows = connection.execute(query.order_by(_t.requested_at))
+    return {DatasetPartition(dataset, date, institution): reason for dataset, date, institution, reason in rows}

@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl_platform.ledger.given import given, is_given
-from etl_platform.ledger.records import DatasetPartition, Trouble
-from etl_platform.ledger.tables import services, troubles
+from etl_platform.ledger.records import DatasetPartition, State, Trouble
+from etl_platform.ledger.tables import landing_objects, services, troubles
 
 _t = troubles.c
 
@@ -32,13 +32,24 @@ def count_death(connection: sa.Connection, partition: DatasetPartition, error: s
 
 
 def forget(connection: sa.Connection, partition: DatasetPartition) -> None:
-    """It is over: published, or failed for good."""
-    connection.execute(sa.delete(troubles).where(is_given(_t)), given(partition))
+    """It is over: published, or failed for good. While objects of the partition wait, which arrived after the run had
+    begun, the service that they wait for stays on record."""
+    waiting = sa.select(landing_objects.c.id).where(
+        is_given(landing_objects.c), landing_objects.c.state == State.WAITING
+    )
+    if connection.execute(waiting.limit(1), given(partition)).first():
+        counts = {"deaths": 0, "failures": 0}
+        connection.execute(sa.update(troubles).where(is_given(_t)).values(counts), given(partition))
+    else:
+        connection.execute(sa.delete(troubles).where(is_given(_t)), given(partition))
 
 
-def forget_all(connection: sa.Connection, named: Mapping[str, Any]) -> None:
-    """Somebody asks for all matching partitions again: from the start."""
-    connection.execute(sa.delete(troubles).where(*(_t[name] == value for name, value in named.items())))
+def forget_all(connection: sa.Connection, named: Mapping[str, Any]) -> list[DatasetPartition]:
+    """Somebody asks for all matching partitions again: from the start. Returns those that waited for a service."""
+    matching = [_t[name] == value for name, value in named.items()]
+    waited = [trouble.partition for trouble in select_troubles(connection, *matching, _t.service.is_not(None))]
+    connection.execute(sa.delete(troubles).where(*matching))
+    return waited
 
 
 def note(connection: sa.Connection, service: str, found: str | None, now: dt.datetime) -> bool:

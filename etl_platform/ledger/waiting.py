@@ -107,7 +107,8 @@ def _release(connection: sa.Connection, partition: DatasetPartition, now: dt.dat
     connection.execute(sa.update(troubles_table).where(is_given(_t)).values(values), given(partition))
     move(connection, Happens.RELEASED, is_of(partition), now=now)
     attempt = latest(connection, partition)
-    if attempt is None or attempt.outcome is not Outcome.CHECKED:
+    is_checked = attempt is not None and attempt.outcome is Outcome.CHECKED
+    if not is_checked or reruns.is_open(connection, partition):
         reruns.request(connection, [partition], "the service answers again", now)
 
 

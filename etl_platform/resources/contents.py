@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from etl_platform.errors import StorageError, TransientError
+from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import LandingObject
@@ -31,10 +31,11 @@ def checked(
     is_over: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[tuple[LandingObject, Finding]]:
-    """Each object with what it is to the ledger, none of them UNSURE; fewer, from the first on, when `is_over`.
+    """Each object with what it is to the ledger; fewer, from the first on, when `is_over`.
 
-    Some are always read, however late it is, so that every call comes further. Of an object that is gone or changes
-    while it is read nothing is said: it is KNOWN until the next listing.
+    Some are always read, however late it is, so that every call comes further. An object that cannot be read, is gone
+    or changes meanwhile stays UNSURE: a moved root with wrong permissions must not be taken for new. The next listing
+    asks again.
     """
     found = dict(enumerate(zip(objects, ledger.compare(objects), strict=True)))
     unsure = [number for number, (_, finding) in found.items() if finding is Finding.UNSURE]
@@ -46,7 +47,6 @@ def checked(
         hashed = _hash_all(store, [found[number][0] for number in batch])
         told = {number: one for number, one in zip(batch, hashed, strict=True) if one is not None}
         findings = ledger.compare(list(told.values()))
-        found |= {number: (found[number][0], Finding.KNOWN) for number in batch}
         found |= {number: (one, finding) for (number, one), finding in zip(told.items(), findings, strict=True)}
         done += len(batch)
     return list(found.values())
@@ -70,12 +70,9 @@ def _hash(store: ObjectStore, found: LandingObject) -> LandingObject | None:
         receipt = store.digest(found.key)
     except ObjectMissingError:
         return None
-    except TransientError as error:
+    except (StorageError, StorageUnavailableError) as error:
         _log.warning("not compared, the next look at the landing zone tries again: %s", error)
         return None
-    except StorageError as error:
-        _log.warning("taken for new, its run says why it cannot be read: %s", error)
-        return replace(found, sha256="")
     # What was read may be newer than what was listed: then the next listing has it.
     is_listed = receipt.size == found.size and (receipt.etag is None or receipt.etag == found.etag)
     return replace(found, sha256=receipt.sha256) if is_listed else None

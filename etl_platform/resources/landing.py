@@ -139,6 +139,11 @@ class LandingZone:
         for info in root.store.list(start_after=start_after):
             yield self.route(root, info)
 
+    @property
+    def root_names(self) -> dict[str, str]:
+        """Institution -> name of the root that it delivers to."""
+        return {code: root_name(institution) for code, institution in self._institutions.items()}
+
     def names_of(self, root: Root) -> tuple[str, ...]:
         """Every name under which an object below `root` may be on record."""
         return self._names[root]

@@ -60,14 +60,15 @@ def merged(
     # Row by row and not as a query: most manifests have one row, for which planning costs more than copying the file.
     placed = ({**row, "is_current": True} for row in (*kept, *copied))
     contents = {content(row): row for row in (*previous.iter_rows(named=True), *placed)}
-    listed = {content(row) for row in (*kept, *copied)}
+    was_current = {content(row) for row in previous.iter_rows(named=True) if row["is_current"]}
+    # A listed content that is left out replaces nothing: what was there before it stays.
+    listed = {content(row) for row in (*kept, *copied) if not _is_out(row, excluded)}
     listed_keys = {key for key, _ in listed}
     known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
     judged = []
     for one, row in contents.items():
-        is_current = one in listed if row["key"] in listed_keys else row["is_current"] or one in known
-        is_current = is_current and one not in excluded and (row["key"], identity(row)) not in excluded
-        judged.append({**row, **_address(known.get(one)), "is_current": is_current})
+        counts = one in listed if row["key"] in listed_keys else one in was_current or one in known
+        judged.append({**row, **_address(known.get(one)), "is_current": counts and not _is_out(row, excluded)})
     judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
     ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
     return pl.DataFrame(ranked, schema=manifest_table(dataset).polars_schema)
@@ -78,10 +79,7 @@ def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwr
     if not excluded:
         return manifest.with_columns(is_current=pl.lit(True)) if overwritten_too else manifest
     counts = [
-        (overwritten_too or row["is_current"])
-        and content(row) not in excluded
-        and (row["key"], identity(row)) not in excluded
-        for row in manifest.iter_rows(named=True)
+        (overwritten_too or row["is_current"]) and not _is_out(row, excluded) for row in manifest.iter_rows(named=True)
     ]
     return manifest.with_columns(is_current=pl.Series(counts, dtype=pl.Boolean))
 
@@ -89,6 +87,10 @@ def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwr
 def content(row: Row) -> Content:
     """Key and hash."""
     return row["key"], row["sha256"]
+
+
+def _is_out(row: Row, excluded: frozenset[Content]) -> bool:
+    return content(row) in excluded or (row["key"], identity(row)) in excluded
 
 
 def _address(found: LedgerObject | None) -> dict[str, Any]:

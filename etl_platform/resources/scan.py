@@ -29,9 +29,10 @@ _SAMPLES = 5
 @dataclass(frozen=True)
 class Scan:
     """listed: objects looked at. new: recorded as seen. unrouted: newly recorded as belonging to nobody. ignored: the
-    same by their names. gone: deleted from landing, and no longer waited for. moved_roots: landing roots that have
-    another address than at the last look, each told once.
-    away: service and error of each root that could not be listed to its end; the next scan goes on there.
+    same by their names. gone: deleted from landing, and no longer waited for. unread: known by their place, and could
+    not be read to tell whether they changed; the log says why. moved_roots: landing roots that have another address
+    than at the last look, each told once. away: service and error of each root that could not be listed to its end;
+    the next scan goes on there.
     is_complete: every root was listed to its end. cursor: where the next scan goes on."""
 
     listed: int = 0
@@ -39,6 +40,7 @@ class Scan:
     unrouted: int = 0
     ignored: int = 0
     gone: int = 0
+    unread: int = 0
     is_complete: bool = True
     cursor: str = ""
     unrouted_samples: tuple[str, ...] = field(default=())
@@ -70,7 +72,7 @@ def scan_landing(
     positions = _positions(cursor)
     deadline = clock() + max_seconds
     urls = {name: root.store.url for root in landing.roots for name in landing.names_of(root)}
-    scan = Scan(moved_roots=tuple(ledger.note_roots(urls, now=_now())))
+    scan = Scan(moved_roots=tuple(ledger.note_roots(urls, landing.root_names, now=_now())))
     for root in landing.roots:
         url = root.store.url
         stuck = ledger.stuck(landing.names_of(root))
@@ -125,7 +127,7 @@ def _record(
     ignored: list[tuple[LandingObject, str]] = []
     samples: list[str] = []
     for listed, (found, finding) in zip(page, taken, strict=False):
-        if finding is Finding.KNOWN:
+        if finding in (Finding.KNOWN, Finding.UNSURE):
             continue
         if isinstance(listed, Routed):
             seen.append(found)
@@ -141,6 +143,7 @@ def _record(
         new=scan.new + ledger.record_seen(seen, now=now),
         unrouted=scan.unrouted + ledger.record_unrouted(strays, now=now),
         ignored=scan.ignored + ledger.record_ignored(ignored, now=now),
+        unread=scan.unread + sum(finding is Finding.UNSURE for _, finding in taken),
         unrouted_samples=(*scan.unrouted_samples, *samples)[:_SAMPLES],
     )
 

@@ -197,12 +197,30 @@ def test_status_shows_every_state_and_the_objects_of_nobody(home: Path, etl: She
 
     shown = etl("status")
 
-    assert shown.status == 0
-    assert "1/1 ✓" in row_of(shown.out, str(DATE)) and "1/0 ✗" in row_of(shown.out, str(DATE))
-    assert "1/1 ✓" in row_of(shown.out, str(next_day))
+    assert shown.status == 1
+    assert "1/1 ✓" in row_of(shown.out, str(DATE)) and "1/0 !" in row_of(shown.out, str(DATE))
+    row = row_of(shown.out, str(next_day))
+    assert "1/1 ✓" in row and "·" in row, "a run over a date on which nothing arrived is no delivery"
+    assert f"refused second prices {DATE}" in shown.out and "withdraw KEY" in shown.out
     assert "belong to nobody" in shown.out
     strays = etl("status", "--unrouted").out
     assert f"stranger/prices/{DATE}/a.csv" in strays and "fits no institution" in strays
+
+
+def test_a_failed_attempt_hides_nothing_of_what_is_published(home: Path, etl: Shell) -> None:
+    deliver(home, "first", DATE)
+    assert etl("run", "--workers", "1").status == 0 and etl("status").status == 0
+    put(home, f"first/prices/{DATE}/b.csv", HEADER + "".join(bar("AAA", minute, close="cheap") for minute in range(20)))
+    assert etl("run", "--workers", "1").status == 1  # above the limit of bad rows: nothing of it is published
+
+    shown, document = etl("status"), etl("status", "--json")
+
+    assert shown.status == document.status == 1
+    assert "2/1 ✗" in row_of(shown.out, str(DATE)), "two objects, one row published before"
+    assert "20 of 21 rows quarantined" in shown.out and "etl-platform run" in shown.out
+    (cell,) = [found for found in json.loads(document.out)["partitions"] if found["institution"] == "first"]
+    assert (cell["status"], cell["rows_published"]) == ("failed", 1) and "quarantined" in cell["reason"]
+    assert "partitions failed" in etl("doctor").out and etl("doctor").status == 1
 
 
 def test_status_of_a_platform_that_received_nothing_says_so(etl: Shell) -> None:

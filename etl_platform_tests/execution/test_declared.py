@@ -164,7 +164,8 @@ def test_mode_append_is_published_once_a_refused_file_is_overwritten_with_a_read
     assert run.succeeded and "every_file_is_readable" not in run.failed_checks
     assert [row[0] for row in rows(visits, date, name)] == ["v1", "v2"]
     files = visits.table("reconciliation", name, "first", date).sort("delivery")
-    assert files["is_refused"].to_list() == [True, False], "what was refused stays on record"
+    assert files["is_refused"].to_list() == [False], "what was never published counts no more"
+    assert visits.table("bronze", name, "first", date).height == 2, "bronze keeps every byte"
     at_second(visits.put(f"first/{name}/{date}/a.csv", refused + "v2,2\n"), 9)
     assert "every_file_is_readable" in visits.ingest("first", date, [name]).failed_checks
 

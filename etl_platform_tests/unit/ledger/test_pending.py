@@ -6,21 +6,12 @@ import datetime as dt
 from collections.abc import Callable
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition
+from etl_platform.ledger.records import DatasetPartition
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform_tests.support.ledger_runs import begin, check, fingerprint, is_pending, publish, row, succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 A, B = landing_object("a.csv"), landing_object("b.csv")
-
-
-def fingerprint(ledger: Ledger) -> str:
-    (only,) = ledger.pending_partitions(10)
-    return only.fingerprint
-
-
-def finish(ledger: Ledger, *objects: object, run_id: str = "run") -> None:
-    ledger.mark_loaded(run_id, [result_of(found) for found in objects], now=NOW)  # type: ignore[arg-type]
-    ledger.end_attempt(run_id, PARTITION, totals=AttemptTotals(), now=NOW)
 
 
 def test_a_recorded_partition_is_pending_until_a_run_starts(ledger: Ledger) -> None:
@@ -30,7 +21,9 @@ def test_a_recorded_partition_is_pending_until_a_run_starts(ledger: Ledger) -> N
     assert (waiting.partition, waiting.waiting_since, waiting.newest_first_seen) == (PARTITION, NOW, after(5))
     ledger.start_attempts("run", [PARTITION], now=after(6))
     assert ledger.pending_partitions(10) == []
-    finish(ledger, A, B)
+    check(ledger, A, B)
+    assert ledger.pending_partitions(10) == []
+    assert publish(ledger)
     assert ledger.pending_partitions(10) == []
 
 
@@ -52,7 +45,7 @@ def test_a_file_that_arrives_during_a_run_makes_one_more_launch_not_two(ledger: 
     ledger.start_attempts("run", [PARTITION], now=NOW)
     ledger.record_seen([B], now=after(1))
     during = fingerprint(ledger)
-    finish(ledger, A)
+    check(ledger, A)
     assert fingerprint(ledger) == during != first
 
 
@@ -100,3 +93,46 @@ def test_partitions_come_longest_waiting_first_and_page_by_page(ledger: Ledger) 
     second = ledger.pending_partitions(4, after=first[-1])
     assert [p.partition for p in first + second] == partitions[3:] + partitions[:3]
     assert ledger.pending_partitions(4, after=second[-1]) == []
+
+
+def test_a_partition_that_lost_an_object_is_run_again_without_a_new_one(ledger: Ledger) -> None:
+    succeed(ledger, A, B)
+    assert ledger.pending_partitions(10) == []
+    ledger.withdraw(row(ledger), reason="wrong file", by="ann", now=after(3))
+    (asked,) = ledger.pending_partitions(10)
+    assert (asked.partition, asked.waiting_since, asked.newest_first_seen) == (PARTITION, after(3), after(3))
+    begin(ledger, run_id="second", at=4)
+    assert ledger.pending_partitions(10) == []
+
+
+def test_an_object_that_no_run_has_looked_at_leaves_without_a_run(ledger: Ledger) -> None:
+    ledger.record_seen([A], now=NOW)
+    ledger.withdraw(row(ledger), reason="wrong file", by="ann", now=after(3))
+    assert ledger.pending_partitions(10) == []
+
+
+def test_each_request_for_a_run_and_each_run_changes_the_fingerprint(ledger: Ledger) -> None:
+    succeed(ledger, A, B, landing_object("c.csv"))
+    found = []
+    for at, name in enumerate(("a.csv", "b.csv", "c.csv")):
+        ledger.withdraw(row(ledger, name), reason="wrong file", by="ann", now=after(at))
+        found.append(fingerprint(ledger))
+    assert len(set(found)) == 3
+    assert ledger.pending_partitions(10)[0].fingerprint == found[-1], "it stays what it is until something happens"
+
+
+def test_a_request_counts_for_its_partition_alone(ledger: Ledger) -> None:
+    other = DatasetPartition("prices", DATE, "institution_b")
+    succeed(ledger, A)
+    ledger.record_seen([landing_object("o.csv", partition=other)], now=NOW)
+    (before,) = ledger.pending_partitions(10)
+    ledger.withdraw(row(ledger), reason="wrong file", by="ann", now=after(3))
+    assert [item for item in ledger.pending_partitions(10) if item.partition == other] == [before]
+    assert is_pending(ledger)
+
+
+def test_what_waits_for_a_service_is_not_pending_however_it_waits(ledger: Ledger) -> None:
+    begin(ledger, A)
+    ledger.record_seen([B], now=NOW)
+    ledger.mark_waiting("run", PARTITION, "lake", "away", now=NOW)
+    assert ledger.pending_partitions(10) == []

@@ -7,6 +7,7 @@ import datetime as dt
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals, DatasetPartition, Outcome, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform_tests.support.ledger_runs import begin, check, publish, succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 OTHER = DatasetPartition("accounts", DATE + dt.timedelta(days=1), "institution_b")
@@ -16,13 +17,14 @@ A, B, C = landing_object("a.csv"), landing_object("b.csv"), landing_object("c.cs
 def fill(ledger: Ledger) -> None:
     ledger.record_seen([A, B, C], now=NOW)
     ledger.start_attempts("first", [PARTITION], now=NOW)
-    ledger.end_attempt("first", PARTITION, totals=AttemptTotals(), error="slow", now=after(1))
+    ledger.mark_failed("first", PARTITION, "bad", now=after(1))
     ledger.start_attempts("second", [PARTITION], now=after(2))
     ledger.mark_loaded(
         "second", [result_of(A, rows_read=5, rows_silver=3, rows_quarantined=1, rows_duplicate=1)], now=NOW
     )
     ledger.mark_refused("second", [result_of(B, rows_read=100, reason="empty")], now=NOW)
-    ledger.end_attempt("second", PARTITION, totals=AttemptTotals(checks_passed=2), now=after(3))
+    check(ledger, run_id="second", totals=AttemptTotals(checks_passed=2), at=3)
+    assert publish(ledger, run_id="second", at=4)
 
 
 def test_the_matrix_counts_objects_by_state_and_rows_of_the_loaded_ones(ledger: Ledger) -> None:
@@ -44,6 +46,33 @@ def test_the_matrix_shows_the_latest_attempt(ledger: Ledger) -> None:
     attempt = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION].latest_attempt
     assert attempt is not None
     assert (attempt.run_id, attempt.outcome, attempt.error) == ("second", Outcome.SUCCEEDED, None)
+
+
+def test_a_failed_attempt_hides_nothing_of_what_is_published(ledger: Ledger) -> None:
+    succeed(ledger, A, run_id="first")
+    begin(ledger, B, run_id="second", at=5)
+    assert ledger.mark_failed("second", PARTITION, "no memory", now=after(6))
+    cell = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION]
+    assert cell.published is not None and cell.latest_attempt is not None
+    assert (cell.published.run_id, cell.latest_attempt.run_id) == ("first", "second")
+    assert (cell.latest_attempt.outcome, cell.latest_attempt.error) == (Outcome.FAILED, "no memory")
+    assert cell.objects == {State.LOADED: 1, State.FAILED: 1}
+
+
+def test_what_is_checked_is_not_shown_as_published(ledger: Ledger) -> None:
+    begin(ledger, A)
+    check(ledger, A)
+    cell = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION]
+    assert (cell.published, cell.latest_attempt) == (None, ledger.latest_attempt(PARTITION))
+
+
+def test_the_matrix_says_what_a_partition_waits_for(ledger: Ledger) -> None:
+    begin(ledger, A)
+    ledger.mark_waiting("run", PARTITION, "lake", "the lake does not answer", now=after(1))
+    cell = ledger.status_matrix([DATE], ["institution_a"], ["prices"])[PARTITION]
+    assert cell.objects == {State.WAITING: 1}
+    assert cell.trouble is not None
+    assert (cell.trouble.service, cell.trouble.error) == ("lake", "the lake does not answer")
 
 
 def test_an_attempt_without_objects_has_a_cell(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Several questions and answers in one transaction, and what a run holds undecided."""
+"""Several questions and answers in one transaction."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, State
-from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform.ledger.records import DatasetPartition
+from etl_platform_tests.support.landing_objects import NOW, PARTITION, after, landing_object
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 A, B = landing_object("a.csv"), landing_object("b.csv")
@@ -47,19 +47,16 @@ def test_another_thread_is_not_part_of_it(ledger: Ledger) -> None:
     assert seen == [1]
 
 
-def test_undecided_is_what_the_run_holds_of_these_partitions(ledger: Ledger) -> None:
+def test_a_run_over_several_partitions_begins_those_it_has_not_begun(ledger: Ledger) -> None:
     other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
     far = DatasetPartition("prices", after(9 * 86_400).date(), PARTITION.institution)
     late = landing_object("late.csv", partition=other)
-    ledger.record_seen([A, B, late, landing_object("far.csv", partition=far)], now=NOW)
+    ledger.record_seen([A, late, landing_object("far.csv", partition=far)], now=NOW)
     ledger.start_attempts("run", [PARTITION], now=NOW)
+    ledger.record_seen([B], now=after(1))
     ledger.start_attempts("run", [PARTITION, other, far], now=after(1))
-    assert [attempt.started_at for attempt in ledger.running_attempts()] == [NOW, after(1), after(1)]
-    ledger.mark_loaded("run", [result_of(A)], now=after(1))
-    found = ledger.undecided("run", [PARTITION, other])
-    assert [(o.key, o.business_date, o.state) for o in found] == [
-        (B.key, DATE, State.SEEN),
-        (late.key, other.business_date, State.SEEN),
-    ]
-    assert ledger.undecided("another run", [PARTITION]) == []
-    assert ledger.undecided("run", []) == []
+    assert [attempt.started_at for attempt in ledger.open_attempts()] == [NOW, after(1), after(1)]
+    assert {o.key: o.claimed_by for o in ledger.objects()} == {
+        A.key: "run", late.key: "run", "landing/far.csv": "run", B.key: None
+    }  # fmt: skip
+    assert {o.key for o in ledger.objects_of([PARTITION, other])} == {A.key, B.key, late.key}

@@ -13,15 +13,19 @@ NOW = dt.datetime(2025, 1, 16, 8, tzinfo=dt.UTC)
 PARTITION = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
 
 
-def end_attempt(ledger: Ledger, run_id: str, rows: int, error: str | None) -> None:
-    ledger.start_attempts(run_id, [PARTITION], now=NOW)
-    ledger.end_attempt(run_id, PARTITION, totals=AttemptTotals(rows_read=rows), error=error, now=NOW)
+def attempt(ledger: Ledger, run_id: str, rows: int, error: str | None, *, number: int) -> None:
+    now = NOW + dt.timedelta(seconds=number)
+    others = {found.run_id for found in ledger.open_attempts()}
+    assert ledger.start_attempts(run_id, [PARTITION], dead=others, now=now) == []
+    assert ledger.end_checks(run_id, PARTITION, totals=AttemptTotals(rows_read=rows), error=error, now=now)
+    if error is None:
+        assert ledger.publish(run_id, PARTITION, ["t"], wanted={"t": None}, now=now)
 
 
 def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
     assert ledger.rule_version(PARTITION) is None
-    end_attempt(ledger, "run 1", 3, None)
-    end_attempt(ledger, "run 2", 3, "a blocking check failed")
+    attempt(ledger, "run 1", 3, None, number=1)
+    attempt(ledger, "run 2", 3, "a blocking check failed", number=2)
     ledger.record_version("run 1", [PARTITION], "v1", '{"rules": "é"}', now=NOW)
     for _ in range(2):  # a retried step says it again
         ledger.record_version("run 2", [PARTITION], "v2", "{}", now=NOW + dt.timedelta(hours=1))
@@ -32,7 +36,7 @@ def test_each_attempt_has_the_rules_it_was_judged_under(ledger: Ledger) -> None:
     assert ledger.rule_version(PARTITION) == "v2"
     assert ledger.rule_version(PARTITION, "run 1") == "v1"
     ledger.record_version("run 4", [PARTITION], "v4", "{}", now=NOW + dt.timedelta(hours=2))
-    end_attempt(ledger, "run 4", 0, "stopped: too many rows are bad")
+    attempt(ledger, "run 4", 0, "stopped: too many rows are bad", number=3)
     assert ledger.rule_version(PARTITION, "run 4") == "v4"
     assert ledger.rule_version(PARTITION) == "v2", "what is stored is still what run 2 judged"
     assert ledger.rule_document("v1") == '{"rules": "é"}' and ledger.rule_document("v9") is None

@@ -91,3 +91,49 @@ def test_an_institution_with_a_root_of_its_own_is_listed_there_alone(tmp_path: P
     landing = zone(tmp_path, institution("first"), own)
     assert [root.institutions for root in landing.roots] == [("first",), ("second",)]
     assert landing.store_of("second").url.endswith("/own")
+
+
+def test_the_name_of_a_root_is_its_institutions_own_or_the_shared_one(tmp_path: Path) -> None:
+    own, shared = str(tmp_path / "own"), str(tmp_path / "both")
+    landing = zone(
+        tmp_path,
+        institution("first"),
+        institution("second", landing=own),
+        institution("fourth", landing=shared),
+        institution("third", landing=shared),
+    )
+    assert [(root.name, landing.names_of(root)) for root in landing.roots] == [
+        ("landing", ("landing",)),
+        ("second", ("second",)),
+        ("fourth", ("fourth", "third")),
+    ]
+    for key in ("third/prices/2025-01-15/a.csv", "nobodys/a.csv"):
+        path = tmp_path / "both" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    listed = [found.landing_object() for found in landing.listing(landing.roots[2])]
+    assert [(found.key, found.root, found.also) for found in listed] == [
+        ("nobodys/a.csv", "fourth", ("fourth", "third")),
+        ("third/prices/2025-01-15/a.csv", "third", ("fourth", "third")),
+    ]
+
+
+def test_nobody_ignores_what_is_anothers(tmp_path: Path) -> None:
+    landing = zone(tmp_path, institution("first", ignore=["*.md5"]), institution("second"))
+    found = {
+        key: routes(landing, tmp_path, key)
+        for key in ("first/prices/2025-01-15/a.md5", "first/a.md5", "second/a.md5", "second/prices/2025-01-15/a.md5")
+    }
+    ignored = [key for key, one in found.items() if isinstance(one, Unrouted) and one.is_ignored]
+    assert ignored == ["first/prices/2025-01-15/a.md5", "first/a.md5"]
+    assert isinstance(found["second/prices/2025-01-15/a.md5"], Routed)
+
+
+def test_a_key_of_a_broken_institution_is_held(tmp_path: Path) -> None:
+    one = institution("first")
+    built = zone(tmp_path, one)
+    landing = LandingZone(
+        built.roots, {"first": one}, dt.date(2025, 1, 1), lambda: NOW, is_held=lambda key: key.startswith("broken/")
+    )
+    found = routes(landing, tmp_path, "broken/prices/2025-01-15/a.csv")
+    assert isinstance(found, Unrouted) and found.is_held and found.landing_object().is_held

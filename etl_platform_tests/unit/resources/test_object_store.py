@@ -88,7 +88,8 @@ def test_awkward_keys_round_trip(store: ObjectStore, tmp_path: Path) -> None:
         assert store.read_bytes(key) == key.encode()
         found = store.head(key)
         assert found is not None and found.key == key and found.size == len(key.encode())
-        assert store.download(key, tmp_path / "target").sha256 == hashlib.sha256(key.encode()).hexdigest()
+        receipt = store.download(key, tmp_path / "target")
+        assert receipt.sha256 == hashlib.sha256(key.encode()).hexdigest() and store.digest(key) == receipt
         store.delete(key)
     assert list(store.list()) == []
 
@@ -176,6 +177,8 @@ def test_a_missing_object_is_told_as_such(store: ObjectStore, tmp_path: Path) ->
         store.read_bytes("no/such")
     with pytest.raises(ObjectMissingError, match="no/such"):
         store.obtain("no/such", tmp_path / "target", in_memory=1000)
+    with pytest.raises(ObjectMissingError):
+        store.digest("no/such")
     assert not (tmp_path / "target").exists()
 
 

@@ -1,0 +1,103 @@
+"""`etl-platform withdraw`: take one object out of its partition, on record, or put it back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import getpass
+
+import click
+
+from etl_platform.cli.choices import parse_names
+from etl_platform.cli.session import Session, open_console, open_session, plain
+from etl_platform.errors import ConfigurationError, UnknownNameError
+from etl_platform.ledger.law import Happens
+from etl_platform.ledger.records import CURRENT, LedgerObject, State
+from etl_platform.resources.landing import root_name
+
+_NEAR = 3
+_COMPARED = 1_000
+"""Keys among which near matches are looked for."""
+
+
+@click.command()
+@click.argument("key")
+@click.option("--reason", help="Why; it stays on record.")
+@click.option("--institution", help="Code, where several landing roots hold such a key.")
+@click.option("--undo", is_flag=True, help="Put it back.")
+@click.option("--by", help="Who asks. Default: the user of this machine.")
+def withdraw(key: str, reason: str | None, institution: str | None, undo: bool, by: str | None) -> None:
+    """Take the object at KEY out of its partition: its key below the landing root, or its address.
+
+    For a file that should never have come: its rows leave the tables with the partition's next run, and a refused one
+    blocks nothing any more. The file itself and its copy in bronze stay. Sent again with the same bytes it stays
+    withdrawn; with other bytes it is a new delivery.
+
+    \b
+      etl-platform withdraw institution_a/prices/2025-01-15/notes.txt --reason "uploaded by mistake"
+      etl-platform withdraw institution_a/prices/2025-01-15/notes.txt --undo
+    """
+    if not undo and not (reason or "").strip():
+        raise ConfigurationError("--reason", found="nothing", expected="why it is withdrawn, in a few words")
+    session = open_session()
+    found = _object(session, key, institution, undo)
+    who, now = by or getpass.getuser(), dt.datetime.now(dt.UTC)
+    if undo:
+        done = session.ledger.undo_withdrawal(found, by=who, now=now)
+    else:
+        done = session.ledger.withdraw(found, reason=(reason or "").strip(), by=who, now=now)
+    if not done:
+        raise _refused(key, _told(found), undo)
+    which = f"{found.institution} {found.dataset} {found.business_date}"
+    told = "put back; the next run loads it" if undo else "withdrawn; the next run leaves it out"
+    open_console().print(plain(f"{found.key} ({which}): {told}"), soft_wrap=True)
+
+
+def _object(session: Session, key: str, institution: str | None, undo: bool) -> LedgerObject:
+    """The one object that is meant. Raises UnknownNameError."""
+    ledger = session.ledger
+    rows = ledger.objects(key=key) or ledger.objects(uri=key)
+    if institution is not None:
+        code = parse_names(institution, session.graph.institutions, "institution")[0]
+        own = root_name(session.graph.institutions[code])
+        rows = [row for row in rows if row.institution == code or (row.institution is None and row.root == own)]
+    if not rows:
+        keys = ledger.near_keys(key, _COMPARED)
+        near = difflib.get_close_matches(key, keys, n=_NEAR, cutoff=0.5) or keys[:_NEAR]
+        raise UnknownNameError(
+            f"object {key!r}",
+            found="no such key in the ledger",
+            expected=" or ".join(near) or "a key below the landing root, as `etl-platform quarantine list` shows it",
+            next_step="correct the key; nothing was changed",
+        )
+    wanted = [row for row in rows if (_is_withdrawn(row) if undo else row.state in CURRENT)]
+    roots = sorted({row.root for row in wanted})
+    if len(roots) > 1:
+        raise UnknownNameError(
+            f"object {key!r}",
+            found=f"it in the landing roots {', '.join(roots)}",
+            expected="one of them",
+            next_step="name its sender with --institution, or give its address; nothing was changed",
+        )
+    if not wanted:
+        raise _refused(key, _told(rows[-1]), undo)
+    return wanted[-1]
+
+
+def _is_withdrawn(row: LedgerObject) -> bool:
+    # What was deleted from landing was taken out by nobody, and comes back by itself.
+    return row.state is State.WITHDRAWN and row.reason != Happens.GONE
+
+
+def _told(row: LedgerObject) -> str:
+    if row.state is State.WITHDRAWN and row.reason:
+        return row.reason  # says so itself
+    return f"{row.state}: {row.reason}" if row.reason else str(row.state)
+
+
+def _refused(key: str, found: str, undo: bool) -> UnknownNameError:
+    what = "that was withdrawn, with nothing newer under its key" if undo else "that is part of a partition"
+    expected = f"an object {what}"
+    return UnknownNameError(
+        f"object {key!r}", found=found, expected=expected, next_step="nothing was changed, and nothing needs to be"
+    )

@@ -1,0 +1,77 @@
+"""Rows of landing objects, written as a listing gives them. Not here: which event that is (`recording.py`)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.law import Happens, born
+from etl_platform.ledger.places import OnRecord
+from etl_platform.ledger.records import LandingObject
+from etl_platform.ledger.tables import landing_objects, storable
+
+IS_ROW = landing_objects.c.id == sa.bindparam("row_id")
+
+
+def name_of(found: LandingObject) -> tuple[str, str, str]:
+    """Root, key and identity, as the ledger stores them."""
+    return found.root, storable(found.key), storable(found.identity)
+
+
+def distinct(objects: Iterable[LandingObject]) -> dict[tuple[str, str, str], LandingObject]:
+    """The objects by name, each once."""
+    return {name_of(found): found for found in objects}
+
+
+def new_row(found: LandingObject, event: Happens, reason: str | None, now: dt.datetime) -> dict[str, Any]:
+    """A row that begins with `event`."""
+    return {
+        **partition_of(found),
+        **_address(found),
+        "key": found.key,
+        "size": found.size,
+        "sha256": found.sha256,
+        "first_seen_at": now,
+        "updated_at": now,
+        "state": born(event),
+        "reason": reason,
+        "attempt": 1,
+        "is_published": False,
+    }
+
+
+def partition_of(found: LandingObject) -> dict[str, Any]:
+    """Whose it is."""
+    return {"institution": found.institution, "dataset": found.dataset, "business_date": found.business_date}
+
+
+def _address(found: LandingObject) -> dict[str, Any]:
+    return {
+        "root": found.root,
+        "uri": found.uri,
+        "identity": found.identity,
+        "etag": found.etag,
+        "version": found.version,
+        "last_modified": found.last_modified,
+    }
+
+
+def identified(row: OnRecord, found: LandingObject) -> dict[str, Any]:
+    """Where the content of `row` is now, and under which identity."""
+    return {"row_id": row.id, **_address(found), "size": found.size}
+
+
+def identify(connection: sa.Connection, pairs: Sequence[tuple[OnRecord, LandingObject]]) -> None:
+    """The content is where it is listed now, under the identity that it has there. No event: nothing happened to it."""
+    if pairs:
+        update = sa.update(landing_objects).where(IS_ROW)
+        connection.execute(update, [identified(row, found) for row, found in pairs])
+
+
+def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows."""
+    if rows:
+        connection.execute(sa.insert(landing_objects), list(rows))
