@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_platform_tests.support.apart import Apart, Child, Point, eventually, held, new_postgres
+from etl_platform_tests.support.apart import Apart, Child, Point, eventually, new_postgres
 from etl_platform_tests.support.platform import DATE
 from etl_platform_tests.support.postgres import PostgresServer
 

@@ -32,7 +32,7 @@ import polars as pl
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.settings import Settings
 from etl_platform_tests.support import halting
-from etl_platform_tests.support.platform import DATE, HEADER, REPOSITORY, Platform, bar, plain_senders
+from etl_platform_tests.support.platform import HEADER, REPOSITORY, Platform, bar, plain_senders
 from etl_platform_tests.support.postgres import PostgresDatabase
 
 CODES = ("first", "second")
@@ -158,9 +158,7 @@ class Apart:
         assert child.wait() == 0, child.said
         return child.said
 
-    def _fork(
-        self, target: Callable[..., None], program: str, arguments: Sequence[str], point: Point | None
-    ) -> Child:
+    def _fork(self, target: Callable[..., None], program: str, arguments: Sequence[str], point: Point | None) -> Child:
         log = self.folder / f"{next(_numbers):04}-{program}.log"
         process = _context().Process(
             target=target, args=(self.variables, program, [*arguments], asdict(point) if point else None, str(log))
