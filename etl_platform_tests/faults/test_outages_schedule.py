@@ -114,7 +114,7 @@ def test_no_partition_is_left_behind_and_no_row_lost_or_doubled(
 
         left, troubled = site.left_behind(), site.eye.ledger.troubles()
         print(
-            f"{number} outages, {len(site.delivered)} partitions, {len(daemon.ran)} runs of which {failed_runs} failed, "
+            f"{number} outages, {len(site.delivered)} partitions, {len(daemon.ran)} runs ({failed_runs} failed), "
             f"{len(daemon.failed_ticks)} failed ticks, {len(left)} left behind"
         )
         assert left == [], troubled

@@ -35,10 +35,13 @@ from etl_platform_tests.support.postgres import PostgresServer
 from etl_platform_tests.support.postgres_store import new_store
 from etl_platform_tests.support.s3 import S3Bucket, S3Server
 
-CODES = ("first", "second")
+CODES = ("first", "second", "third")
+OWN = "third"
+"""Who has a landing bucket of its own; the service of that name is `own`."""
 SLOW_DOWN = Answer(503, "SlowDown")
 SCALE = 0.01
 """Of all waits, against production's."""
+SERVICES = ("landing", "own", "lake", "ledger", "warehouse")
 QUICK = {"retry_first_wait_seconds": 5 * SCALE, "retry_longest_wait_seconds": 30 * SCALE}
 SLOT_SECONDS = 30.0
 """A run of one partition takes less on a busy machine, rings included. One that slept for minutes would not."""
@@ -83,7 +86,8 @@ class Site:
         """A file of the sender; its older version is overwritten."""
         key = f"{code}/prices/{date}/a.csv"
         client = self.bucket.server.client()
-        client.put_object(Bucket=f"{self.bucket.name}-landing", Key=key, Body=body(code, version, date))
+        root = "own" if code == OWN else "landing"
+        client.put_object(Bucket=f"{self.bucket.name}-{root}", Key=key, Body=body(code, version, date))
         self.delivered[code, date] = version
 
     def stored(self) -> dict[str, pl.DataFrame]:
@@ -156,6 +160,16 @@ def run_many(platform: Platform, code: str, dates: Sequence[str]) -> dg.ExecuteI
     )
 
 
+def run_overviews(platform: Platform, dates: Iterable[dt.date]) -> dg.ExecuteInProcessResult:
+    """The tables across institutions of many dates in one run."""
+    config = {"dates": [date.isoformat() for date in dates]}
+    return platform.definitions.resolve_job_def("overview_many").execute_in_process(
+        run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
+        instance=platform.instance,
+        raise_on_error=False,
+    )
+
+
 def differences(found: dict[str, pl.DataFrame], wanted: dict[str, pl.DataFrame]) -> list[str]:
     """Tables of a partition that do not hold the same rows, each with how many it holds."""
     return [
@@ -214,11 +228,13 @@ class Clockwork(Daemon):
 def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer, **options: object) -> Iterator[Site]:
     """A site of its own. Its Dagster instance, too: run keys name contents, which are the same in every test."""
     bucket = s3_server.new_bucket()
-    for service in ("landing", "lake"):
+    for service in ("landing", "own", "lake"):
         s3_server.client().create_bucket(Bucket=f"{bucket.name}-{service}")
     databases = {service: postgres_server.new_database() for service in ("ledger", "warehouse")}
     new_store(databases["warehouse"].url, institutions=CODES)
     institutions = plain_senders(folder / "institutions", *CODES)
+    with (institutions / f"{OWN}.yaml").open("a") as file:
+        file.write(f"landing: s3://{bucket.name}-own\n")
     direct = Settings.model_validate({
         "home": folder / "home",
         "institutions_path": institutions,
@@ -284,7 +300,7 @@ def module_site(
 def site(module_site: Site) -> Iterator[Site]:
     """The same, with all its services there again after the test."""
     yield module_site
-    for service in ("landing", "lake", "ledger", "warehouse"):
+    for service in SERVICES:
         module_site.open(service)
 
 
