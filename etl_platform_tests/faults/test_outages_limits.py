@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +11,6 @@ from etl_platform.defs import attempt, due, sensors
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.io_managers.duckdb import DuckDBStore
 from etl_platform.ledger.records import Outcome, State
-from etl_platform.settings import Settings
 from etl_platform_tests.support.outages import QUICK, Clockwork
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, dagster_instance, open_instance, plain
 
@@ -32,11 +32,9 @@ class Clock:
 
 
 @pytest.fixture
-def limited(plain: Platform) -> Platform:
-    settings = Settings(
-        home=plain.settings.home, institutions_path=plain.settings.institutions_path,
-        service_failures_a_day=LIMIT, **QUICK,  # type: ignore[arg-type]
-    )  # fmt: skip
+def limited(plain: Platform) -> Iterator[Platform]:
+    chosen = {"service_failures_a_day": LIMIT, **QUICK}
+    settings = plain.settings.model_copy(update=chosen)
     with open_instance(plain.settings.root.parent / "dagster of its own") as instance:
         yield Platform(settings, instance)
 

@@ -51,10 +51,11 @@ class Outage:
 def schedule(number: int, seed: int) -> list[Outage]:
     """10 s to 10 min by a hundredth: short ones as often as long ones."""
     chosen = random.Random(seed)
+    faults: list[Fault] = [Reset(), SLOW_DOWN, LoseAnswer()]
     return [
         Outage(
             chosen.choice(SERVICES),
-            chosen.choice([Reset(), SLOW_DOWN, LoseAnswer()]),
+            chosen.choice(faults),
             chosen.uniform(0.1, 0.8),
             0.1 * 60 ** chosen.random(),
         )

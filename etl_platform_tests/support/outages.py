@@ -129,7 +129,7 @@ def _comparable(frame: pl.DataFrame, date: dt.date) -> pl.DataFrame:
 
 def undisturbed(delivered: Mapping[tuple[str, dt.date], int]) -> dict[str, pl.DataFrame]:
     """What a platform to which nothing happens publishes of the same deliveries."""
-    found = {}
+    found: dict[str, pl.DataFrame] = {}
     for date in sorted({date for _, date in delivered}):
         versions = frozenset((code, version) for (code, of), version in delivered.items() if of == date)
         found |= {name.replace(str(DATE), str(date)): rows for name, rows in _twin(versions).items()}
