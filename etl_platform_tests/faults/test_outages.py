@@ -3,11 +3,14 @@ back, within two ticks and without a row lost or doubled."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from etl_platform.io_managers.lake import LakeStore
 from etl_platform.io_managers.postgres.store import PostgresStore
-from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger import waiting
+from etl_platform.ledger.ledger import DEATHS_LIMIT, Ledger
 from etl_platform.ledger.records import Outcome
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform_tests.support.flaky_http import Fault
@@ -105,3 +108,22 @@ def test_what_an_outage_cuts_off_is_loaded_within_two_ticks(
     if is_checked:
         assert not any(step.startswith(("bronze", "silver")) for step in steps), "files are not read again"
     assert max(ran.seconds for ran in daemon.ran) < SLOT_SECONDS
+
+
+def test_a_ledger_that_is_away_whenever_a_run_starts_is_no_death_of_the_run(site: Site) -> None:
+    """The run could tell nobody. More often than runs may die at a partition, and it is loaded all the same."""
+    daemon, date = Clockwork(site.platform), new_date()
+    site.deliver("first", date)
+    cut_off = 0
+    while cut_off < DEATHS_LIMIT + 1:
+        for request in daemon.tick():
+            with before(POINTS["before its start"], lambda: site.shut("ledger")):
+                assert not daemon.start(request).success
+            cut_off += 1
+            site.open("ledger")
+        assert "failed" not in site.states()
+    for _ in range(3):
+        daemon.heal(1)
+        time.sleep(waiting.FIRST_DELAY.total_seconds() * 4)
+
+    assert site.left_behind() == []
