@@ -33,7 +33,9 @@ def demo(workers: int) -> None:
     console.print("2. every partition that has new files: bronze, silver + quarantine, checks, warehouse, gold")
     prepare_dagster_home(session.settings)
     held = pick_up(session, console)
-    tasks = pending_tasks(session, sorted(session.graph.institutions), sorted(session.graph.contracts), console, held)
+    tasks, _ = pending_tasks(
+        session, sorted(session.graph.institutions), sorted(session.graph.contracts), console, held
+    )
     if not tasks:
         console.print("everything is loaded already; `make clean` starts over, `make dev` opens the UI")
         return

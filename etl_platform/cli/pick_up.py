@@ -54,9 +54,11 @@ def pick_up(session: Session, console: Console) -> dict[DatasetPartition, str]:
 
 
 def release(session: Session, console: Console) -> None:
-    """Ask each service that partitions wait for, and say what it answers."""
+    """Ask each service that partitions wait for, and say what it answers. What waits for one that does is run now,
+    however long it was to wait: somebody asks for it."""
     limit = session.settings.service_failures_a_day
-    for service, found in judge_services(session.ledger, session.resources["probes"], limit).items():
+    answers = judge_services(session.ledger, session.resources["probes"], limit, at_once=True)
+    for service, found in answers.items():
         if found is not None:
             console.print(f"[yellow]away[/] {service}, partitions wait for it:", plain(found), soft_wrap=True)
 

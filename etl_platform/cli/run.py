@@ -56,7 +56,8 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
       etl-platform run --date 2025-01-13..2025-01-17 --institution institution_a,institution_b
       etl-platform run --date 2025-01-15 --dataset prices
 
-    Exit status 1 when a partition failed or waits for a service, or an institution's file is out of use.
+    Exit status 1 when a partition failed or waits for a service, a landing root could not be listed, or an
+    institution's file is out of use.
     """
     session = open_session()
     codes = parse_institutions(institutions, session.graph)
@@ -67,8 +68,9 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     held = pick_up(session, console)
     release(session, console)
     overdue: list[dt.date] = []
+    is_all_seen = True
     if dates is None:
-        tasks = pending_tasks(session, codes, names, console, held)
+        tasks, is_all_seen = pending_tasks(session, codes, names, console, held)
         overdue = overdue_overviews(dagster_instance(), session.graph, last_date(session))
     else:
         days = parse_dates(dates, session.settings.first_date, last_date(session))
@@ -79,17 +81,17 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
             for name in _sent(session, code, names)
         ]
         tasks = as_tasks(free_ones(session, wanted, held, console))
-    waiting = tell_waiting(session, console)
     if not tasks and not overdue:
         console.print("nothing to run: no partition has new files")
-        if waiting or has_faults:
+        if tell_waiting(session, console) or has_faults or not is_all_seen:
             raise click.exceptions.Exit(1)
         return
     results = run_tasks(session, tasks, workers, console, overdue)
     print_whole(console, closing_table(results))
     _print_warnings(results, console)
     failed = print_failures(results, console)
-    if failed or has_faults:
+    waiting = tell_waiting(session, console)
+    if failed or waiting or has_faults or not is_all_seen:
         raise click.exceptions.Exit(1)
 
 

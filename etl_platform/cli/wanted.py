@@ -28,14 +28,17 @@ def pending_tasks(
     names: Sequence[str],
     console: Console,
     held: Mapping[DatasetPartition, str],
-) -> list[Task]:
-    """Record what is new in the landing zone; one task per partition that has something to load or to publish."""
+) -> tuple[list[Task], bool]:
+    """Record what is new in the landing zone; one task per partition that has something to load or to publish. And
+    whether all of the landing zone could be looked at."""
     with console.status("looking at the landing zone") as spinner:
         scan = scan_landing(
             session.landing, session.ledger, None, max_new=2**62, max_seconds=float("inf"), tell=spinner.update
         )
     for moved in scan.moved_roots:
         console.print("[yellow]moved[/]", plain(str(moved)), soft_wrap=True)
+    for service, found in scan.away:
+        console.print(f"[red]not looked at[/] {service}:", plain(found), soft_wrap=True)
     if scan.unread:
         console.print(
             f"[red]{scan.unread} objects cannot be read[/], so whether they changed is not known; see the log"
@@ -47,10 +50,11 @@ def pending_tasks(
     checked = {item.partition for item in session.ledger.unpublished() if gone(item.attempt.run_id)} - pending
     wanted = [p for p in pending | checked | held.keys() if p.institution in codes and p.dataset in names]
     free = free_ones(session, wanted, held, console)
-    return [
+    tasks = [
         *as_tasks([p for p in free if p not in checked]),
         *as_tasks([p for p in free if p in checked], publishes=True),
     ]
+    return tasks, not scan.away
 
 
 def free_ones(

@@ -139,13 +139,15 @@ def is_request(lease: Lease) -> bool:
     return lease.holder.startswith(_REQUESTED)
 
 
-def judge_services(ledger: Ledger, probes: Mapping[str, Callable[[], object]], limit: int) -> dict[str, str | None]:
+def judge_services(
+    ledger: Ledger, probes: Mapping[str, Callable[[], object]], limit: int, *, at_once: bool = False
+) -> dict[str, str | None]:
     """Ask each service that partitions wait for whether it is back, and release what waits for one that is. Returns
-    what each answered: None, or what came instead."""
+    what each answered: None, or what came instead. at_once: whatever their delay."""
     answers: dict[str, str | None] = {}
     for service in sorted({t.service for t in ledger.troubles() if t.service is not None}):
         answers[service] = _asked(probes[service]) if service in probes else None
-        ledger.judge_service(service, answers[service], limit=limit, now=now())
+        ledger.judge_service(service, answers[service], limit=limit, at_once=at_once, now=now())
     return answers
 
 

@@ -141,6 +141,10 @@ def settle_unstarted(
             for partition in requested[run_key]:
                 settled += ledger.mark_unstarted(last.run_id, partition, told, now=now())
                 ledger.mark_unpublished(partition, told, now=now())
+        elif last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags:
+            # It executed, failed by itself and could not say so, as in `_close`: no death of a process.
+            for partition in requested[run_key]:
+                settled += ledger.mark_waiting(last.run_id, partition, "ledger", error, is_first=True, now=now())
         else:
             settled += len(ledger.close_unstarted(last.run_id, requested[run_key], error=error, now=now()))
     return settled

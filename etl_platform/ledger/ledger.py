@@ -377,14 +377,15 @@ class Ledger:
             return troubles.select_troubles(connection)
 
     def judge_service(
-        self, service: str, found: str | None, *, limit: int, now: dt.datetime
+        self, service: str, found: str | None, *, limit: int, at_once: bool = False, now: dt.datetime
     ) -> tuple[list[DatasetPartition], list[DatasetPartition]]:
         """A service that partitions wait for was asked: it answers (found None), or this is what came instead.
+        at_once: a person asks for them, so that no delay and no limit holds.
 
         Returns the partitions that wait no more, and those that failed more than `limit` times today while it answered.
         """
         with self._database.write() as connection:
-            return waiting.judge(connection, service, found, limit, now)
+            return waiting.judge(connection, service, found, limit, now, at_once=at_once)
 
     # What senders sent
 

@@ -50,17 +50,24 @@ def wait(
         move(connection, Happens.WAITS, is_of(partition), now=now, run_id=run_id, values=why)
     elif outcome is None and is_first:
         move(connection, Happens.WAITS_UNSTARTED, is_of(partition), now=now, values=why)
-        leases.give_back(connection, [partition])
     elif newest is None or newest.outcome is not Outcome.CHECKED:
         return False
+    # A run that only publishes begins no attempt: nothing else would end its lease before its time.
+    leases.give_back(connection, [partition])
     change(connection, partition, error, now, {"service": service, "next_try_at": None})
     return True
 
 
 def judge(
-    connection: sa.Connection, service: str, found: str | None, limit: int, now: dt.datetime
+    connection: sa.Connection,
+    service: str,
+    found: str | None,
+    limit: int,
+    now: dt.datetime,
+    *,
+    at_once: bool = False,
 ) -> tuple[list[DatasetPartition], list[DatasetPartition]]:
-    """The service was asked: it answers (found None), or `found` is what came instead.
+    """The service was asked: it answers (found None), or `found` is what came instead. at_once: no delay holds.
 
     Returns the partitions that are released, and those that failed too often today although it answers.
     """
@@ -69,8 +76,9 @@ def judge(
         return [], []
     found_waiting = select_troubles(connection, _t.service == service)
     counted = found_waiting if was_away else [_counted(connection, trouble, now) for trouble in found_waiting]
-    given_up = [] if was_away else [t.partition for t in counted if t.failures > limit]
-    released = [t.partition for t in counted if was_away or (t.failures <= limit and _is_due(t, now))]
+    is_all = was_away or at_once
+    given_up = [] if is_all else [t.partition for t in counted if t.failures > limit]
+    released = [t.partition for t in counted if is_all or (t.failures <= limit and _is_due(t, now))]
     for partition in released:
         _release(connection, partition, now)
     for partition in given_up:

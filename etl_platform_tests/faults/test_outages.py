@@ -3,11 +3,14 @@ back, within two ticks and without a row lost or doubled."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from etl_platform.io_managers.lake import LakeStore
 from etl_platform.io_managers.postgres.store import PostgresStore
-from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger import waiting
+from etl_platform.ledger.ledger import DEATHS_LIMIT, Ledger
 from etl_platform.ledger.records import Outcome
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform_tests.support.flaky_http import Fault
@@ -19,11 +22,15 @@ from etl_platform_tests.support.outages import (
     Site,
     before,
     differences,
+    module_site,
+    new_date,
+    published,
     scaled,
     site,
+    undisturbed,
 )
 
-__all__ = ["scaled", "site"]
+__all__ = ["module_site", "scaled", "site"]
 
 POINTS = {
     "before its start": Point(Ledger, "start_attempts"),
@@ -69,24 +76,22 @@ def case(service: str, moment: str, fault: Fault | None = None, *, long: bool = 
 def test_what_an_outage_cuts_off_is_loaded_within_two_ticks(
     service: str, moment: str, fault: Fault | None, site: Site
 ) -> None:
-    daemon = Clockwork(site.platform)
-    site.deliver("first")
+    daemon, date = Clockwork(site.platform), new_date()
+    site.deliver("first", date)
     daemon.heal(1)
     assert site.left_behind() == []
     loaded = site.stored()
-    site.deliver("first", version=1)
+    site.deliver("first", date, version=1)
     (request,) = daemon.tick()
     with before(POINTS[moment], lambda: site.shut(service, fault)):
         result = daemon.start(request)
 
     # A step that has done its work is not undone because its success could not be put on record.
     assert not result.success or service == "ledger"
-    is_checked = site.eye.attempt("prices", "first").outcome is Outcome.CHECKED
-    assert "failed" not in site.states()
+    is_checked = site.eye.attempt("prices", "first", date).outcome is Outcome.CHECKED
     assert daemon.try_tick() == [] and daemon.try_tick() == []
     assert "failed" not in site.states()
-    if moment not in ("half published",):
-        assert differences(site.stored(), loaded) == [], "no data change while it is away"
+    assert moment == "half published" or differences(site.stored(), loaded) == [], "no data change meanwhile"
     if service != "ledger":
         (trouble,) = site.eye.ledger.troubles()
         assert trouble.service == service
@@ -96,9 +101,29 @@ def test_what_an_outage_cuts_off_is_loaded_within_two_ticks(
     daemon.heal(2)
 
     assert site.left_behind() == []
-    daemon.platform.overview()
-    assert differences(site.stored(), site.wanted()) == []
-    steps = {e.step_key for ran in daemon.ran[copies:] for e in ran.result.all_events if e.is_step_start}
+    site.platform.overview(date)
+    wanted = undisturbed({("first", date): 1})
+    assert differences(published(site.eye, [("first", date)]), wanted) == []
+    steps = {str(e.step_key) for ran in daemon.ran[copies:] for e in ran.result.all_events if e.is_step_start}
     if is_checked:
-        assert not any(str(step).startswith(("bronze", "silver")) for step in steps), "files are not read again"
+        assert not any(step.startswith(("bronze", "silver")) for step in steps), "files are not read again"
     assert max(ran.seconds for ran in daemon.ran) < SLOT_SECONDS
+
+
+def test_a_ledger_that_is_away_whenever_a_run_starts_is_no_death_of_the_run(site: Site) -> None:
+    """The run could tell nobody. More often than runs may die at a partition, and it is loaded all the same."""
+    daemon, date = Clockwork(site.platform), new_date()
+    site.deliver("first", date)
+    cut_off = 0
+    while cut_off < DEATHS_LIMIT + 1:
+        for request in daemon.tick():
+            with before(POINTS["before its start"], lambda: site.shut("ledger")):
+                assert not daemon.start(request).success
+            cut_off += 1
+            site.open("ledger")
+        assert "failed" not in site.states()
+    for _ in range(3):
+        daemon.heal(1)
+        time.sleep(waiting.FIRST_DELAY.total_seconds() * 4)
+
+    assert site.left_behind() == []

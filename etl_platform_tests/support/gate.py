@@ -42,9 +42,6 @@ class Gate:
                 client, _ = listener.accept()
             except OSError:
                 return
-            if self.is_shut:
-                _cut(client)
-                continue
             try:
                 server = socket.create_connection(self.upstream)
             except OSError:
@@ -53,9 +50,11 @@ class Gate:
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
-                self._sockets |= {client, server}
-            if self.is_shut:
+                is_shut = self.is_shut
+                self._sockets |= set() if is_shut else {client, server}
+            if is_shut:
                 _cut(client, server)
+                continue
             for source, target in ((client, server), (server, client)):
                 threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
 

@@ -7,14 +7,18 @@ must be true (`faults/test_outages*.py`).
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import polars.selectors as cs
 import pytest
 from pydantic import SecretStr
 
@@ -31,10 +35,13 @@ from etl_platform_tests.support.postgres import PostgresServer
 from etl_platform_tests.support.postgres_store import new_store
 from etl_platform_tests.support.s3 import S3Bucket, S3Server
 
-CODES = ("first", "second")
+CODES = ("first", "second", "third")
+OWN = "third"
+"""Who has a landing bucket of its own; the service of that name is `own`."""
 SLOW_DOWN = Answer(503, "SlowDown")
 SCALE = 0.01
 """Of all waits, against production's."""
+SERVICES = ("landing", "own", "lake", "ledger", "warehouse")
 QUICK = {"retry_first_wait_seconds": 5 * SCALE, "retry_longest_wait_seconds": 30 * SCALE}
 SLOT_SECONDS = 30.0
 """A run of one partition takes less on a busy machine, rings included. One that slept for minutes would not."""
@@ -55,8 +62,8 @@ class Site:
     s3: FlakyServer
     bucket: S3Bucket
     gates: dict[str, Gate]
-    twin: Platform
-    delivered: set[tuple[str, dt.date]] = field(default_factory=set)
+    delivered: dict[tuple[str, dt.date], int] = field(default_factory=dict)
+    """Sender and date -> version of its last delivery."""
 
     def shut(self, service: str, fault: Fault | None = None) -> None:
         """The service is away. fault: of an object store that answers so instead."""
@@ -76,24 +83,16 @@ class Site:
         return f"/{self.bucket.name}-{service}"
 
     def deliver(self, code: str, date: dt.date = DATE, version: int = 0) -> None:
-        """The same file to both: its older version is overwritten."""
+        """A file of the sender; its older version is overwritten."""
         key = f"{code}/prices/{date}/a.csv"
         client = self.bucket.server.client()
-        client.put_object(Bucket=f"{self.bucket.name}-landing", Key=key, Body=body(code, version, date))
-        self.twin.put(key, body(code, version, date))
-        self.delivered.add((code, date))
+        root = "own" if code == OWN else "landing"
+        client.put_object(Bucket=f"{self.bucket.name}-{root}", Key=key, Body=body(code, version, date))
+        self.delivered[code, date] = version
 
     def stored(self) -> dict[str, pl.DataFrame]:
         """What people see in the warehouse."""
         return published(self.eye, self.delivered)
-
-    def wanted(self) -> dict[str, pl.DataFrame]:
-        """What an undisturbed platform has published of the same deliveries."""
-        for code, date in sorted(self.delivered):
-            assert self.twin.ingest(code, date).succeeded
-        for date in sorted({date for _, date in self.delivered}):
-            assert self.twin.overview(date).succeeded
-        return published(self.twin, self.delivered)
 
     def states(self) -> list[str]:
         return sorted(str(found.state) for found in self.eye.ledger.objects())
@@ -108,21 +107,67 @@ class Site:
         return found + [f"{o.key}: {o.state} {o.reason}" for o in ledger.objects() if o.state not in fine]
 
 
-def published(platform: Platform, delivered: set[tuple[str, dt.date]]) -> dict[str, pl.DataFrame]:
+def published(platform: Platform, delivered: Iterable[tuple[str, dt.date]]) -> dict[str, pl.DataFrame]:
     """Every row of every warehouse table, without the columns that say when and by which run it was made."""
+    delivered = sorted(delivered)
     tables = {
-        f"{code} {name} {date}": platform.table("warehouse", name, code, date)
-        for code, date in sorted(delivered)
+        f"{code} {name} {date}": _comparable(platform.table("warehouse", name, code, date), date)
+        for code, date in delivered
         for name in ("prices", "daily_bars")
     }
     for date in sorted({date for _, date in delivered}):
-        tables[f"overview {date}"] = platform.table("warehouse", "market_overview", None, date)
-    return {name: _comparable(frame) for name, frame in tables.items()}
+        overview = platform.table("warehouse", "market_overview", None, date)
+        tables[f"overview {date}"] = _comparable(overview, date)
+    return tables
 
 
-def _comparable(frame: pl.DataFrame) -> pl.DataFrame:
+def _comparable(frame: pl.DataFrame, date: dt.date) -> pl.DataFrame:
+    """The rows as if they were of `DATE`: a twin of one date serves for all."""
     kept = [name for name in frame.columns if not name.startswith("_")]
-    return frame.select(kept).sort(kept)
+    return frame.select(kept).with_columns(cs.temporal() - (date - DATE)).sort(kept)
+
+
+def undisturbed(delivered: Mapping[tuple[str, dt.date], int]) -> dict[str, pl.DataFrame]:
+    """What a platform to which nothing happens publishes of the same deliveries."""
+    found: dict[str, pl.DataFrame] = {}
+    for date in sorted({date for _, date in delivered}):
+        versions = frozenset((code, version) for (code, of), version in delivered.items() if of == date)
+        found |= {name.replace(str(DATE), str(date)): rows for name, rows in _twin(versions).items()}
+    return found
+
+
+@cache
+def _twin(versions: frozenset[tuple[str, int]]) -> dict[str, pl.DataFrame]:
+    with tempfile.TemporaryDirectory(prefix="twin-") as name, dg.DagsterInstance.ephemeral() as instance:
+        institutions = plain_senders(Path(name) / "institutions", *CODES)
+        twin = Platform(Settings(home=Path(name) / "home", institutions_path=institutions), instance)
+        for code, version in versions:
+            twin.put(f"{code}/prices/{DATE}/a.csv", body(code, version))
+            assert twin.ingest(code).succeeded
+        assert twin.overview().succeeded
+        found = published(twin, [(code, DATE) for code, _ in versions])
+        twin.ledger.close()
+    return found
+
+
+def run_many(platform: Platform, code: str, dates: Sequence[str]) -> dg.ExecuteInProcessResult:
+    """The run over many dates, as `etl-platform run` starts it."""
+    config = {"institution": code, "dataset": "prices", "dates": list(dates)}
+    return platform.definitions.resolve_job_def("load_many").execute_in_process(
+        run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
+        instance=platform.instance,
+        raise_on_error=False,
+    )
+
+
+def run_overviews(platform: Platform, dates: Iterable[dt.date]) -> dg.ExecuteInProcessResult:
+    """The tables across institutions of many dates in one run."""
+    config = {"dates": [date.isoformat() for date in dates]}
+    return platform.definitions.resolve_job_def("overview_many").execute_in_process(
+        run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
+        instance=platform.instance,
+        raise_on_error=False,
+    )
 
 
 def differences(found: dict[str, pl.DataFrame], wanted: dict[str, pl.DataFrame]) -> list[str]:
@@ -183,11 +228,13 @@ class Clockwork(Daemon):
 def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer, **options: object) -> Iterator[Site]:
     """A site of its own. Its Dagster instance, too: run keys name contents, which are the same in every test."""
     bucket = s3_server.new_bucket()
-    for service in ("landing", "lake"):
+    for service in ("landing", "own", "lake"):
         s3_server.client().create_bucket(Bucket=f"{bucket.name}-{service}")
     databases = {service: postgres_server.new_database() for service in ("ledger", "warehouse")}
     new_store(databases["warehouse"].url, institutions=CODES)
     institutions = plain_senders(folder / "institutions", *CODES)
+    with (institutions / f"{OWN}.yaml").open("a") as file:
+        file.write(f"landing: s3://{bucket.name}-own\n")
     direct = Settings.model_validate({
         "home": folder / "home",
         "institutions_path": institutions,
@@ -209,7 +256,6 @@ def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer,
         run_gate(postgres_server.host, postgres_server.port) as ledger,
         run_gate(postgres_server.host, postgres_server.port) as warehouse,
         open_instance(folder / "dagster") as instance,
-        open_instance(folder / "twin dagster") as twins,
     ):
         gates = {"ledger": ledger, "warehouse": warehouse}
         # GSS encryption is asked for first: a connection that is cut then is tried twice.
@@ -224,26 +270,46 @@ def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer,
                 "postgres_url": SecretStr(urls["warehouse"]),
             }
         )
-        twin = Platform(Settings(home=folder / "twin", institutions_path=institutions), twins)
-        site = Site(Platform(through, instance), Platform(direct, instance), s3, bucket, gates, twin)
+        site = Site(Platform(through, instance), Platform(direct, instance), s3, bucket, gates)
         try:
             yield site
         finally:
-            for platform in (site.platform, site.eye, site.twin):
+            for platform in (site.platform, site.eye):
                 platform.ledger.close()
 
 
-@pytest.fixture
-def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def scaled() -> Iterator[None]:
     """The waits that no setting gives, as much shorter as those of settings."""
-    for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "_LAUNCH")):
-        monkeypatch.setattr(module, name, getattr(module, name) * SCALE)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "_LAUNCH")):
+            monkeypatch.setattr(module, name, getattr(module, name) * SCALE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_site(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server, postgres_server: PostgresServer, scaled: None
+) -> Iterator[Site]:
+    """One site for the tests of a module: each takes dates of its own (`new_date`)."""
+    with run_site(tmp_path_factory.mktemp("site"), s3_server, postgres_server) as built:
+        yield built
 
 
 @pytest.fixture
-def site(tmp_path: Path, s3_server: S3Server, postgres_server: PostgresServer, scaled: None) -> Iterator[Site]:
-    with run_site(tmp_path, s3_server, postgres_server) as built:
-        yield built
+def site(module_site: Site) -> Iterator[Site]:
+    """The same, with all its services there again after the test."""
+    yield module_site
+    for service in SERVICES:
+        module_site.open(service)
+
+
+_days = itertools.count()
+
+
+def new_date() -> dt.date:
+    """A date that no other test of this process has."""
+    return DATE + dt.timedelta(days=next(_days))
 
 
 @dataclass(frozen=True)
