@@ -84,14 +84,9 @@ def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwr
     if not excluded:
         return manifest.with_columns(is_current=pl.lit(True)) if overwritten_too else manifest
     counts = [
-        (overwritten_too or row["is_current"]) and not _is_out(row, excluded)
-        for row in manifest.iter_rows(named=True)
+        (overwritten_too or row["is_current"]) and not _is_out(row, excluded) for row in manifest.iter_rows(named=True)
     ]
     return manifest.with_columns(is_current=pl.Series(counts, dtype=pl.Boolean))
-
-
-def _is_out(row: Row, excluded: frozenset[Content]) -> bool:
-    return content(row) in excluded or (row["key"], identity(row)) in excluded
 
 
 def content(row: Row) -> Content:
