@@ -41,6 +41,7 @@ def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefin
     ) -> dg.SensorResult:
         for fault in graph.faults:
             context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
+        processes.serve()
         # What died and what waits first: a landing zone that is away must not keep it from its next try.
         picked = pick_up(context.instance, ledger, processes)
         processes.sweep(settings.scratch)
