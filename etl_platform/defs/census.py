@@ -14,6 +14,8 @@ from etl_platform.defs.attempt import now
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
+_SERVER_TAG = ".dagster/grpc_info"
+"""Of runs that a code server launched."""
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 EXECUTING = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -24,6 +26,9 @@ EXECUTING = [
 """Of runs that have, or are about to have, a process."""
 START_SECONDS = 60.0
 """A process that has not said within this time that it executes the run does not: it was killed while it started."""
+LAUNCH_SECONDS = 240.0
+"""The same where the server that launched it lives, or is out of sight: it tells when its process is gone, and a
+crowded machine takes minutes to start one. Longer than Dagster's own `start_timeout_seconds`."""
 
 
 class Census:
@@ -44,7 +49,7 @@ class Census:
 
     def starting(self, records: Sequence[dg.RunRecord]) -> list[dg.RunRecord]:
         """Those of which nobody can say yet: no process has said that it executes them, and it may still do so."""
-        return [r for r in records if PROCESS_TAG not in r.dagster_run.tags and _seconds_since(r) <= START_SECONDS]
+        return [r for r in records if PROCESS_TAG not in r.dagster_run.tags and not self._never_came(r)]
 
     def run_is_gone(self, run_id: str) -> bool:
         """Whether nobody executes the run any more: its process is gone, or it has ended, or nobody knows it."""
@@ -68,12 +73,18 @@ class Census:
         name = record.dagster_run.tags.get(PROCESS_TAG)
         is_finished = record.dagster_run.status in FINISHED
         if name is None:
-            return is_finished or _seconds_since(record) > START_SECONDS
+            return is_finished or self._never_came(record)
         if self._processes.is_known(name):
             return not self._processes.is_alive(name)
         # A run that has ended gave its lock back; only one that has not may be alive where we cannot see it.
         return is_finished or name in silent
 
-
-def _seconds_since(record: dg.RunRecord) -> float:
-    return time.time() - record.update_timestamp.timestamp()
+    def _never_came(self, record: dg.RunRecord) -> bool:
+        """Whether a run of which no process has said a word has none."""
+        since = record.update_timestamp.timestamp()
+        seconds = time.time() - since
+        if seconds <= START_SECONDS:
+            return False
+        if _SERVER_TAG in record.dagster_run.tags and self._processes.served(since) is not False:
+            return seconds > LAUNCH_SECONDS
+        return True

@@ -61,6 +61,7 @@ def _tick(
     settings = graph.settings
     for fault in graph.faults:
         context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
+    processes.serve()
     # What died and what waits first: a landing zone that is away must not keep it from its next try.
     picked = pick_up(context.instance, ledger, processes)
     processes.sweep(settings.scratch)

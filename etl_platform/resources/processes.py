@@ -22,7 +22,7 @@ from pathlib import Path
 
 PROCESS_TAG = "etl-platform/process"
 """Run tag that names the lock of the process that executes the run."""
-_SUFFIX, _END = ".lock", "~"
+_SUFFIX, _END, _SERVERS = ".lock", "~", "servers"
 _YOUNG_SECONDS = 60.0
 
 
@@ -45,6 +45,21 @@ class Processes:
         finally:
             self.forget([name])
             file.close()
+
+    def serve(self) -> None:
+        """This process launches runs, and tells Dagster when one of them is gone. Known until it ends."""
+        servers = self._servers
+        servers.mine()
+        servers.forget(servers.dead())
+
+    def served(self, moment: float) -> bool | None:
+        """Whether one that launches runs was there at the moment and still is. None: none was ever seen here."""
+        files = list((self._folder / _SERVERS).glob(f"*{_SUFFIX}"))
+        return any(_made_at(path) <= moment and _is_held(path) for path in files) if files else None
+
+    @property
+    def _servers(self) -> Processes:
+        return Processes(self._folder / _SERVERS)
 
     def is_known(self, name: str) -> bool:
         """Whether `is_alive` can tell: its file is here."""

@@ -71,7 +71,7 @@ def test_runs_of_the_sensor_and_of_a_backfill_are_finished_by_the_daemon(tmp_pat
         for number, day in enumerate(days):
             point = POINTS[BOUNDARIES[number // 2]]
             named = f"datetime.date({day.year}, {day.month}, {day.day})"
-            match = "&".join(filter(None, (point.match, named if point.name != "end_checks" else str(day.day))))
+            match = "&".join(filter(None, (point.match, named)))
             ending = ("SIGKILL", "halt")[number % 2]
             mark = str(tmp_path / f"{launcher}-{ending}-{day}")
             is_armed = "" if launcher == "sensor" else str(armed)

@@ -58,8 +58,7 @@ def _change(module: ModuleType, point: dict[str, Any]) -> None:
     calls: list[int] = []
 
     def changed(*args: Any, **kwargs: Any) -> Any:
-        # Partitions and tables say what they are in many ways; a table in one.
-        told = " ".join([*(getattr(a, "layer", "") + "/" + getattr(a, "name", "") for a in args), *map(str, args)])
+        told = " ".join([*(getattr(a, "layer", "") + "/" + getattr(a, "name", "") for a in args), *map(repr, args)])
         is_armed = not point["armed"] or Path(point["armed"]).exists()
         counts = is_armed and all(part in told for part in point["match"].split("&"))
         calls.extend([1] if counts else [])
