@@ -229,7 +229,10 @@ def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
             newer = landing_objects.alias("newer")
             same = sa.and_(newer.c.root == _o.root, newer.c.key == _o.key, newer.c.id != _o.id)
             is_current = sa.or_(*(newer.c.state == state for state in _CURRENT))
-            found.append(~sa.exists().where(same, is_current))
+            # What no run has read is nowhere but under its key, where a later content lies now, withdrawn as well.
+            is_later = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(_o.last_modified, _o.id)
+            is_lost = sa.and_(is_later, _o.rows_read.is_(None))
+            found.append(~sa.exists().where(same, sa.or_(is_current, is_lost)))
         case Guard.GONE:
             found.append(_o.reason == Happens.GONE)  # not what a person took out
     return found

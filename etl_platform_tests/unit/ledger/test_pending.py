@@ -136,3 +136,24 @@ def test_what_waits_for_a_service_is_not_pending_however_it_waits(ledger: Ledger
     ledger.record_seen([B], now=NOW)
     ledger.mark_waiting("run", PARTITION, "lake", "away", now=NOW)
     assert ledger.pending_partitions(10) == []
+
+
+def test_a_withdrawn_content_that_no_run_read_and_another_one_replaced_cannot_be_put_back(ledger: Ledger) -> None:
+    """It is nowhere any more: it would wait for ever, and be launched for ever."""
+    ledger.record_seen([A], now=NOW)
+    ledger.withdraw(row(ledger), reason="wrong file", by="ann", now=after(1))
+    ledger.record_seen([landing_object("a.csv", etag="two", modified=after(2))], now=after(2))
+    first, second = ledger.objects()
+    ledger.withdraw(second, reason="wrong, too", by="ann", now=after(3))
+    assert not ledger.undo_withdrawal(first, by="ann", now=after(4))
+    assert ledger.undo_withdrawal(second, by="ann", now=after(4))
+
+
+def test_a_withdrawn_content_that_a_run_has_read_can_be_put_back(ledger: Ledger) -> None:
+    succeed(ledger, A)
+    ledger.withdraw(row(ledger), reason="wrong file", by="ann", now=after(3))
+    ledger.record_seen([landing_object("a.csv", etag="two", modified=after(4))], now=after(4))
+    first, second = ledger.objects()
+    assert not ledger.undo_withdrawal(first, by="ann", now=after(5)), "a newer content counts"
+    ledger.withdraw(second, reason="wrong, too", by="ann", now=after(6))
+    assert ledger.undo_withdrawal(first, by="ann", now=after(7))
