@@ -188,8 +188,8 @@ class World(Runs):
                 assert set(loaded) <= set(found) <= {*loaded, *last} and len(set(found)) == len(found), (loaded, found)
             else:
                 assert latest.error, "it says why"
-        for found in self.ledger.objects(states=[State.FAILED, State.REFUSED, State.WITHDRAWN]):
-            assert found.reason, "it says why"
+        for row in self.ledger.objects(states=[State.FAILED, State.REFUSED, State.WITHDRAWN]):
+            assert row.reason, "it says why"
         for key, lying in self.landing.items():
             if self.claims[key] or self.ledger.objects(key=key, states=[State.WITHDRAWN]):
                 continue
