@@ -55,12 +55,12 @@ def case(service: str, moment: str, fault: Fault | None = None, *, long: bool = 
 @pytest.mark.parametrize(
     ("service", "moment", "fault"),
     [
-        case("landing", "before its start"),
+        case("landing", "before its start", long=True),
         case("landing", "in bronze", SLOW_DOWN, long=True),
         case("lake", "in bronze", long=True),
         case("lake", "in silver", SLOW_DOWN),
         case("lake", "in checks", long=True),
-        case("lake", "in gold"),
+        case("lake", "in gold", long=True),
         case("lake", "in the warehouse", SLOW_DOWN, long=True),
         case("ledger", "before its start"),
         case("ledger", "in bronze", long=True),
@@ -69,7 +69,7 @@ def case(service: str, moment: str, fault: Fault | None = None, *, long: bool = 
         case("ledger", "in checks", long=True),
         case("ledger", "after checks", long=True),
         case("ledger", "in gold", long=True),
-        case("ledger", "half published"),
+        case("ledger", "half published", long=True),
         case("warehouse", "in the warehouse"),
         case("warehouse", "half published"),
     ],
@@ -111,6 +111,7 @@ def test_what_an_outage_cuts_off_is_loaded_within_two_ticks(
     assert max(ran.slept for ran in daemon.ran) <= RING_SECONDS * SCALE, "one ring, and nobody waits to report it"
 
 
+@LONG
 def test_a_ledger_that_is_away_whenever_a_run_starts_is_no_death_of_the_run(site: Site) -> None:
     """The run could tell nobody. More often than runs may die at a partition, and it is loaded all the same."""
     daemon, date = Clockwork(site.platform), new_date()

@@ -102,6 +102,7 @@ def test_whoever_asks_after_several_short_outages_waits_for_no_delay(
     assert rows(database, "first") == 1 and failed(home) == []
 
 
+@pytest.mark.long
 def test_a_run_while_the_landing_zone_is_away(
     home: Path, etl: Shell, quick: None, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ LONG = pytest.mark.long
     ("service", "point"),
     [
         pytest.param("landing", Point(BronzeStore, "copy", 2), id="landing in bronze", marks=LONG),
-        pytest.param("lake", Point(LakeStore, "replace", 7), id="lake in silver"),
+        pytest.param("lake", Point(LakeStore, "replace", 7), id="lake in silver", marks=LONG),
         pytest.param("lake", Point(LakeStore, "replace", 14), id="lake in gold", marks=LONG),
         pytest.param("ledger", Point(Ledger, "mark_received", 2), id="ledger in silver"),
         pytest.param("ledger", Point(Ledger, "end_checks", 2), id="ledger after checks", marks=LONG),
