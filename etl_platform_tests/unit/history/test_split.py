@@ -216,3 +216,35 @@ def test_a_name_that_the_key_cannot_carry_is_refused(tmp_path: Path) -> None:
     sender = institution("{institution}/{dataset}/{date:%Y-%m-%d}/{venue}-{symbol}.csv")
     with pytest.raises(ConfigurationError, match="--name venue=VALUE"):
         Importing(tmp_path, sender).run("A.csv", HEADER + "2020-01-01,1,1,1,1,1\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("BRK.A.csv", "BRK.A"),
+        ("BRK.B.csv.gz", "BRK.B"),
+        ("4063.T.jsonl.zst", "4063.T"),
+        ("BF.B.NDJSON", "BF.B"),
+        ("RDS.A.parquet", "RDS.A"),
+        ("GOOG.csv.zip", "GOOG"),
+        ("GOOG.gz", "GOOG"),
+        ("BRK.B", "BRK.B"),
+        ("X.GZ.csv", "X.GZ"),
+        (".csv", ".csv"),
+    ],
+)
+def test_only_known_endings_are_cut_from_a_files_name(name: str, stem: str) -> None:
+    plan = HistoryImport(Path(name), institution(), PRICES, {})
+    assert plan.stem == stem
+
+
+def test_two_classes_of_a_share_are_two_symbols(tmp_path: Path) -> None:
+    importing = Importing(tmp_path, institution())
+    for name, date in (("BRK.A", "2025-01-15"), ("BRK.B", "2025-01-16")):
+        importing.run(f"{name}.csv", f"{HEADER}{date},1,2,0.5,1.5,10\n")
+
+    keys = {"market/prices/2025-01-15/BRK.A.csv", "market/prices/2025-01-16/BRK.B.csv"}
+    written = {str(path.relative_to(tmp_path / "landing")) for path in (tmp_path / "landing").rglob("*.csv")}
+    assert written == keys
+    found = [importing.sender.pattern("prices").match(key, "market", "prices") for key in keys]
+    assert {match.captured["symbol"] for match in found if match} == {"BRK.A", "BRK.B"}
