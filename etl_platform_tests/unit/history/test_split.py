@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from etl_platform.contracts.prices import PRICES
@@ -143,6 +145,22 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     parts = [pl.read_parquet(content) for content in importing.objects.values()]
     assert [part.height for part in parts] == [3, 3, 3]
     assert pl.concat(parts).equals(rows.sort("timestamp", maintain_order=True))
+
+
+def test_int96_timestamps_of_any_year_are_cut_as_what_they_say(tmp_path: Path) -> None:
+    sender = institution("{institution}/{dataset}/{date:%Y-%m-%d}/...", format={"type": "parquet"}, columns={})
+    importing = Importing(tmp_path, sender)
+    never = dt.datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - INT96 has no zone
+    days = [dt.datetime(2020, 1, 1 + n % 2) for n in range(4)]  # noqa: DTZ001
+    rows = pa.table(
+        {"timestamp": pa.array(days, pa.timestamp("us")), "until": pa.array([never] * 4, pa.timestamp("us"))}
+    )
+    pq.write_table(rows, tmp_path / "A.parquet", use_deprecated_int96_timestamps=True)
+
+    importing.run("A.parquet", (tmp_path / "A.parquet").read_bytes())
+
+    parts = [pl.read_parquet(content) for content in importing.objects.values()]
+    assert [part["until"].to_list() for part in parts] == [[never] * 2] * 2
 
 
 def test_the_same_import_again_writes_nothing_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:
