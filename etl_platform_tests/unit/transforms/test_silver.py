@@ -160,6 +160,41 @@ TICKETS = compile_declaration(
 )  # fmt: skip
 
 
+SIGNED = compile_declaration(
+    Declaration.model_validate(
+        {
+            "name": "signed", "title": "Amounts as text", "key": ["id"],
+            "columns": [
+                {"name": "id", "type": "string", "description": "Id."},
+                {"name": "text", "type": "string", "description": "Amount."},
+            ],
+            "derived": [
+                {
+                    "name": "amount", "type": "decimal(18,2)", "description": "Amount.",
+                    "expression": "TRY_CAST(REPLACE(text, ',', '') AS DECIMAL(18,2))",
+                },
+                {
+                    "name": "cube", "type": "decimal(38,0)", "description": "Cube.", "required": False,
+                    "expression": "LENGTH(text) * 1000000000000 * 1000000000000 * 1000000000000 * LENGTH(text)",
+                },
+            ],
+        }
+    ),
+    "signed",
+)  # fmt: skip
+
+
+def test_a_derived_amount_is_exact_or_its_row_is_quarantined(tmp_path: Path) -> None:
+    lines = ["id,text", 'a,"1,234.567"', "b,0.005", "c,-0.005", "d,12.50", "e,abc", "f,000000012.5"]
+    result = build(tmp_path, "\n".join(lines).encode(), contract=SIGNED)
+    assert [str(amount) for amount in result.silver.collect()["amount"]] == ["12.50"]
+    bad = {row["raw"]: row["rules"] for row in result.quarantine.collect().to_dicts()}
+    lost = ["amount_is_typed"]
+    assert bad == {lines[1]: lost, lines[2]: lost, lines[3]: lost, lines[5]: lost, lines[6]: ["cube_is_typed"]}
+    reasons = result.quarantine.collect()["reason"].to_list()
+    assert "(found '1,234.567')" in reasons[0] and "(found '0.005')" in reasons[1]
+
+
 @pytest.mark.parametrize("batch_rows", [1, 100])
 def test_the_raw_text_of_every_rule_is_the_senders_line(tmp_path: Path, batch_rows: int) -> None:
     """Also where only the whole partition shows that a row loses."""
