@@ -486,6 +486,26 @@ def _identifiers() -> list[Case]:
     ]
 
 
+def _currencies() -> list[Case]:
+    """A code counts while it was in use on the business date, whatever became of it later."""
+    topic, booked = "Currencies", {"dataset": "transactions"}
+
+    def case(what: str, code: str, **verdict: Any) -> Case:
+        content = (BOOKINGS + booking(1) + booking(2).replace("EUR", code)).encode()
+        return Case(topic, what, lambda: [content], **booked, **verdict)
+
+    refused: dict[str, Any] = {"silver": 1, "broken": {3: ["currency_is_iso_4217"]}}
+    return [
+        case("a currency that was still in use on the business date (`BGN` in 2025)", "BGN", silver=2),
+        case("a currency of another name since (`ANG`, from July 2025 on `XCG`)", "ANG", silver=2),
+        case("a currency that was no more in use (`HRK` in 2025)", "HRK", **refused),
+        case("a currency that was not yet in use (`XCG` in January 2025)", "XCG", **refused),
+        case("a code of no currency", "XXY", **refused),
+        case("a currency in small letters", "eur", **refused),
+        case("a metal (`XAU`)", "XAU", silver=2),
+    ]
+
+
 def _columns() -> list[Case]:
     topic = "Columns"
     header = HEADER.strip().split(",")
@@ -729,6 +749,7 @@ CASES: tuple[Case, ...] = tuple(
         _identifiers,
         _values,
         _market,
+        _currencies,
         _typed,
         _int96,
         _repeats,
