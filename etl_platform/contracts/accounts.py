@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
-from etl_platform.contracts.currencies import ISO_4217
+from etl_platform.contracts.currencies import CURRENCY_PARAMETERS, CURRENCY_SENTENCE, is_active
 from etl_platform.contracts.table import BUSINESS_DATE
 
 Balance = Annotated[pl.Decimal, 18, 4]
@@ -25,6 +25,8 @@ class Accounts(ContractModel):
     Each delivery is a whole snapshot, not a list of changes. Balances are exact decimals from the account holder's
     view: negative is owed.
     """
+
+    _parameters: ClassVar[dict[str, Any]] = dict(CURRENCY_PARAMETERS)
 
     account_id: pl.String = pa.Field(description="Identifier of the account, as in `transactions`.")
     customer_id: pl.String = pa.Field(description="Identifier of the customer who holds the account.")
@@ -54,9 +56,9 @@ class Accounts(ContractModel):
     def status_is_known(cls) -> pl.Expr:
         return pl.col("status").is_in((*LIVE, CLOSED))
 
-    @rule("The currency is an active ISO 4217 code.", "currency")
+    @rule(CURRENCY_SENTENCE, "currency")
     def currency_is_iso_4217(cls) -> pl.Expr:
-        return pl.col("currency").is_in(ISO_4217)
+        return is_active(cls._parameters["currencies"])
 
     @rule("The risk class is low, medium or high.", "risk_class")
     def risk_class_is_known(cls) -> pl.Expr:

@@ -17,7 +17,7 @@ from etl_platform.contracts.column_types import literal
 from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check, visible_checks
 from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, whole_text
 from etl_platform.contracts.document import near, parse_document
-from etl_platform.contracts.expressions import compile_expression, compile_rule, evaluate
+from etl_platform.contracts.expressions import compile_expression, compile_losses, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
 from etl_platform.contracts.table import Column
@@ -202,7 +202,8 @@ def _derived_columns(
             raise ConfigurationError(field, found=f"an expression of type {dtype}", expected=f"type {derived.type}")
         inputs = [name for used in expression.meta.root_names() for name in rests_on.get(used, (used,))]
         rests_on[derived.name] = tuple(dict.fromkeys(inputs))
-        yield DerivedColumn(derived.name, derived.expression, expression, rests_on[derived.name])
+        lost = compile_losses(derived.expression, known) if derived.required else None
+        yield DerivedColumn(derived.name, derived.expression, expression, rests_on[derived.name], lost)
         known[derived.name] = derived.dtype
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from etl_platform.contracts.document import near
+from etl_platform.contracts.exact_expressions import exactly, lost_in_casts
 
 FUNCTIONS = frozenset(
     """
@@ -58,15 +59,23 @@ def compile_expression(sql: str, columns: Mapping[str, pl.DataType]) -> tuple[pl
             raise ValueError(f"found column {name!r}; expected {near(name, columns)}")
     if not used:
         raise ValueError(f"found {sql!r}, which looks at no column; expected one of {', '.join(columns)}")
+    trials = [_prepared(frame) for frame in _trials({n: columns[n] for n in used})]
     try:
-        results = [_prepared(frame).select(expression.alias("v")) for frame in _trials({n: columns[n] for n in used})]
+        exact = exactly(expression, trials[0])
+        results = [frame.select(exact.alias("v")) for frame in trials]
     except _FAILURES as error:
         raise ValueError(f"found {sql!r} ({_first_line(error)}); expected types that fit together") from None
     if "-" in sql:
         _hold_time_spans(expression, {name: columns[name] for name in used}, sql)
     if any(result.height != height for result, height in zip(results, (0, _TRIAL_ROWS), strict=True)):
         raise ValueError(f"found {sql!r}, one value for all rows; expected one value for each row")
-    return expression, results[0].schema["v"]
+    return exact, results[0].schema["v"]
+
+
+def compile_losses(sql: str, columns: Mapping[str, pl.DataType]) -> pl.Expr | None:
+    """True where a TRY_CAST of an expression that compiles made null of a value; None where it has none."""
+    frame = _prepared(_trials(columns)[0])
+    return lost_in_casts(pl.sql_expr(sql), frame) if "TRY_CAST" in sql.upper() else None
 
 
 def compile_rule(sql: str, columns: Mapping[str, pl.DataType]) -> pl.Expr:

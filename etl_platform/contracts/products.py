@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts import isin
 from etl_platform.contracts.contract import Contract, ContractModel, rule
-from etl_platform.contracts.currencies import ISO_4217
+from etl_platform.contracts.currencies import CURRENCY_PARAMETERS, CURRENCY_SENTENCE, is_active
 from etl_platform.contracts.table import BUSINESS_DATE
 
 Price = Annotated[pl.Decimal, 18, 8]
@@ -27,6 +27,8 @@ class Products(ContractModel):
 
     Each delivery is a whole snapshot, not a list of changes. Prices are exact decimals.
     """
+
+    _parameters: ClassVar[dict[str, Any]] = dict(CURRENCY_PARAMETERS)
 
     product_id: pl.String = pa.Field(description="Identifier of the product, unique within the institution.")
     name: pl.String = pa.Field(description="Name of the product as clients read it.")
@@ -51,9 +53,9 @@ class Products(ContractModel):
     def product_type_is_known(cls) -> pl.Expr:
         return pl.col("product_type").is_in(PRODUCT_TYPES)
 
-    @rule("The currency is an active ISO 4217 code.", "currency")
+    @rule(CURRENCY_SENTENCE, "currency")
     def currency_is_iso_4217(cls) -> pl.Expr:
-        return pl.col("currency").is_in(ISO_4217)
+        return is_active(cls._parameters["currencies"])
 
     @rule("The status is announced, active, suspended, matured or withdrawn.", "status")
     def status_is_known(cls) -> pl.Expr:

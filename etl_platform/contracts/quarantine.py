@@ -23,7 +23,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("rules", pl.List(pl.String()), False, "Names of the broken rules."),
     Column("columns", pl.List(pl.String()), False, "Columns that these rules look at."),
     Column("reason", pl.String(), False, "The rules as sentences, with what was found."),
-    Column("raw", pl.String(), True, "The row as received; for Parquet and superseded rows, its values as JSON."),
+    Column("raw", pl.String(), True, "The row as received; of Parquet, its values as JSON."),
     Column("_processed_at", UTC_MICROSECONDS, False, "When the platform refused it (UTC)."),
 )
 

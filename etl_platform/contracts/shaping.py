@@ -36,12 +36,13 @@ class NullPolicy:
 @dataclass(frozen=True)
 class DerivedColumn:
     """A column that the sender does not send: `expression` over columns before it. inputs: the sender's columns that
-    it rests on, also by way of other derived columns."""
+    it rests on, also by way of other derived columns. lost: true where a cast in it made null of a value."""
 
     name: str
     sql: str
     expression: pl.Expr
     inputs: tuple[str, ...]
+    lost: pl.Expr | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
-from etl_platform.contracts.currencies import ISO_4217
+from etl_platform.contracts.currencies import CURRENCY_PARAMETERS, CURRENCY_SENTENCE, is_active
 from etl_platform.contracts.timing import not_in_future, within_business_date
 
 Amount = Annotated[pl.Decimal, 18, 4]
@@ -29,6 +29,7 @@ class Transactions(ContractModel):
         "time_zone": "UTC",
         "business_date_tolerance_hours": 12,
         "clock_skew_minutes": 5,
+        **CURRENCY_PARAMETERS,
     }
 
     transaction_id: pl.String = pa.Field(description="Identifier of the movement, unique within the institution.")
@@ -50,9 +51,9 @@ class Transactions(ContractModel):
     def account_id_is_well_formed(cls) -> pl.Expr:
         return pl.col("account_id").str.contains(r"^[A-Za-z0-9_-]{1,34}$")
 
-    @rule("The currency is an active ISO 4217 code.", "currency")
+    @rule(CURRENCY_SENTENCE, "currency")
     def currency_is_iso_4217(cls) -> pl.Expr:
-        return pl.col("currency").is_in(ISO_4217)
+        return is_active(cls._parameters["currencies"])
 
     @rule("The type is one of the contract's kinds of movement.", "type")
     def type_is_known(cls) -> pl.Expr:

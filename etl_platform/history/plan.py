@@ -7,6 +7,7 @@ file (`text.py`, `typed.py`), progress bars.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,8 @@ from etl_platform.readers.options import CsvOptions, JsonOptions
 from etl_platform.resources.object_store import ObjectStore
 
 _SUFFIXES = {"csv": ".csv", "json": ".jsonl", "parquet": ".parquet"}
+_ENDINGS = re.compile(r"(?<=.)(?:\.(?:csv|json|jsonl|ndjson|parquet))?(?:\.(?:gz|zst|zip))?$", re.IGNORECASE)
+"""What is cut from a file's name. Any other dot is its own: BRK.A and BRK.B are two symbols."""
 
 
 class Writing(StrEnum):
@@ -66,8 +69,8 @@ class HistoryImport:
 
     @property
     def stem(self) -> str:
-        """The file's name without its endings: `GOOG` of `GOOG.csv.gz`."""
-        return self.path.name.partition(".")[0]
+        """The file's name without its endings: `GOOG` of `GOOG.csv.gz`, `BRK.B` of `BRK.B.csv`."""
+        return _ENDINGS.sub("", self.path.name, count=1)
 
     @property
     def names_wanted(self) -> frozenset[str]:

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import UNDATED, Dating, day_of, placed
 from etl_platform.history.shelf import Shelf
 from etl_platform.readers import read_file
 from etl_platform.readers.options import ParquetOptions, ReadLimits
+from etl_platform.readers.parquet_int96 import Int96
 
 _BATCH_ROWS = 65_536
 
@@ -35,14 +37,22 @@ class ParquetHistory:
         waiting = np.empty(0, dtype=np.int64)
         done = 0
         with pq.ParquetFile(self._path, pre_buffer=False) as file:
+            int96 = Int96(self._path, file.metadata, {"pre_buffer": False})
+            if "text" in int96.kinds.values():
+                # As text they would be another type than the sender's, and no time zone would be applied to them.
+                raise ConfigurationError(
+                    self._subject,
+                    found=f"INT96 timestamps in {', '.join(int96.kinds)} that microseconds do not hold",
+                    expected="timestamps to the microsecond",
+                )
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
                 while len(waiting) < batch.num_rows:
                     waiting = np.concatenate((waiting, next(days).days))
                 mine, waiting = waiting[: batch.num_rows], waiting[batch.num_rows :]
                 shelf.note_undated((np.flatnonzero(mine == UNDATED) + done + 1).tolist())
-                mine = placed(mine, undated_to)
+                mine, exact = placed(mine, undated_to), int96.corrected(batch)
                 for day in np.unique(mine[mine != UNDATED]):
-                    chosen = pa.table(batch.filter(pa.array(mine == day)).columns, schema=batch.schema)
+                    chosen = pa.Table.from_batches([exact.filter(pa.array(mine == day))])
                     shelf.add(day_of(int(day)), _stream(chosen), chosen.num_rows)
                 done += batch.num_rows
                 yield batch.num_rows

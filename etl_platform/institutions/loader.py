@@ -131,8 +131,8 @@ def _try_rules(contract: Contract) -> None:
 
 
 def bind_contract(contract: Contract, institution: Institution) -> Contract:
-    """`contract` with the parameters of `institution`; its time zone only where the contract asks for one."""
+    """`contract` with the parameters of `institution`; time zone and currencies only where it asks for them."""
     parameters = institution.contract_parameters(contract.dataset)
-    if "time_zone" not in contract.parameters:
-        parameters.pop("time_zone", None)
+    for name in {"time_zone", "currencies"} - contract.parameters.keys():
+        parameters.pop(name, None)
     return contract.bind(parameters)

@@ -5,6 +5,7 @@ Belongs here: the shape of an institution file. Not here: reading the files (`lo
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import zoneinfo
 from functools import cache
@@ -77,6 +78,7 @@ Name = Annotated[str, AfterValidator(_portable_name)]
 Pattern = Annotated[str, AfterValidator(_is_pattern), AfterValidator(_no_marker)]
 Ignore = Annotated[str, AfterValidator(hold_ignore_pattern)]
 Root = Annotated[str, Field(min_length=1), AfterValidator(_is_root)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2,9}$")]
 Schema = Annotated[Name, AfterValidator(_schema_is_free)]
 
 
@@ -172,10 +174,29 @@ class DatasetConfig(_Strict):
         return self
 
 
+class CurrencyUse(_Strict):
+    """First and last business date on which a sender's currency code counts. Neither: always."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> CurrencyUse:
+        if self.first and self.last and self.first > self.last:
+            raise ValueError(f"found first {self.first} after last {self.last}; expected the first day first")
+        return self
+
+    @property
+    def as_parameter(self) -> list[str | None]:
+        """For `contracts/currencies.py`."""
+        return [day.isoformat() if day else None for day in (self.first, self.last)]
+
+
 class Institution(_Strict):
     """One sender of files. `landing` and `credentials` are set where it has a bucket or keys of its own:
     `credentials: ACME` reads ACME_AWS_ACCESS_KEY_ID and ACME_AWS_SECRET_ACCESS_KEY from the environment.
     `ignore`: globs of keys below the institution's prefix that are no deliveries (`ignored.py`).
+    `currencies`: codes beyond ISO 4217, or other dates of known ones.
     """
 
     code: Schema
@@ -190,6 +211,7 @@ class Institution(_Strict):
     batch_rows: int = Field(default=100_000, ge=1, le=10_000_000)
     quality: QualityLimits = QualityLimits()
     drift_policy: DriftPolicy = "warn"
+    currencies: dict[Currency, CurrencyUse] = Field(default_factory=dict)
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -232,5 +254,7 @@ class Institution(_Strict):
         return self.datasets[dataset].drift_policy or self.drift_policy
 
     def contract_parameters(self, dataset: str) -> dict[str, Any]:
-        """Parameters for `Contract.bind`: the dataset's own, and the institution's time zone."""
-        return {"time_zone": self.time_zone, **self.datasets[dataset].parameters}
+        """Parameters for `Contract.bind`: the dataset's own, and the institution's time zone and currencies."""
+        own = {code: use.as_parameter for code, use in self.currencies.items()}
+        further = {"currencies": own} if own else {}
+        return {"time_zone": self.time_zone, **further, **self.datasets[dataset].parameters}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
+from etl_platform.readers.parquet_int96 import Int96
 from etl_platform.readers.parquet_pages import survey
 from etl_platform.readers.parquet_plan import LISTED, coded_columns, hold_footer, hold_shape, plan, slices
 from etl_platform.readers.parquet_types import exact_type, row_as_json
@@ -62,6 +63,7 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
         names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
         coded_names = coded_columns(schema, names, groups)
         options |= {"read_dictionary": coded_names, "metadata": metadata}
+        int96 = Int96(source.path, metadata, options)
         with pq.ParquetFile(source.path, **options) as coded:
             first = 1
             for part in plan(source, coded, coded_names, groups, batch_rows):
@@ -69,7 +71,7 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
                 for batch in file.iter_batches(part.rows, row_groups=part.groups, use_threads=False):
                     batch.validate(full=True)
                     for piece in slices(source, batch, metadata.num_rows):
-                        yield _batch(piece, first)
+                        yield _batch(int96.corrected(piece), first)
                         first += piece.num_rows
         if first - 1 != metadata.num_rows:
             found, expected = f"{first - 1} records", f"{metadata.num_rows} records as its footer says"

@@ -5,6 +5,7 @@ Belongs here: types. Not here: files.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -27,11 +28,21 @@ def exact_type(held: pa.DataType) -> pa.DataType:
         if held.precision > _MOST_DIGITS or held.scale < 0 or held.scale > held.precision:
             return pa.string()
         return pa.decimal128(held.precision, held.scale)
-    if pa.types.is_float16(held):
-        return pa.float32()
     if pa.types.is_date64(held):
         return pa.date32()
+    if pa.types.is_timestamp(held) and held.tz and not _is_known(held.tz):
+        return pa.timestamp(held.unit, "UTC")
     return _exact_within(held) if pa.types.is_nested(held) else held
+
+
+@lru_cache(maxsize=1_000)
+def _is_known(zone: str) -> bool:
+    """Whether Polars knows `zone`: not `+05:30`, `Z` or `UTC+01:00`. It is a label, the stored instant is in UTC."""
+    try:
+        pl.from_arrow(pa.array([], pa.timestamp("us", zone)))
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def _exact_within(held: pa.DataType) -> pa.DataType:
@@ -100,7 +111,7 @@ def instant_text(column: pl.Expr, dtype: pl.Date | pl.Datetime) -> pl.Expr:
     """Dates and timestamps as text; beyond the calendar, where Polars panics, the bare number that is stored."""
     number = column.to_physical().cast(pl.Int64)
     per_day = _PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1
-    is_shown = number.is_between(_DAYS[0] * per_day, _DAYS[1] * per_day)
+    is_shown = number.is_between(_DAYS[0] * per_day, (_DAYS[1] + 1) * per_day - 1)
     return pl.when(is_shown).then(column).cast(pl.String).fill_null(number.cast(pl.String))
 
 

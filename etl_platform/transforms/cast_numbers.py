@@ -16,6 +16,10 @@ from etl_platform.transforms.dialect import Dialect
 
 # `\d` would also take the digits of other scripts.
 SCIENTIFIC = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]{1,3}$"
+_DISTINCT: dict[pl.DataType, tuple[int, int]] = {
+    pl.Float16(): (2**11, 3), pl.Float32(): (2**24, 6), pl.Float64(): (2**53, 15),
+}  # fmt: skip
+"""Per binary float: where it begins to skip whole numbers, and how many significant digits of any decimal it keeps."""
 _QUICK_EXTRA = 9
 """Decimals that the quick path reads beyond the type's own, to see that they are zero."""
 
@@ -87,7 +91,7 @@ def _decimal_of_float(values: pl.Series, dtype: pl.Decimal) -> pl.Series:
 
 
 def _checked_float(values: pl.Series, dtype: pl.Decimal) -> pl.Series:
-    kept = 6 if values.dtype == pl.Float32 else 15
+    _, kept = _DISTINCT[values.dtype]
     own, rounded = pl.col("v").cast(pl.String), pl.col("v").round_sig_figs(kept).cast(pl.String)
     is_distinct = _is_distinct(values.dtype, dtype)
     frame = values.to_frame("v").select(
@@ -100,7 +104,7 @@ def _checked_float(values: pl.Series, dtype: pl.Decimal) -> pl.Series:
 
 def _is_distinct(source: pl.DataType, dtype: pl.Decimal) -> pl.Expr:
     """Whether the floats around `v` are closer than the decimals of the scale."""
-    most = 2**24 if source == pl.Float32 else 2**53
+    most, _ = _DISTINCT[source]
     return pl.col("v").cast(pl.Float64).abs() * 10.0**dtype.scale <= most
 
 
@@ -109,11 +113,20 @@ def _significant(text: pl.Expr) -> pl.Expr:
     return text.str.replace(r"e.*$", "").str.replace_all(r"[-.]", "").str.strip_chars("0").str.len_bytes()
 
 
+def digits_of(values: pl.Series) -> pl.Series:
+    """Numbers as the text of an identifier: 1001.0 is `1001`, and null is what stands for several whole numbers or
+    for none. A decimal with a fraction keeps its text, no digit of it is uncertain."""
+    if values.dtype.is_float():
+        return _whole(values).cast(pl.String)
+    text = values.cast(pl.String)
+    return text.str.replace(r"\.0+$", "") if isinstance(values.dtype, pl.Decimal) and values.dtype.scale else text
+
+
 def _whole(values: pl.Series) -> pl.Series:
-    """Floats that are whole numbers up to where a float begins to skip some, as integers, else null."""
-    most = 2**24 if values.dtype == pl.Float32 else 2**53
+    """Floats that are whole numbers below where a float begins to skip some, as integers, else null."""
+    first_doubtful, _ = _DISTINCT[values.dtype]  # itself what its odd neighbour is rounded to
     frame = values.cast(pl.Float64).to_frame("v")
-    exact = (pl.col("v").is_finite()) & (pl.col("v") == pl.col("v").round(0)) & (pl.col("v").abs() <= most)
+    exact = (pl.col("v").is_finite()) & (pl.col("v") == pl.col("v").round(0)) & (pl.col("v").abs() < first_doubtful)
     return frame.select(pl.when(exact).then(pl.col("v")).cast(pl.Int64, strict=False)).to_series()
 
 

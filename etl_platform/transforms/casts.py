@@ -16,6 +16,7 @@ import polars as pl
 from etl_platform.readers.parquet_types import instant_text
 from etl_platform.transforms.cast_numbers import (
     are_plain_decimals,
+    digits_of,
     finite,
     to_decimal,
     to_decimals,
@@ -98,7 +99,7 @@ def _text_or_none(value: bytes | None) -> str | None:
 
 
 def _to_string(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Series:
-    return values.cast(pl.String)
+    return digits_of(values) if values.dtype.is_numeric() else values.cast(pl.String)
 
 
 def _to_boolean(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Series:

@@ -13,7 +13,8 @@ import polars as pl
 from etl_platform.contracts.column_types import literal
 from etl_platform.contracts.contract import Contract, type_rule
 from etl_platform.contracts.expressions import evaluate
-from etl_platform.contracts.shaping import flag_column
+from etl_platform.contracts.shaping import DerivedColumn, flag_column
+from etl_platform.transforms.casts import shown_text
 from etl_platform.transforms.failures import failures_of, no_failures
 
 
@@ -37,10 +38,21 @@ def derive(frame: pl.DataFrame, contract: Contract) -> Derived:
         computed = result["value"]
         exact = _exactly(computed, dtypes[column.name]).alias(column.name)
         wrong = exact.is_null() & computed.is_not_null() | result["failed"]
+        if column.lost is not None and computed.null_count():
+            # A value is there, and does not fit: that is another finding than none.
+            lost = evaluate(filled, column.lost)["value"].fill_null(False)
+            wrong = wrong | (computed.is_null() & lost)
         if wrong.any():
-            failures.append(failures_of(wrong, type_rule(column.name), column.name, computed))
+            failures.append(failures_of(wrong, type_rule(column.name), column.name, _found(filled, column, computed)))
         filled = filled.with_columns(exact)
     return Derived(filled.select(list(dtypes)), pl.concat(failures))
+
+
+def _found(frame: pl.DataFrame, column: DerivedColumn, computed: pl.Series) -> pl.Series:
+    """What did not fit; where not even that could be computed, the one value that it rests on."""
+    own = computed.cast(pl.String)
+    names = set(column.expression.meta.root_names())
+    return own.zip_with(own.is_not_null(), shown_text(frame.get_column(names.pop()))) if len(names) == 1 else own
 
 
 def _null_policies(contract: Contract, dtypes: dict[str, pl.DataType]) -> list[pl.Expr]:

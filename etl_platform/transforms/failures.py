@@ -43,7 +43,7 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     if contract.derived:
         again = pl.concat([again, _consequences(failures, contract)])
     lines = failures.join(again, on=["index", "rule"], how="anti").join(
-        _sentences(contract.rules), on="rule", how="left"
+        _sentences((*_text_rules(contract), *contract.rules)), on="rule", how="left"
     )
     found = pl.when(pl.col("found").is_not_null()).then(pl.format(" (found '{}')", "found")).otherwise(pl.lit(""))
     sentence = pl.coalesce(pl.col("sentence"), pl.col("rule"))
@@ -57,6 +57,12 @@ def fold(failures: pl.DataFrame, contract: Contract) -> pl.DataFrame:
             reason=pl.col("reason").str.join("; "),
         )
     )
+
+
+def _text_rules(contract: Contract) -> list[Rule]:
+    """Nearly everything reads as text, so that this is no check of its own; a number that is not certain does not."""
+    texts = [column.name for column in contract.columns if column.dtype == pl.String()]
+    return [Rule(type_rule(name), f"{name} reads as text, exactly.", (name,)) for name in texts]
 
 
 def _blind_without(contract: Contract) -> pl.DataFrame:

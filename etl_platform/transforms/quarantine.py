@@ -48,25 +48,23 @@ def refused_file(refusal: FileRefusedError) -> pl.DataFrame:
 
 
 def superseded_rows(losers: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Valid rows that lost to a later delivery; `raw` is their values as JSON."""
-    return _compared_rows(losers, contract, SUPERSEDED, SUPERSEDED_RULE, SUPERSEDED_SENTENCE, contract.key)
+    """Valid rows, with their `raw` text, that lost to a later delivery."""
+    return _compared_rows(losers, SUPERSEDED, SUPERSEDED_RULE, SUPERSEDED_SENTENCE, contract.key)
 
 
 def repeated_rows(rows: pl.DataFrame, contract: Contract, column: str) -> pl.DataFrame:
-    """Rows whose value of a unique column an earlier row has; `raw` is their values as JSON."""
+    """Rows, with their `raw` text, whose value of a unique column an earlier row has."""
     rule = contract.rule(unique_rule(column))
-    return _compared_rows(rows, contract, ROW, rule.name, rule.sentence, (column,))
+    return _compared_rows(rows, ROW, rule.name, rule.sentence, (column,))
 
 
-def _compared_rows(
-    rows: pl.DataFrame, contract: Contract, kind: str, rule: str, sentence: str, columns: tuple[str, ...]
-) -> pl.DataFrame:
+def _compared_rows(rows: pl.DataFrame, kind: str, rule: str, sentence: str, columns: tuple[str, ...]) -> pl.DataFrame:
     return rows.select(
         pl.lit(kind).alias("kind"),
         SOURCE_ROW,
         pl.lit([rule], _NAMES).alias("rules"),
         pl.lit(list(columns), _NAMES).alias("columns"),
         pl.lit(f"{rule}: {sentence}").alias("reason"),
-        pl.struct([c.name for c in contract.columns]).struct.json_encode().alias("raw"),
+        "raw",
         "_source_file",
     )

@@ -7,7 +7,7 @@ deduplication sees the whole partition. Nothing here knows Dagster, the lake or 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ from etl_platform.transforms.quarantine import (
     repeated_rows,
     superseded_rows,
 )
+from etl_platform.transforms.raw_text import raw_texts
 from etl_platform.transforms.row_hash import row_hash
 from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema
 from etl_platform.transforms.validate import find_failures
@@ -182,22 +183,27 @@ class _Collector:
     def take(self, file: SourceFile) -> None:
         state = _Progress(SchemaObserver(self.plan.contract, file.sender, self.plan.options.type))
         self._files[file.delivery] = (file, state)
-        subject = f"{self.plan.subject} file {file.key}"
+        subject = self._subject(file)
         try:
-            batches = read_file(
-                file.path,
-                subject=subject,
-                options=self.plan.options,
-                limits=self.plan.limits,
-                batch_rows=self.plan.batch_rows,
-            )
-            for batch in batches:
+            for batch in self._read(file):
                 self._take_batch(file, state, self._mapped(file, state, batch, subject), batch)
             if state.mapped is not None and state.names:
                 require_columns(state.mapped, state.names, self.plan.contract, subject)
         except FileRefusedError as refusal:
             # Batches already taken of this file are dropped in finish(): half a file would be a silent loss.
             state.refusal, state.rows_read, state.quarantined = refusal, 0, 0
+
+    def _read(self, file: SourceFile) -> Iterator[Batch]:
+        return read_file(
+            file.path,
+            subject=self._subject(file),
+            options=self.plan.options,
+            limits=self.plan.limits,
+            batch_rows=self.plan.batch_rows,
+        )
+
+    def _subject(self, file: SourceFile) -> str:
+        return f"{self.plan.subject} file {file.key}"
 
     def _mapped(self, file: SourceFile, state: _Progress, batch: Batch, subject: str) -> Mapped:
         """The mapping for all columns seen so far: JSON records may bring further ones at any time, so that only the
@@ -273,8 +279,8 @@ class _Collector:
         contract, engine = self.plan.contract, self._good.engine
         split = deduplicate(good, contract.key, is_on=contract.deduplicates, engine=engine)
         split, repeats = without_repeats(split, contract.unique, engine=engine)
-        losers = [superseded_rows(split.superseded, contract)] if split.superseded.height else []
-        losers += [repeated_rows(rows, contract, column) for column, rows in repeats.items()]
+        losers = [superseded_rows(self._with_raw(split.superseded), contract)] if split.superseded.height else []
+        losers += [repeated_rows(self._with_raw(rows), contract, column) for column, rows in repeats.items()]
         refusals = [self._in_context(refused_file(r), self._files[d][0]) for d, r in refused.items()]
         names = quarantine_table(self.plan.contract.dataset).polars_schema.names()
         bad = [
@@ -291,6 +297,16 @@ class _Collector:
             rules=_rule_counts(quarantine, are_none=not (self._bad.rows or refusals or losers)),
             is_spilled=self._good.is_spilled,
         )
+
+    def _with_raw(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`rows` with the text that their senders sent."""
+        texts = [
+            raw_texts(of_file.get_column(SOURCE_ROW), self._read(self._files[delivery][0])).with_columns(
+                pl.lit(delivery, pl.Int64).alias(DELIVERY)
+            )
+            for (delivery,), of_file in rows.partition_by(DELIVERY, as_dict=True).items()
+        ]
+        return rows.join(pl.concat(texts), on=[DELIVERY, SOURCE_ROW], how="left", maintain_order="left")
 
     def _counts(self, split: Deduplicated, losers: Sequence[pl.DataFrame]) -> tuple[FileCounts, ...]:
         """Counted on the results themselves, so that a row lost between two steps shows as unexplained."""

@@ -6,6 +6,7 @@ Belongs here: the cases. Not here: bombs' bytes (`bombs.py`), reading them (`exe
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import sys
@@ -29,6 +30,8 @@ from etl_platform_tests.support.dialects import zipped
 CSV, JSON, PARQUET = CsvOptions(), JsonOptions(), ParquetOptions()
 HEADER = "symbol,timestamp,open,high,low,close,volume\n"
 IDENTIFIERS = "Identifiers"
+_TEN = 1_736_935_200_000_000
+"""10:00 of the business date, in microseconds."""
 BOOKINGS = "transaction_id,account_id,timestamp,amount,currency,type,description\n"
 _BAR = {
     "symbol": "AAA",
@@ -483,6 +486,26 @@ def _identifiers() -> list[Case]:
     ]
 
 
+def _currencies() -> list[Case]:
+    """A code counts while it was in use on the business date, whatever became of it later."""
+    topic, booked = "Currencies", {"dataset": "transactions"}
+
+    def case(what: str, code: str, **verdict: Any) -> Case:
+        content = (BOOKINGS + booking(1) + booking(2).replace("EUR", code)).encode()
+        return Case(topic, what, lambda: [content], **booked, **verdict)
+
+    refused: dict[str, Any] = {"silver": 1, "broken": {3: ["currency_is_iso_4217"]}}
+    return [
+        case("a currency that was still in use on the business date (`BGN` in 2025)", "BGN", silver=2),
+        case("a currency of another name since (`ANG`, from July 2025 on `XCG`)", "ANG", silver=2),
+        case("a currency that was no more in use (`HRK` in 2025)", "HRK", **refused),
+        case("a currency that was not yet in use (`XCG` in January 2025)", "XCG", **refused),
+        case("a code of no currency", "XXY", **refused),
+        case("a currency in small letters", "eur", **refused),
+        case("a metal (`XAU`)", "XAU", silver=2),
+    ]
+
+
 def _columns() -> list[Case]:
     topic = "Columns"
     header = HEADER.strip().split(",")
@@ -649,6 +672,70 @@ def _repeats() -> list[Case]:
     ]
 
 
+def _bookings(*, is_int96: bool = False, **columns: pa.Array) -> bytes:
+    """A Parquet file of bookings, one for each value of the columns given."""
+    rows = len(next(iter(columns.values())))
+    booked = dict(zip(BOOKINGS.strip().split(","), booking(1).strip().split(","), strict=True))
+    ids = {"transaction_id": [f"T{number}" for number in range(rows)]}
+    buffer = io.BytesIO()
+    table = pa.table({**{name: [value] * rows for name, value in booked.items()}, **ids, **columns})
+    pq.write_table(table, buffer, use_deprecated_int96_timestamps=is_int96)
+    return buffer.getvalue()
+
+
+def _typed() -> list[Case]:
+    """What a typed file says of its values, and cannot say."""
+    topic, booked = "Types of Parquet files", {"dataset": "transactions", "options": PARQUET}
+    not_text = {2: ["transaction_id_is_typed"]}
+
+    def identifiers(what: str, kind: pa.DataType, *values: float, **verdict: Any) -> Case:
+        data = _bookings(transaction_id=pa.array(values, kind))
+        return Case(topic, what, lambda: [data], **booked, **verdict)
+
+    def instants(what: str, column: pa.Array, **verdict: Any) -> Case:
+        data = _bookings(timestamp=column)
+        return Case(topic, what, lambda: [data], **booked, **verdict)
+
+    def zoned(zone: str) -> pa.Array:
+        return pa.array([_TEN], pa.int64()).cast(pa.timestamp("us", zone))
+
+    instant = {"timestamp": [dt.datetime(2025, 1, 15, 10, tzinfo=dt.UTC)]}
+    return [
+        identifiers(
+            "whole identifiers as doubles become their digits", pa.float64(), 1001, 2**53 - 1,
+            silver=2, values={"transaction_id": ["1001", "9007199254740991"]},
+        ),
+        identifiers("identifiers as doubles from 2^53 on", pa.float64(), 1, 2**53, silver=1, broken=not_text),
+        identifiers("identifiers as doubles with a fraction", pa.float64(), 1, 1001.5, silver=1, broken=not_text),
+        identifiers("identifiers as doubles, `NaN`", pa.float64(), 1, float("nan"), silver=1, broken=not_text),
+        identifiers("identifiers as 32-bit floats from 2^24 on", pa.float32(), 1, 2**24, silver=1, broken=not_text),
+        identifiers(
+            "whole identifiers as decimals become their digits", pa.decimal128(20, 2), Decimal("1001.00"),
+            silver=1, values={"transaction_id": ["1001"]},
+        ),
+        *(
+            instants(f"a timestamp whose zone is `{zone}`", zoned(zone), silver=1, values=instant)
+            for zone in ("+05:30", "-03:30", "Z", "UTC+01:00", "Europe/Zurich")
+        ),
+    ]  # fmt: skip
+
+
+def _int96() -> list[Case]:
+    topic, rules = "Types of Parquet files", ["timestamp_is_in_business_date", "timestamp_is_not_in_future"]
+    far = pa.array([_TEN, 253_402_300_799_999_999], pa.int64()).cast(pa.timestamp("us"))
+    fine = pa.array([_TEN * 1_000, _TEN * 1_000 + 1], pa.int64()).cast(pa.timestamp("ns"))
+    return [
+        Case(
+            topic, f"an INT96 timestamp {what}", lambda values=values: [_bookings(is_int96=True, timestamp=values)],
+            PARQUET, 1, {2: broken}, dataset="transactions",
+        )
+        for what, values, broken in (
+            ("of the year 9999 is what it says", far, rules),
+            ("with nanoseconds that are not zero", fine, ["timestamp_is_typed"]),
+        )
+    ]  # fmt: skip
+
+
 CASES: tuple[Case, ...] = tuple(
     case
     for part in (
@@ -662,6 +749,9 @@ CASES: tuple[Case, ...] = tuple(
         _identifiers,
         _values,
         _market,
+        _currencies,
+        _typed,
+        _int96,
         _repeats,
     )
     for case in part()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.accounts import ACCOUNT_TYPES, LIVE, RISK_CLASSES
 from etl_platform.contracts.anomalies import KINDS, SEVERITIES
-from etl_platform.contracts.currencies import ISO_4217
+from etl_platform.contracts.currencies import active_on
 from etl_platform.contracts.isin import with_check_digit
 from etl_platform.contracts.products import PRODUCT_TYPES
 from etl_platform.contracts.technical_indicators import INDICATORS
@@ -52,6 +52,7 @@ INSTANT = st.datetimes(
 ).map(lambda moment: moment.replace(tzinfo=dt.UTC))
 _PAST = st.dates(dt.date(1900, 1, 1), DATE)
 _FUTURE = st.dates(DATE + dt.timedelta(days=1), dt.date(9999, 12, 31))
+_CURRENCIES = active_on(DATE)
 _AMOUNT = decimals("0.0001", "99999999999999.9999", 4)
 
 
@@ -82,7 +83,7 @@ def _transaction(draw: st.DrawFn, text: st.SearchStrategy[str]) -> Row:
     told = st.tuples(_NO_BLANK, text).map("".join)
     return {
         "transaction_id": draw(_identifier(text)), "account_id": draw(IDENTIFIER), "timestamp": draw(INSTANT),
-        "amount": sign * draw(_AMOUNT), "currency": draw(st.sampled_from(ISO_4217)), "type": kind,
+        "amount": sign * draw(_AMOUNT), "currency": draw(st.sampled_from(_CURRENCIES)), "type": kind,
         "description": draw(told if kind in EITHER_TYPES else st.none() | text),
     }  # fmt: skip
 
@@ -95,7 +96,7 @@ def _account(draw: st.DrawFn, text: st.SearchStrategy[str]) -> Row:
     return {
         "account_id": draw(IDENTIFIER), "customer_id": draw(_identifier(text)),
         "account_type": draw(st.sampled_from(ACCOUNT_TYPES)), "status": status,
-        "currency": draw(st.sampled_from(ISO_4217)), "opened_date": opened,
+        "currency": draw(st.sampled_from(_CURRENCIES)), "opened_date": opened,
         "closed_date": draw(st.dates(opened, DATE)) if is_closed else None,
         "balance": Decimal("0.0000") if is_closed else draw(_AMOUNT) * draw(st.sampled_from((1, -1))),
         "risk_class": draw(st.none() | st.sampled_from(RISK_CLASSES)),
@@ -112,7 +113,7 @@ def _product(draw: st.DrawFn, text: st.SearchStrategy[str]) -> Row:
     )
     return {
         "product_id": draw(IDENTIFIER), "name": draw(st.tuples(_NO_BLANK, text).map("".join)),
-        "product_type": draw(st.sampled_from(PRODUCT_TYPES)), "currency": draw(st.sampled_from(ISO_4217)),
+        "product_type": draw(st.sampled_from(PRODUCT_TYPES)), "currency": draw(st.sampled_from(_CURRENCIES)),
         "issue_date": issued, "maturity_date": draw(later), "status": status, "risk_class": draw(st.integers(1, 7)),
         "isin": draw(st.sampled_from((None, with_check_digit(pl.Series([body])).item()))),
         "price": draw(st.none() | decimals("0.00000001", "9999999999.99999999", 8)),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from etl_platform.contracts.prices import PRICES
@@ -145,6 +147,22 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert pl.concat(parts).equals(rows.sort("timestamp", maintain_order=True))
 
 
+def test_int96_timestamps_of_any_year_are_cut_as_what_they_say(tmp_path: Path) -> None:
+    sender = institution("{institution}/{dataset}/{date:%Y-%m-%d}/...", format={"type": "parquet"}, columns={})
+    importing = Importing(tmp_path, sender)
+    never = dt.datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - INT96 has no zone
+    days = [dt.datetime(2020, 1, 1 + n % 2) for n in range(4)]  # noqa: DTZ001
+    rows = pa.table(
+        {"timestamp": pa.array(days, pa.timestamp("us")), "until": pa.array([never] * 4, pa.timestamp("us"))}
+    )
+    pq.write_table(rows, tmp_path / "A.parquet", use_deprecated_int96_timestamps=True)
+
+    importing.run("A.parquet", (tmp_path / "A.parquet").read_bytes())
+
+    parts = [pl.read_parquet(content) for content in importing.objects.values()]
+    assert [part["until"].to_list() for part in parts] == [[never] * 2] * 2
+
+
 def test_the_same_import_again_writes_nothing_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:
     importing = Importing(tmp_path, institution())
     content = HEADER + "2020-01-01,1,1,1,1,1\n2020-01-02,1,1,1,1,1\n2020-01-03,1,1,1,1,1\n"
@@ -216,3 +234,35 @@ def test_a_name_that_the_key_cannot_carry_is_refused(tmp_path: Path) -> None:
     sender = institution("{institution}/{dataset}/{date:%Y-%m-%d}/{venue}-{symbol}.csv")
     with pytest.raises(ConfigurationError, match="--name venue=VALUE"):
         Importing(tmp_path, sender).run("A.csv", HEADER + "2020-01-01,1,1,1,1,1\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("BRK.A.csv", "BRK.A"),
+        ("BRK.B.csv.gz", "BRK.B"),
+        ("4063.T.jsonl.zst", "4063.T"),
+        ("BF.B.NDJSON", "BF.B"),
+        ("RDS.A.parquet", "RDS.A"),
+        ("GOOG.csv.zip", "GOOG"),
+        ("GOOG.gz", "GOOG"),
+        ("BRK.B", "BRK.B"),
+        ("X.GZ.csv", "X.GZ"),
+        (".csv", ".csv"),
+    ],
+)
+def test_only_known_endings_are_cut_from_a_files_name(name: str, stem: str) -> None:
+    plan = HistoryImport(Path(name), institution(), PRICES, {})
+    assert plan.stem == stem
+
+
+def test_two_classes_of_a_share_are_two_symbols(tmp_path: Path) -> None:
+    importing = Importing(tmp_path, institution())
+    for name, date in (("BRK.A", "2025-01-15"), ("BRK.B", "2025-01-16")):
+        importing.run(f"{name}.csv", f"{HEADER}{date},1,2,0.5,1.5,10\n")
+
+    keys = {"market/prices/2025-01-15/BRK.A.csv", "market/prices/2025-01-16/BRK.B.csv"}
+    written = {str(path.relative_to(tmp_path / "landing")) for path in (tmp_path / "landing").rglob("*.csv")}
+    assert written == keys
+    found = [importing.sender.pattern("prices").match(key, "market", "prices") for key in keys]
+    assert {match.captured["symbol"] for match in found if match} == {"BRK.A", "BRK.B"}

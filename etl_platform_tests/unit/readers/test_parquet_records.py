@@ -34,7 +34,7 @@ def written(table: pa.Table, **options: Any) -> bytes:
         ([1], pa.timestamp("ns"), pl.Datetime("ns"), dt.datetime(1970, 1, 1)),  # noqa: DTZ001 - a time without zone
         ([1], pa.timestamp("us", "UTC"), pl.Datetime("us", "UTC"), dt.datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC)),
         ([1], pa.date32(), pl.Date(), dt.date(1970, 1, 2)),
-        ([1.5, None], pa.float16(), pl.Float32(), 1.5),
+        ([1.5, None], pa.float16(), pl.Float16(), 1.5),
         ([2**63], pa.uint64(), pl.UInt64(), 2**63),
         (["007"], pa.large_string(), pl.String(), "007"),
         ([b"\xff"], pa.binary(), pl.Binary(), b"\xff"),
@@ -64,6 +64,64 @@ def test_types_are_kept_or_widened_exactly(
     assert out.columns.schema == {"a": dtype}
     assert out.columns["a"].to_list()[0] == expected
     assert len(out.rows) == len(values)
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "-03:30", "+01:00", "Z", "UTC+01:00", "+0545", "Europe/zurich", "+26:00"])
+def test_a_zone_is_a_label_the_instant_is_in_the_file(zone: str) -> None:
+    """Also in columns that nobody maps, and inside others."""
+    instants = pa.array([0, None], pa.int64()).cast(pa.timestamp("us", zone))
+    within = pa.StructArray.from_arrays([pa.ListArray.from_arrays([0, 1, 2], instants)], ["a"])
+    out = read(written(pa.table({"t": instants, "n": within, "d": instants.dictionary_encode()})), PARQUET)
+    start = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    assert out.columns["t"].to_list() == out.columns["d"].to_list() == [start, None]
+    assert out.columns["n"].to_list() == [{"a": [start]}, {"a": [None]}]
+
+
+FAR = [
+    dt.datetime(9999, 12, 31, 23, 59, 59, 999_999),  # noqa: DTZ001 - INT96 has no zone
+    dt.datetime(1, 1, 1),  # noqa: DTZ001
+    None,
+    dt.datetime(2025, 1, 15, 10),  # noqa: DTZ001
+]
+
+
+def int96(*values: dt.datetime | None, more: int = 0) -> bytes:
+    """INT96 timestamps, then a column of numbers, in row groups of two; `more`: nanoseconds beyond the microseconds."""
+    data = written(
+        pa.table({"t": pa.array(values, pa.timestamp("us")), "n": range(len(values))}),
+        use_deprecated_int96_timestamps=True, row_group_size=2, use_dictionary=False, compression="none",
+    )  # fmt: skip
+    if more:
+        (at,) = (n for n in range(len(data)) if data[n : n + 8] == _OF_DAY.to_bytes(8, "little"))
+        data = data[:at] + (_OF_DAY + more).to_bytes(8, "little") + data[at + 8 :]
+    return data
+
+
+_OF_DAY = 86_399_999_999_000
+"""Nanoseconds of the day of 23:59:59.999999."""
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 100])
+def test_int96_timestamps_are_what_the_file_says_beyond_the_range_of_nanoseconds(batch_rows: int) -> None:
+    out = read(int96(*FAR), PARQUET, batch_rows=batch_rows)
+    assert [row[0] for row in out.rows] == FAR
+    assert json.loads(out.raw[0])["t"] == "9999-12-31 23:59:59.999999"
+    assert read(int96(FAR[3], None), PARQUET).columns["t"].dtype == pl.Datetime("ns")
+
+
+def test_an_int96_timestamp_finer_than_microseconds_keeps_its_digits_as_text() -> None:
+    out = read(int96(*FAR, more=1), PARQUET, batch_rows=2)
+    assert [row[0] for row in out.rows] == [
+        "9999-12-31 23:59:59.999999001", "0001-01-01 00:00:00", None, "2025-01-15 10:00:00",
+    ]  # fmt: skip
+
+
+def test_an_int96_day_beyond_the_calendar_is_shown_as_it_is() -> None:
+    stored = (36_000 * 10**9).to_bytes(8, "little") + (2_440_588 + 20_103).to_bytes(4, "little")
+    beyond = stored[:8] + (2**31 - 1).to_bytes(4, "little")
+    out = read(int96(FAR[3]).replace(stored, beyond), PARQUET)
+    days = 2**31 - 1 - 2_440_588
+    assert out.rows[0][0] == f"{days * 86_400_000 + 36_000_000}.000000 ms from 1970-01-01"
 
 
 def test_dictionaries_become_their_values() -> None:

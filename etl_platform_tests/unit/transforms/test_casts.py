@@ -156,8 +156,10 @@ def test_typed_numbers_become_integers_only_where_they_are_whole_and_certain() -
     assert cast([2**63 - 1, 2**63, 2**64 - 1], pl.Int64(), source=pl.UInt64) == [2**63 - 1, None, None]
     assert cast([2**31, 7], pl.Int32(), source=pl.Int64) == [None, 7]
     floats = [1.0, 1.5, 2.0**53, 2.0**53 + 2, float("nan"), float("inf"), -0.0, None, 1e300]
-    assert cast(floats, pl.Int64()) == [1, None, 2**53, None, None, None, 0, None, None]
-    assert cast([2.0**24, 2.0**24 + 2], pl.Int64(), source=pl.Float32) == [2**24, None]
+    assert cast(floats, pl.Int64()) == [1, None, None, None, None, None, 0, None, None]
+    assert cast([2.0**53 - 1, 1 - 2.0**53], pl.Int64()) == [2**53 - 1, 1 - 2**53]
+    assert cast([2.0**24 - 1, 2.0**24, 2.0**24 + 2], pl.Int64(), source=pl.Float32) == [2**24 - 1, None, None]
+    assert cast([2047.0, 2048.0, 0.5], pl.Int64(), source=pl.Float16) == [2047, None, None]
     assert cast([Decimal("12.00"), Decimal("12.50")], pl.Int64()) == [12, None]
     assert cast([True, None], pl.Int64()) == [None, None]
 
@@ -302,11 +304,28 @@ def test_text_stays_as_it_is() -> None:
     assert cast(["a", None], pl.String(), source=pl.Categorical) == ["a", None]
     assert cast(["1.5", "x", None], PRICE, GERMAN, source=pl.Categorical) == [None, None, None]
     assert cast(["1,5", "x", None], PRICE, GERMAN, source=pl.Categorical) == [Decimal("1.5"), None, None]
-    assert cast([7203.0, float("nan")], pl.String()) == ["7203.0", "NaN"]
     # Parquet writers without the text annotation give bytes.
     assert cast([b"AAPL", "Zürich".encode(), None], pl.String()) == ["AAPL", "Zürich", None]
     assert cast([b"1.5", b"\xff", b"a\0b"], pl.String()) == ["1.5", None, None]
     assert cast([b"a\0b"], pl.String()) == [None]
+
+
+def test_a_number_becomes_the_digits_of_an_identifier_or_nothing() -> None:
+    """A double of 2**53 is also what 2**53 + 1 was rounded to: two bookings would be one."""
+    doubles = [7203.0, -3.0, -0.0, 2.0**53 - 1, 2.0**53, 2.0**53 + 2, 1.5, 1e22, float("nan"), float("inf"), None]
+    digits = ["7203", "-3", "0", str(2**53 - 1), *[None] * 7]
+    assert cast(doubles, pl.String()) == digits
+    singles = [16777215.0, 16777216.0, 16777218.0, 0.5]
+    assert cast(singles, pl.String(), source=pl.Float32) == ["16777215", None, None, None]
+    assert cast([2047.0, 2048.0], pl.String(), source=pl.Float16) == ["2047", None]
+    assert cast([7203, -1], pl.String()) == ["7203", "-1"]
+    decimals = [Decimal("7203.0000"), Decimal("100.0000"), Decimal("0"), Decimal("7203.5")]
+    assert cast(decimals, pl.String(), source=pl.Decimal(38, 4)) == ["7203", "100", "0", "7203.5000"]
+    assert cast([Decimal("7200")], pl.String(), source=pl.Decimal(38, 0)) == ["7200"]
+
+
+def test_a_half_float_stands_for_the_decimals_that_it_can_tell_apart() -> None:
+    assert cast([1.5, 0.1, 2048.0], PRICE, source=pl.Float16) == [Decimal("1.5"), None, None]
 
 
 ODD = {

@@ -11,6 +11,7 @@ import pytest
 from etl_platform.contracts import BUILT_IN
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat, map_columns
+from etl_platform.transforms.schema_drift import CONTRACT, find_drift
 from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, look_like, looks_like, spell
 
 SWISS = Dialect(decimal=",", thousands=".")
@@ -123,6 +124,15 @@ def test_parquet_columns_have_the_files_types() -> None:
     expected = {"close": "decimal(38, 2)", "volume": "float64", "timestamp": "timestamp(us, UTC)", "symbol": "text"}
     found = types(observed(data, file_format="parquet"))
     assert {**found, "close": "decimal(38, 2)"} == expected and found["close"].startswith("decimal(")
+
+
+def test_numbers_that_may_have_lost_digits_are_another_type_than_text_from_the_first_delivery_on() -> None:
+    for values, is_drift in (([7.0], True), ([7], False), ([None], False)):
+        schema = observed({"symbol": values}, file_format="parquet")
+        (column,) = schema.columns
+        assert column.reads is not is_drift
+        retyped = [d for d in find_drift(schema, BUILT_IN["prices"]) if d.change == "retyped"]
+        assert [(d.before, d.after, d.against) for d in retyped] == [("text", "float64", (CONTRACT,))] * is_drift
 
 
 def test_a_schema_survives_the_ledgers_json() -> None:

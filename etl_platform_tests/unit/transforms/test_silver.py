@@ -16,6 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.declaration import Declaration
+from etl_platform.contracts.declared import compile_declaration
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import FileRefusedError
@@ -48,26 +51,28 @@ def build(
     sender: SenderFormat | None = None,
     batch_rows: int = 100_000,
     budget: int = 2**29,
+    contract: Contract = PRICES,
 ) -> Silver:
+    folder.mkdir(exist_ok=True)
     files = []
     for delivery, content in enumerate(contents, 1):
         path = folder / f"copy-{delivery}"
         path.write_bytes(content)
         files.append(SourceFile(f"acme/prices/file-{delivery}", path, delivery, sender or SenderFormat()))
     plan = SilverPlan(
-        contract=PRICES, partition=PartitionKey(DAY, "acme"), options=options or CsvOptions(), processed_at=PROCESSED,
+        contract=contract, partition=PartitionKey(DAY, "acme"), options=options or CsvOptions(), processed_at=PROCESSED,
         scratch=folder / "scratch", batch_rows=batch_rows, budget=budget,
     )  # fmt: skip
     result = build_silver(list(reversed(files)), plan)
-    hold_account(result)
+    hold_account(result, contract)
     return result
 
 
-def hold_account(result: Silver) -> None:
+def hold_account(result: Silver, contract: Contract = PRICES) -> None:
     """Conservation, on the stored rows and not on the counters."""
     good, bad = result.silver.collect(), result.quarantine.collect()
-    assert good.schema == PRICES.silver.polars_schema
-    assert bad.schema == quarantine_table("prices").polars_schema
+    assert good.schema == contract.silver.polars_schema
+    assert bad.schema == quarantine_table(contract.dataset).polars_schema
     refused = bad.filter(pl.col("kind") == "file")
     assert result.rows_read == good.height + (bad.height - refused.height) + result.rows_duplicate
     assert result.unexplained == 0 and refused.height == len(result.refused)
@@ -131,13 +136,82 @@ def test_all_rows_bad_leave_silver_empty(tmp_path: Path) -> None:
 
 def test_repeats_corrections_and_files_that_come_twice_are_told_apart(tmp_path: Path) -> None:
     first = csv(bar(), bar(), bar("MSFT"))
-    result = build(tmp_path, first, csv(bar(close="1.6")), first)
+    result = build(tmp_path, first, csv(bar("NEW"), bar(close="1.60")), first, batch_rows=1)
     # The third delivery repeats the values of the first, so that these are the latest again.
-    assert [counts(file) for file in result.files] == [(3, 2, 0, 1), (1, 0, 1, 0), (3, 0, 0, 3)]
+    assert [counts(file) for file in result.files] == [(3, 2, 0, 1), (2, 1, 1, 0), (3, 0, 0, 3)]
     loser = result.quarantine.collect().row(0, named=True)
     assert (loser["kind"], loser["rules"]) == ("superseded", ["row_is_latest_of_its_key"])
-    assert json.loads(loser["raw"])["close"] == "1.60000000"
+    assert (loser["_source_row"], loser["raw"]) == (3, bar(close="1.60")), "the sender's line, not the typed values"
     assert loser["columns"] == ["symbol", "timestamp"]
+
+
+TICKETS = compile_declaration(
+    Declaration.model_validate(
+        {
+            "name": "tickets", "title": "Tickets", "key": ["id"],
+            "columns": [
+                {"name": "id", "type": "string", "description": "Id."},
+                {"name": "ticket", "type": "decimal(10,4)", "description": "Number.", "unique": True},
+                {"name": "price", "type": "decimal(10,4)", "description": "Price."},
+            ],
+        }
+    ),
+    "tickets",
+)  # fmt: skip
+
+
+SIGNED = compile_declaration(
+    Declaration.model_validate(
+        {
+            "name": "signed", "title": "Amounts as text", "key": ["id"],
+            "columns": [
+                {"name": "id", "type": "string", "description": "Id."},
+                {"name": "text", "type": "string", "description": "Amount."},
+            ],
+            "derived": [
+                {
+                    "name": "amount", "type": "decimal(18,2)", "description": "Amount.",
+                    "expression": "TRY_CAST(REPLACE(text, ',', '') AS DECIMAL(18,2))",
+                },
+                {
+                    "name": "cube", "type": "decimal(38,0)", "description": "Cube.", "required": False,
+                    "expression": "LENGTH(text) * 1000000000000 * 1000000000000 * 1000000000000 * LENGTH(text)",
+                },
+            ],
+        }
+    ),
+    "signed",
+)  # fmt: skip
+
+
+def test_a_derived_amount_is_exact_or_its_row_is_quarantined(tmp_path: Path) -> None:
+    lines = ["id,text", 'a,"1,234.567"', "b,0.005", "c,-0.005", "d,12.50", "e,abc", "f,000000012.5"]
+    result = build(tmp_path, "\n".join(lines).encode(), contract=SIGNED)
+    assert [str(amount) for amount in result.silver.collect()["amount"]] == ["12.50"]
+    bad = {row["raw"]: row["rules"] for row in result.quarantine.collect().to_dicts()}
+    lost = ["amount_is_typed"]
+    assert bad == {lines[1]: lost, lines[2]: lost, lines[3]: lost, lines[5]: lost, lines[6]: ["cube_is_typed"]}
+    reasons = result.quarantine.collect()["reason"].to_list()
+    assert "(found '1,234.567')" in reasons[0] and "(found '0.005')" in reasons[1]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 100])
+def test_the_raw_text_of_every_rule_is_the_senders_line(tmp_path: Path, batch_rows: int) -> None:
+    """Also where only the whole partition shows that a row loses."""
+    lines = ["id,ticket,price", "a,1.50, 2", "b,2,x", 'c,"1.5",3', "a,1.50,2.000", "a,1.5,9,", "a,1.5,9"]
+    result = build(tmp_path, "\n".join(lines).encode(), contract=TICKETS, batch_rows=batch_rows)
+    found = {row["_source_row"]: (row["rules"], row["raw"]) for row in result.quarantine.collect().to_dicts()}
+    assert found == {
+        2: (["row_is_latest_of_its_key"], lines[1]),
+        3: (["price_is_typed"], lines[2]),
+        6: (["row_has_all_fields"], lines[5]),
+        7: (["ticket_is_unique"], lines[6]),
+    }
+
+    records = [b'{"id": "a", "ticket": 1.50, "price": 2}', b'{"price": 3.0, "id":"a", "ticket": "1.5"}']
+    result = build(tmp_path / "json", *records, contract=TICKETS, options=JsonOptions(), batch_rows=batch_rows)
+    loser = result.quarantine.collect().row(0, named=True)
+    assert (loser["_source_file"], loser["raw"]) == ("acme/prices/file-1", records[0].decode())
 
 
 @pytest.mark.parametrize(
