@@ -70,18 +70,18 @@ def canary_rows() -> pa.RecordBatch:
 def require_unchanged(subject: str, arrived: Sequence[Sequence[object]]) -> str:
     """A line for people. Raises StorageError that names each column that did not come back as it was sent.
 
-    arrived: the rows in the order of their `id`, with the columns of the table.
+    arrived: the rows, in any order, with the columns of the table.
     """
     names, sent = TABLE.arrow_schema.names, canary_rows().to_pylist()
-    found = [dict(zip(names, row, strict=True)) for row in arrived]
+    found = {row[0]: dict(zip(names, row, strict=True)) for row in arrived}
     differences = [
         f"column {name}: sent {row[name]!r}, arrived {there[name]!r}"
-        for row, there in zip(sent, found, strict=False)
+        for row in sent
         for name in names
-        if row[name] != there[name]
+        if (there := found.get(row["id"])) is not None and row[name] != there[name]
     ]
-    if len(found) != len(sent):
-        differences.insert(0, f"{len(sent)} rows sent, {len(found)} arrived")
+    if len(arrived) != len(sent):
+        differences.insert(0, f"{len(sent)} rows sent, {len(arrived)} arrived")
     if differences:
         raise StorageError(
             f"{subject} canary",

@@ -110,7 +110,7 @@ class DuckDBStore:
             _replace(connection, target, [KEY], iter([canary_rows()]))
             batches = _select(connection, target, [KEY], TABLE.arrow_schema, stored=TABLE.arrow_schema.names)
             rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
-        return require_unchanged(self._file.subject, sorted(rows, key=lambda row: row[0]))
+        return require_unchanged(self._file.subject, rows)
 
     def probe(self) -> None:
         """See `TableStore.probe`: whether the lock can be taken at once, and the file opened for writing."""
@@ -163,7 +163,8 @@ def _require_arrived(
     """Raises StorageError where the rows that meet `condition` are not those that were sent."""
     compared = figures(sent, "duckdb")
     query = f"SELECT {select_list(compared, 'duckdb')} FROM {target.name} WHERE {condition}"  # noqa: S608 - checked names, bound values
-    require_same(target.subject, compared, connection.execute(query, values).fetchone() or ())
+    (arrived,) = connection.execute(query, values).fetchall()
+    require_same(target.subject, compared, arrived)
 
 
 def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

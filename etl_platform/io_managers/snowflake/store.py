@@ -165,7 +165,7 @@ class SnowflakeStore:
             Load(TABLE, staged, self._open, self._with_roles).rehearse(session, target)
             batches = read_target(session, TABLE, target, None)
             rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
-        return require_unchanged(f"Snowflake {self._account.account}", sorted(rows, key=lambda row: row[0]))
+        return require_unchanged(f"Snowflake {self._account.account}", rows)
 
     def initialise_statements(self) -> list[str]:
         """What `initialise` runs: for an administrator to read, or to run by hand."""
