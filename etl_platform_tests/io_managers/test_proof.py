@@ -28,6 +28,7 @@ from etl_platform.io_managers.postgres.copy import copy_rows
 from etl_platform.io_managers.postgres.proof import require_arrived
 from etl_platform.io_managers.proof.compared import figures, require_same, select_list
 from etl_platform.io_managers.proof.sent import Sent, SentColumn, _last_digits
+from etl_platform.io_managers.snowflake import statements
 from etl_platform.io_managers.snowflake.files import _Writer
 from etl_platform.io_managers.store import TableStore
 from etl_platform.resources.warehouse import WarehouseStore
@@ -314,6 +315,20 @@ def test_small_batches_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> 
     assert counted == [5_000] * len(sent.columns) and sent.rows == 5_000
 
 
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator keeps temporary tables in no schema: there the canary's is an ordinary one."""
+    temporary = statements.create_temporary
+
+    def ordinary(table: Table, schema: str) -> str:
+        statement = temporary(table, schema)
+        assert statement.startswith("CREATE OR REPLACE TEMPORARY TABLE ")
+        return statement.replace("TEMPORARY ", "")
+
+    monkeypatch.setattr(statements, "create_temporary", ordinary)
+
+
+@pytest.mark.usefixtures("emulated")
 @pytest.mark.parametrize("kind", WAREHOUSES)
 def test_the_canary_comes_back_and_leaves_nothing_behind(kind: str, request: pytest.FixtureRequest) -> None:
     store: Any = STORES[kind](request)
@@ -340,6 +355,7 @@ def _objects(store: TableStore, kind: str, request: pytest.FixtureRequest) -> An
     return None
 
 
+@pytest.mark.usefixtures("emulated")
 @pytest.mark.parametrize("kind", WAREHOUSES)
 def test_the_canary_finds_a_bent_value(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
