@@ -71,6 +71,7 @@ def _probes(session: Session) -> dict[str, Callable[[], str]]:
     probes[f"lake {lake.url}"] = lambda: _listing(lake)
     probes["ledger"] = session.ledger.check
     probes[f"warehouse {session.settings.warehouse}"] = lambda: str(session.resources["warehouse"].store.check())
+    probes["warehouse canary"] = lambda: str(session.resources["warehouse"].store.canary())
     probes["memory"] = lambda: _memory(session)
     return probes
 

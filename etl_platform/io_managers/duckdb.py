@@ -6,20 +6,24 @@ how it follows its contract (`duckdb_tables.py`), Dagster (`base.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from etl_platform.contracts.ddl import column_definition
 from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 from etl_platform.errors import UnknownNameError
+from etl_platform.io_managers.canary import KEY, TABLE, canary_rows, require_unchanged
 from etl_platform.io_managers.duckdb_file import DuckDBFile
 from etl_platform.io_managers.duckdb_tables import DuckDBTable
 from etl_platform.io_managers.frames import BATCH_ROWS, align, subset
 from etl_platform.io_managers.guard import distinct, spooled
+from etl_platform.io_managers.proof.compared import figures, require_same, select_list
+from etl_platform.io_managers.proof.sent import Sent
 from etl_platform.io_managers.spool import Spool
 from etl_platform.io_managers.store import Written
 from etl_platform.retries import asking
@@ -82,8 +86,9 @@ class DuckDBStore:
         try:
             with asking(self.service), self._file.connection(read_only=True) as connection:
                 for target, keys in groups:
-                    for batch in _select(connection, target, keys, wanted):
-                        spool.append(batch)
+                    if stored := target.stored_columns(connection):
+                        for batch in _select(connection, target, keys, wanted, stored=stored):
+                            spool.append(batch)
             yield from spool.batches()
         finally:
             spool.close()
@@ -95,6 +100,17 @@ class DuckDBStore:
         with asking(self.service), self._file.connection(read_only=True) as connection:
             found = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE NOT internal").fetchone()
         return f"{self._file.path}: {found[0] if found else 0} tables"
+
+    def canary(self) -> str:
+        """See `WarehouseStore.canary`."""
+        target = DuckDBTable(TABLE, "temp", self._file.subject)
+        columns = ", ".join(column_definition(column, "duckdb") for column in TABLE.columns)
+        with asking(self.service), self._file.beside() as connection:
+            connection.execute(f"CREATE TEMPORARY TABLE {quote(TABLE.name, 'duckdb')} ({columns})")
+            _replace(connection, target, [KEY], iter([canary_rows()]))
+            batches = _select(connection, target, [KEY], TABLE.arrow_schema, stored=TABLE.arrow_schema.names)
+            rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+        return require_unchanged(self._file.subject, rows)
 
     def probe(self) -> None:
         """See `TableStore.probe`: whether the lock can be taken at once, and the file opened for writing."""
@@ -134,9 +150,21 @@ def _replace(
     names = ", ".join(quote(name, "duckdb") for name in schema.names)
     condition, values = _condition(target.table, keys)
     connection.execute(f"DELETE FROM {target.name} WHERE {condition}", values)  # noqa: S608 - checked names, bound values
-    connection.register("_incoming", pa.RecordBatchReader.from_batches(schema, _joined(batches)))
+    sent = Sent(target.table)
+    connection.register("_incoming", pa.RecordBatchReader.from_batches(schema, sent.watch(_joined(batches))))
     connection.execute(f"INSERT INTO {target.name} ({names}) SELECT {names} FROM _incoming")  # noqa: S608 - checked names, bound values
     connection.unregister("_incoming")
+    _require_arrived(connection, target, sent, condition, values)
+
+
+def _require_arrived(
+    connection: duckdb.DuckDBPyConnection, target: DuckDBTable, sent: Sent, condition: str, values: Sequence[object]
+) -> None:
+    """Raises StorageError where the rows that meet `condition` are not those that were sent."""
+    compared = figures(sent, "duckdb")
+    query = f"SELECT {select_list(compared, 'duckdb')} FROM {target.name} WHERE {condition}"  # noqa: S608 - checked names, bound values
+    (arrived,) = connection.execute(query, values).fetchall()
+    require_same(target.subject, compared, arrived)
 
 
 def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -158,11 +186,13 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _select(
-    connection: duckdb.DuckDBPyConnection, target: DuckDBTable, keys: Sequence[PartitionKey], wanted: pa.Schema
+    connection: duckdb.DuckDBPyConnection,
+    target: DuckDBTable,
+    keys: Sequence[PartitionKey],
+    wanted: pa.Schema,
+    *,
+    stored: Collection[str],
 ) -> Iterator[pa.RecordBatch]:
-    stored = target.stored_columns(connection)
-    if not stored:
-        return
     selected = ", ".join(
         # A column that the contract gained later is null until the table is written again.
         quote(name, "duckdb") if name in stored else f"NULL AS {quote(name, 'duckdb')}"

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _RETRY_SECONDS = 0.05
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
+"""No extension is ever fetched from the internet behind our back."""
 
 
 class DuckDBFile:
@@ -58,6 +60,15 @@ class DuckDBFile:
             yield connection
 
     @contextmanager
+    def beside(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of the same settings that leaves the file alone: whatever is made in it goes with it."""
+        import duckdb
+
+        with self._errors(), duckdb.connect(":memory:", config=_CONFIG) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+
+    @contextmanager
     def lock(self, patience: float) -> Iterator[None]:
         """Alone with the file among all who know this lock."""
         # Not per thread: a stream may be closed by another thread than the one that opened it.
@@ -84,8 +95,7 @@ class DuckDBFile:
 
         while True:
             try:
-                # No extension is ever fetched from the internet behind our back.
-                return duckdb.connect(self.path, read_only=read_only, config={"autoinstall_known_extensions": "false"})
+                return duckdb.connect(self.path, read_only=read_only, config=_CONFIG)
             except duckdb.IOException as error:
                 # Somebody who does not know our lock, for example an analyst's command line.
                 if "lock" not in str(error):

@@ -21,6 +21,13 @@ class WarehouseStore(TableStore, Protocol):
         """One line for people. Raises StorageUnavailableError / StorageError with the next step."""
         ...
 
+    def canary(self) -> str:
+        """One line for people: awkward values of every type came back as they were sent, on the way of a load.
+
+        They go into a temporary table, and nothing is left behind. Raises StorageError with the column.
+        """
+        ...
+
 
 def build_warehouse(settings: Settings, institutions: Mapping[str, Institution]) -> WarehouseStore:
     """The store of `settings.warehouse`. Opens nothing. Raises ConfigurationError for a missing setting."""

@@ -258,7 +258,15 @@ def test_contract_show_gives_the_ddl_of_every_warehouse(etl: Shell, dialect: str
 def test_doctor_is_well_on_an_empty_machine(home: Path, etl: Shell) -> None:
     done = etl("doctor")
     assert done.status == 0, done.out
-    for part in ("landing", "lake", "ledger", "warehouse duckdb", "memory", "first, second"):
+    for part in (
+        "landing",
+        "lake",
+        "ledger",
+        "warehouse duckdb",
+        "came back as they were sent",
+        "memory",
+        "first, second",
+    ):
         assert part in done.out
 
 

@@ -31,12 +31,11 @@ class ArrowSession:
 
     def execute(self, query: bytes, params: Sequence[Any] | None = None, /) -> None:
         """Run one statement; `%s` are places of values, as for psycopg."""
-        numbers = iter(range(1, len(params or ()) + 1))
-        numbered = re.sub("%s", lambda _: f"${next(numbers)}", query.decode())
-        with self._connection.cursor() as cursor:
-            cursor.execute(numbered, params)
-            # The statement is only done when its result has been taken.
-            cursor.fetchall()
+        self._run(query, params)
+
+    def fetch_row(self, query: bytes, params: Sequence[Any] | None = None, /) -> list[object]:
+        """The first row of a query's result."""
+        return list(self._run(query, params)[0])
 
     def ingest(self, table: Table, schema: str, batches: Iterable[pa.RecordBatch]) -> int:
         """Append the rows of `batches` in the open transaction; how many."""
@@ -49,6 +48,15 @@ class ArrowSession:
                 cursor.adbc_ingest(table.name, batch, mode="append", db_schema_name=schema)
                 rows += batch.num_rows
         return rows
+
+    def _run(self, query: bytes, params: Sequence[Any] | None) -> list[tuple[object, ...]]:
+        numbers = iter(range(1, len(params or ()) + 1))
+        numbered = re.sub("%s", lambda _: f"${next(numbers)}", query.decode())
+        with self._connection.cursor() as cursor:
+            cursor.execute(numbered, params or None)
+            # The statement is only done when its result has been taken.
+            found: list[tuple[object, ...]] = cursor.fetchall()
+        return found
 
     def commit(self) -> None:
         self._connection.commit()

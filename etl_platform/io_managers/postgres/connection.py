@@ -100,7 +100,9 @@ class Server:
             b"SELECT pg_catalog.set_config('lock_timeout', %s, true), "
             b"pg_catalog.set_config('search_path', 'pg_catalog', true), "
             b"pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') "
-            b"WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true)",
+            b"WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true), "
+            # Compiling the many sums of a load's proof costs more than it saves.
+            b"pg_catalog.set_config('jit', 'off', true)",
             [f"{round(self.lock_seconds * 1000)}ms"],
         )
         become(session, role)

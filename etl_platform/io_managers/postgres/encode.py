@@ -37,13 +37,45 @@ class Encoder:
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             require_storable(f"{self._subject} column {name}", values)
         # Nullability is a label here: the encoder only compares types.
-        data: bytes = self._encoder.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
+        plain = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
+        try:
+            data: bytes = self._encoder.write_batch(plain)
+        except BaseException as error:
+            if not _is_of_encoder(error):
+                raise
+            raise self._explain(plain, error) from error
         return data
+
+    def _explain(self, batch: pa.RecordBatch, error: BaseException) -> SchemaMismatchError:
+        """The error with the column that the encoder fails at: each is tried alone."""
+        columns = []
+        for place, field in enumerate(self._schema):
+            alone = pa.RecordBatch.from_arrays([batch.column(place)], schema=pa.schema([field]))
+            encoder = pgpq.ArrowToPostgresBinaryEncoder(alone.schema)
+            encoder.write_header()
+            try:
+                encoder.write_batch(alone)
+            except BaseException as again:
+                if not _is_of_encoder(again):
+                    raise
+                columns.append(f"{field.name} ({field.type})")
+        return SchemaMismatchError(
+            f"{self._subject} column {', '.join(columns) or 'unknown'}",
+            found=f"a value at which the encoder of COPY BINARY broke off ({type(error).__name__}: {error})",
+            expected="values of the column's type",
+            next_step="nothing was changed; look at the column's largest and smallest values, and keep pgpq at the "
+            "version of the lock",
+        )
 
     def end(self) -> bytes:
         """What closes the stream."""
         trailer: bytes = self._encoder.finish()
         return trailer
+
+
+def _is_of_encoder(error: BaseException) -> bool:
+    """Whether the encoder raised it. A panic of Rust is no Exception, and each extension has its own class for it."""
+    return isinstance(error, ValueError) or type(error).__name__ == "PanicException"
 
 
 def require_storable(subject: str, values: pa.Array) -> None:

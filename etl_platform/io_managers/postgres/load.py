@@ -13,8 +13,8 @@ from contextlib import ExitStack
 
 import pyarrow as pa
 
-from etl_platform.contracts.identifiers import qualify, quote
-from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
+from etl_platform.contracts.identifiers import qualify
+from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import StorageUnavailableError, TransientError
 from etl_platform.io_managers.postgres.adbc import ArrowSession, connect_session, needs_arrow_driver
 from etl_platform.io_managers.postgres.connection import Connection, Server, Session, become
@@ -22,7 +22,9 @@ from etl_platform.io_managers.postgres.copy import copy_rows
 from etl_platform.io_managers.postgres.errors import DRIVER_ERRORS, TimeLimitError
 from etl_platform.io_managers.postgres.loads import has_load, record_load
 from etl_platform.io_managers.postgres.locks import lock_partitions
-from etl_platform.io_managers.postgres.tables import is_prepared, prepare
+from etl_platform.io_managers.postgres.proof import require_arrived
+from etl_platform.io_managers.postgres.tables import is_prepared, prepare, where_partitions
+from etl_platform.io_managers.proof.sent import Sent
 from etl_platform.io_managers.store import Written
 
 _log = logging.getLogger(__name__)
@@ -67,9 +69,11 @@ class Load:
             self._has_sent = True
             for schema, keys in self._groups.items():
                 become(session, self._role(schema))
-                count, sent = _append(session, self._table, schema, rows[schema]())
+                sent = Sent(self._table)
+                count, out = _append(session, self._table, schema, sent.watch(rows[schema]()))
+                require_arrived(session, sent, schema, keys, self._server.subject)
                 record_load(session, schema, self._table, token=token, keys=keys, rows=count)
-                loaded, size = loaded + count, None if sent is None or size is None else size + sent
+                loaded, size = loaded + count, None if out is None or size is None else size + out
             names = ", ".join(f"{schema}.{self._table.name}" for schema in self._groups)
             written = Written(names, loaded, size, {"load_token": str(token)})
             try:
@@ -148,11 +152,6 @@ def _append(
 
 
 def _delete(session: Session, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
-    # A schema holds one institution, so its dates alone name its partitions exactly.
-    condition = f"{quote(BUSINESS_DATE, 'postgres')} = ANY (%s)"
-    values: list[object] = [[key.business_date for key in keys]]
-    if not table.shared:
-        condition += f" AND {quote(INSTITUTION, 'postgres')} = %s"
-        values.append(keys[0].institution)
+    condition, values = where_partitions(table, keys)
     statement = f"DELETE FROM {qualify(schema, table.name, 'postgres')} WHERE {condition}"  # noqa: S608 - checked names, bound values
     session.execute(statement.encode(), values)

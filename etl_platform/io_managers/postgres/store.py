@@ -14,16 +14,21 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import SecretStr
 
+from etl_platform.contracts.ddl import column_definition
 from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import StorageError
+from etl_platform.io_managers.canary import KEY, TABLE, canary_rows, require_unchanged
 from etl_platform.io_managers.guard import checked, distinct, spooled
 from etl_platform.io_managers.postgres.connection import Server
+from etl_platform.io_managers.postgres.copy import copy_rows
 from etl_platform.io_managers.postgres.load import Groups, Load, Rows
+from etl_platform.io_managers.postgres.proof import require_arrived
 from etl_platform.io_managers.postgres.read import select_rows
 from etl_platform.io_managers.postgres.roles import create_schemas, missing_schemas, role_of
 from etl_platform.io_managers.postgres.schemas import Schemas
 from etl_platform.io_managers.postgres.tables import stored_columns
+from etl_platform.io_managers.proof.sent import Sent
 from etl_platform.io_managers.replay import Replay
 from etl_platform.io_managers.store import Written
 from etl_platform.retries import Retries, asking
@@ -78,6 +83,23 @@ class PostgresStore:
                 next_step="run `etl-platform warehouse init` as an administrator",
             )
         return f"{self._server.subject}, version {version}, schemas {', '.join(self._schemas.all)}"
+
+    def canary(self) -> str:
+        """See `WarehouseStore.canary`."""
+        schema, sent = "pg_temp", Sent(TABLE)
+        columns = ", ".join(column_definition(column, "postgres") for column in TABLE.columns)
+        names = ", ".join(quote(name, "postgres") for name in TABLE.arrow_schema.names)
+        allowed = "SELECT pg_catalog.has_database_privilege(current_database(), 'TEMPORARY')"
+        with asking(self.service), self._server.connect() as connection:
+            self._server.begin(connection, None)
+            if connection.execute(allowed.encode()).fetchone() != (True,):
+                return "not sent: this user may not make temporary tables (GRANT TEMPORARY ON DATABASE)"
+            # Never committed: the table goes with the transaction.
+            connection.execute(f"CREATE TEMPORARY TABLE {quote(TABLE.name, 'postgres')} ({columns})".encode())
+            copy_rows(connection, TABLE, schema, sent.watch([canary_rows()]))
+            require_arrived(connection, sent, schema, [KEY], self._server.subject)
+            query = f"SELECT {names} FROM {schema}.{quote(TABLE.name, 'postgres')}"  # noqa: S608 - checked names
+            return require_unchanged(self._server.subject, connection.execute(query.encode()).fetchall())
 
     def probe(self) -> None:
         """See `TableStore.probe`."""

@@ -6,12 +6,12 @@ names it and the statement that would settle it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_platform.contracts.ddl import column_definition, create_statements, sql_type, text_literal
 from etl_platform.contracts.identifiers import qualify, quote
-from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
+from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, PartitionKey, Table
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.io_managers.postgres.connection import Connection
 from etl_platform.io_managers.postgres.locks import lock_table_form
@@ -75,6 +75,17 @@ def stored_columns(connection: Connection, table: Table, schema: str, subject: s
             next_step="run, after a look at the rows: " + " ".join(statement for _, statement in differences),
         )
     return stored
+
+
+def where_partitions(table: Table, keys: Sequence[PartitionKey]) -> tuple[str, list[object]]:
+    """Condition and values for the rows of exactly `keys`, all of one schema."""
+    # A schema holds one institution, so its dates alone name its partitions exactly.
+    condition = f"{quote(BUSINESS_DATE, 'postgres')} = ANY (%s)"
+    values: list[object] = [[key.business_date for key in keys]]
+    if not table.shared:
+        condition += f" AND {quote(INSTITUTION, 'postgres')} = %s"
+        values.append(keys[0].institution)
+    return condition, values
 
 
 def _add(name: str, column: Column) -> list[str]:

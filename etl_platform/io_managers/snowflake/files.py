@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from etl_platform.contracts.table import INSTITUTION, PartitionKey, Table
 from etl_platform.io_managers.guard import checked
+from etl_platform.io_managers.proof.sent import Sent
 
 FILE_BYTES = 128 * 2**20
 """Snowflake loads files of 100 to 250 MB best: smaller ones cost overhead, larger ones are not loaded in parallel."""
@@ -35,8 +36,13 @@ class Target:
 class Staged:
     """What is to be loaded into one schema."""
 
+    sent: Sent
     files: list[Path] = field(default_factory=list)
-    rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.sent.rows
 
     @property
     def bytes(self) -> int:
@@ -75,7 +81,7 @@ class _Writer:
     """Row groups of bounded memory in files of bounded size."""
 
     def __init__(self, table: Table, folder: Path, file_bytes: int, row_group_bytes: int) -> None:
-        self.staged = Staged()
+        self.staged = Staged(Sent(table))
         # Names as the table has them: unquoted upper case.
         self._schema = pa.schema([f.with_name(f.name.upper()) for f in table.arrow_schema])
         self._folder, self._file_bytes, self._row_group_bytes = folder, file_bytes, row_group_bytes
@@ -86,7 +92,7 @@ class _Writer:
     def append(self, batch: pa.RecordBatch) -> None:
         if batch.num_rows == 0:
             return
-        self.staged.rows += batch.num_rows
+        self.staged.sent.add(batch)
         self._waiting.append(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         self._waiting_bytes += batch.nbytes
         if self._waiting_bytes >= self._row_group_bytes:

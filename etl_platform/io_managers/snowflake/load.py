@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from etl_platform.contracts.table import Table
 from etl_platform.errors import EtlError, StorageError, StorageUnavailableError
+from etl_platform.io_managers.proof.compared import figures, require_same, select_list
 from etl_platform.io_managers.run_tag import query_tag
 from etl_platform.io_managers.snowflake import roles, statements
 from etl_platform.io_managers.snowflake.account import Session
@@ -82,6 +83,16 @@ class Load:
                 )
         return token
 
+    def rehearse(self, session: Session, target: Target) -> None:
+        """Load into a temporary table, on the way of every load. It and the stage end with the session."""
+        token = uuid.uuid4().hex
+        self._enter(session, target)
+        session.execute(statements.create_temporary(self.table, target.schema))
+        self._upload(session, target, token)
+        self._copy(session, target, self.staged[target], token)
+        condition, values = statements.where_partitions(self.table, target.partitions)
+        self._require_arrived(session, target, condition, values)
+
     def _enter(self, session: Session, target: Target) -> None:
         session.tag = query_tag(self.table, target.institution, target.partitions)
         if self.with_roles:
@@ -93,6 +104,9 @@ class Load:
         keys = [str(key) for key in target.partitions]
         ensure = statements.ensure_lock_rows(target.schema, len(keys))
         session.execute(ensure, self.table.name, *keys, self.table.name)
+        self._upload(session, target, token)
+
+    def _upload(self, session: Session, target: Target, token: str) -> None:
         staged = self.staged[target]
         if staged.files:
             session.execute(statements.create_stage(target.schema, _stage(token)))
@@ -118,6 +132,7 @@ class Load:
         staged = self.staged[target]
         if staged.files:
             self._copy(session, target, staged, token)
+        self._require_arrived(session, target, condition, values)
         record = statements.record_load(target.schema)
         session.execute(record, token, self.table.name, len(keys), staged.rows)
 
@@ -131,6 +146,14 @@ class Load:
                 expected=f"{staged.rows} rows of {len(staged.files)} files",
                 next_step="the old rows stand; look for the statement by its query tag in the query history",
             )
+
+    def _require_arrived(self, session: Session, target: Target, condition: str, values: Sequence[object]) -> None:
+        """Raises StorageError where the rows that meet `condition` are not those that were sent."""
+        compared = figures(self.staged[target].sent, "snowflake")
+        query = statements.add_up(self.table, target.schema, select_list(compared, "snowflake"), condition)
+        (arrived,) = session.execute(query, *values).fetchall()
+        subject = f"{self.subject} into {statements.qualified(target.schema, self.table.name)}"
+        require_same(subject, compared, arrived)
 
     def _committed(self) -> str | None:
         """The token of an earlier attempt whose COMMIT arrived; None where none is in doubt any more.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from etl_platform.contracts.ddl import column_definition
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 
@@ -70,6 +71,12 @@ def find_load(schema: str) -> str:
     return f'SELECT "ROW_COUNT" FROM {qualified(schema, LOADS)} WHERE "LOAD_TOKEN" = ?'
 
 
+def create_temporary(table: Table, schema: str) -> str:
+    """A table that ends with the session."""
+    columns = ", ".join(column_definition(column, "snowflake") for column in table.columns)
+    return f"CREATE OR REPLACE TEMPORARY TABLE {qualified(schema, table.name)} ({columns})"
+
+
 def create_stage(schema: str, stage: str) -> str:
     """A stage that ends with the session, with its files."""
     return f"CREATE TEMPORARY STAGE {qualified(schema, stage)}"
@@ -106,6 +113,11 @@ def select(table: Table, schema: str, columns: Sequence[str], condition: str) ->
     """The columns of the rows that meet `condition` (see `where_partitions`)."""
     names = ", ".join(name(column) for column in columns)
     return f"SELECT {names} FROM {qualified(schema, table.name)} WHERE {condition}"
+
+
+def add_up(table: Table, schema: str, figures: str, condition: str) -> str:
+    """`figures` (aggregates) of the rows that meet `condition` (see `where_partitions`)."""
+    return f"SELECT {figures} FROM {qualified(schema, table.name)} WHERE {condition}"
 
 
 def delete(table: Table, schema: str, condition: str) -> str:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import UnknownNameError
+from etl_platform.io_managers.canary import KEY, TABLE, canary_rows, require_unchanged
 from etl_platform.io_managers.guard import checked, distinct
 from etl_platform.io_managers.run_tag import query_tag
 from etl_platform.io_managers.snowflake import roles
@@ -148,6 +149,23 @@ class SnowflakeStore:
             f"Snowflake {version}, account {account.account}, database {account.database}, user {account.user}, "
             f"warehouse {warehouse}, role {role}; {schemas}"
         )
+
+    def canary(self) -> str:
+        """See `WarehouseStore.canary`. The table is temporary in the first schema that is there."""
+        with (
+            self._open_patiently("canary") as session,
+            tempfile.TemporaryDirectory(prefix="etl-snowflake-", dir=self._scratch) as folder,
+        ):
+            found = session.execute("SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA").fetchall()
+            there = sorted({schema.upper() for schema in self._schemas.values()} & {row[0] for row in found})
+            if not there:
+                return "not sent: no schema is there yet (`etl-platform warehouse init` makes them)"
+            target = Target(there[0].lower(), None, (KEY,))
+            staged = write_files(TABLE, [target], [canary_rows()], Path(folder))
+            Load(TABLE, staged, self._open, self._with_roles).rehearse(session, target)
+            batches = read_target(session, TABLE, target, None)
+            rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+        return require_unchanged(f"Snowflake {self._account.account}", rows)
 
     def initialise_statements(self) -> list[str]:
         """What `initialise` runs: for an administrator to read, or to run by hand."""
