@@ -298,12 +298,54 @@ def _rows() -> list[Case]:
     topic = "Rows and quotes"
     multiline = BOOKINGS + booking(1, '"first\nsecond\r\nthird"') + booking(2)
     big = BOOKINGS + booking(1, "x" * 10_000_000)
+    stray = BOOKINGS + booking(1) + booking(2, '"Rent for flat 12 J') + booking(3) + booking(4) + booking(5, 'pipe 5"')
+    doubtful = stray.replace("12 J", "12 J\nsee\nyour\nletter")
     booked: dict[str, Any] = {"dataset": "transactions"}
     return [
         _row(topic, "a row with a field too few", bar().rpartition(",")[0] + "\n", "row_has_all_fields"),
         _row(topic, "a row with a field too many", bar().strip() + ",7\n", "row_has_all_fields"),
         _loaded(topic, "blank lines between rows", HEADER + "\n" + bar("AAA") + "\r\n\n" + bar("BBB"), 2),
-        _file(topic, "a quote that is never closed", HEADER + bar('"AAA') + bar("BBB"), "quotes_are_closed"),
+        Case(
+            topic,
+            "a quote that is never closed, and records behind it",
+            lambda: [(HEADER + bar('"AAA') + bar("BBB")).encode()],
+            silver=1,
+            broken={2: ["quotes_are_closed"]},
+        ),
+        Case(
+            topic,
+            "a quote that is never closed, and some lines below another that would close it",
+            lambda: [stray.encode()],
+            silver=4,
+            broken={3: ["quotes_are_closed"]},
+            values={"description": [None, None, None, 'pipe 5"']},
+            **booked,
+        ),
+        _loaded(
+            topic,
+            "the same where `multiline: trusted` is declared: all between the quotes is text",
+            stray,
+            2,
+            CsvOptions(multiline="trusted"),
+            values={"description": [None, stray.partition('"')[2].rpartition('"')[0]]},
+            **booked,
+        ),
+        Case(
+            topic,
+            "the same, a text among them that may be several lines: nobody can tell, all of it",
+            lambda: [doubtful.encode()],
+            silver=1,
+            broken={3: ["quotes_are_closed"]},
+            **booked,
+        ),
+        Case(
+            topic,
+            "a text over several lines whose quotes are not doubled, each of its lines",
+            lambda: [(BOOKINGS + booking(1, '"pipe 5"\nsee above"') + booking(2)).encode()],
+            silver=1,
+            broken={2: ["quotes_are_closed"], 3: ["quotes_are_closed"]},
+            **booked,
+        ),
         _row(topic, "text after a closing quote", bar('"AAA"x'), "quotes_are_closed"),
         _loaded(
             topic,
