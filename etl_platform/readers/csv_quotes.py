@@ -24,10 +24,12 @@ from typing import Literal
 import numpy as np
 
 from etl_platform.readers.options import CsvOptions
-from etl_platform.readers.records import Positions, positions_of
+from etl_platform.readers.records import Mask, Positions, positions_of
 
 LF, CR = 10, 13
 _Verdict = Literal["text", "unclosed", "doubtful"]
+# So many lines are counted one by one, which is dearer than finding all delimiters once there are more.
+_FEW = 5_000
 TORN_LINES = 100
 """How far behind a record a quote may close that nobody opened."""
 _NONE = np.empty(0, dtype=np.int64)
@@ -46,6 +48,20 @@ class Quotes:
     unclosed: Positions = field(default_factory=lambda: _NONE)
     doubtful: Positions = field(default_factory=lambda: _NONE)
     strays: Positions = field(default_factory=lambda: _NONE)
+
+    def outside(self, ends: Positions) -> Mask:
+        """True for line ends that end a record."""
+        return (np.searchsorted(self.effective, ends) & 1) == 0
+
+
+@dataclass(frozen=True)
+class _Regular(Quotes):
+    """Quotes that pair up; `known` is what `outside` tells."""
+
+    known: Mask = field(default_factory=lambda: _NONE.astype(np.bool_))
+
+    def outside(self, ends: Positions) -> Mask:
+        return self.known if len(self.known) == len(ends) else super().outside(ends)
 
 
 @dataclass(frozen=True)
@@ -77,8 +93,11 @@ def find_quotes(text: Text) -> Quotes:
     regular = bool(is_edge[padded[found[0::2]]].all() and is_edge[padded[found[1::2] + 2]].all())
     if regular and options.comment:
         regular = not _comment_has_quote(text, found, options.comment)
-    if regular and not (text.width and _is_doubtful(text, found)):
-        return Quotes(found)
+    if regular:
+        paired = Quotes(found)
+        outside = paired.outside(text.ends)
+        if not (text.width and _is_doubtful(text, found, outside)):
+            return _Regular(found, known=outside)
     return _Walk(text, found.tolist()).quotes()
 
 
@@ -117,17 +136,19 @@ def _comment_has_quote(text: Text, found: Positions, comment: str) -> bool:
     return bool(np.any(np.searchsorted(found, marked) != np.searchsorted(found, stops)))
 
 
-def _is_doubtful(text: Text, found: Positions) -> bool:
+def _is_doubtful(text: Text, found: Positions, outside: Mask) -> bool:
     """Whether a quote stays open, or a line inside a field has as many delimiters as a record."""
     if len(found) & 1 and (text.final or text.cut):
         return True
-    inside = np.flatnonzero(np.searchsorted(found, text.ends) & 1)
-    if not len(inside):
-        return False
-    delimiters = positions_of(text.data, ord(text.options.delimiter))
-    stops = np.append(text.ends, len(text.data))[inside + 1]
-    counts = np.searchsorted(delimiters, stops) - np.searchsorted(delimiters, text.ends[inside])
-    return bool((counts >= text.width - 1).any())
+    inside = np.flatnonzero(~outside)
+    starts, stops = text.ends[inside], np.append(text.ends, len(text.data))[inside + 1]
+    if len(inside) > _FEW:
+        delimiters = positions_of(text.data, ord(text.options.delimiter))
+        counts = np.searchsorted(delimiters, stops) - np.searchsorted(delimiters, starts)
+        return bool((counts >= text.width - 1).any())
+    delimiter = text.options.delimiter.encode()
+    bounds = zip(starts.tolist(), stops.tolist(), strict=True)
+    return any(text.data.count(delimiter, start, stop) >= text.width - 1 for start, stop in bounds)
 
 
 class _Walk:

@@ -111,7 +111,7 @@ class _Splitter:
     def _stops(self, text: Text) -> tuple[Quotes, Positions]:
         quotes, stops = find_quotes(text), text.ends
         if len(quotes.effective):
-            stops = stops[(np.searchsorted(quotes.effective, stops) & 1) == 0]
+            stops = stops[quotes.outside(stops)]
             if text.final and len(quotes.effective) & 1:
                 at = int(quotes.effective[-1])
                 raise _never_closed(self.source, self.line + int(np.searchsorted(text.ends, at, side="right")))

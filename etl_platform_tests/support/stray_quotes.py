@@ -106,7 +106,7 @@ def _record(random: Random, style: _Style, number: int, share: float) -> Record:
             cells[style.text_column] = written
         line = style.delimiter.join(cells)
         if not is_good and style.text_column and random.random() < 0.2:
-            line = line[: line.index(written) + len(written)]  # the rest of the line is cut off, too
+            line = style.delimiter.join(cells[: style.text_column + 1])  # the rest of the line is cut off, too
         lines = line.split(style.end)
         if _can_be_known(style, lines):
             return Record(tuple(values), tuple(lines), is_good)
@@ -154,4 +154,6 @@ def _broken(random: Random, style: _Style, text: str) -> str:
         "doubled_both": quote * 2 + text + quote * 2,
         "backslash": quote + text.replace(quote, "\\" + quote) + quote,
     }
+    if text.startswith(style.delimiter):
+        del ways["doubled_start"], ways["doubled_both"]  # two well-written cells
     return ways[random.choice(list(ways))]
