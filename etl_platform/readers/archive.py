@@ -30,9 +30,15 @@ _DIRECTORY_LIMIT = 2**20
 _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
+    # Frames to be skipped: parallel compressors begin with one, that tells sizes.
+    *((bytes([low]) + b"\x2a\x4d\x18", "zstd") for low in range(0x50, 0x60)),
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),
 )
+
+
+# What file managers put into every archive that they make.
+_SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def compression_of(head: bytes) -> Compression:
@@ -110,7 +116,6 @@ def _unzip(source: Source, handle: IO[bytes]) -> Iterator[bytes]:
                     yield first
                     first = content.read(CHUNK)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        # RuntimeError is zipfile's word for an encrypted member.
         raise _bad_zip(source, error) from error
     except OSError as error:
         # A damaged directory makes zipfile seek to impossible places.
@@ -124,21 +129,28 @@ def _nested(source: Source) -> Exception:
 
 
 def _bad_zip(source: Source, error: Exception) -> Exception:
-    return source.refusal("file_is_readable", f"damaged or encrypted zip: {error}", "an intact zip")
+    return source.refusal("file_is_readable", f"damaged zip: {error}", "an intact zip")
 
 
 def _only_member(source: Source, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    files = [member for member in members if not member.is_dir()]
+    files = [member for member in members if not member.is_dir() and not _is_of_system(member.filename)]
     if len(files) != 1:
         names = ", ".join(member.filename for member in files[:5])
         raise source.refusal("archive_holds_one_file", f"{len(files)} files in the zip ({names})", "one file")
     member = files[0]
+    if member.flag_bits & 1:
+        raise source.refusal("file_is_readable", "an encrypted zip", "a zip without a password")
     name = member.filename.replace("\\", "/")
     if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:2] == ":":
         raise source.refusal("archive_holds_one_file", f"a path that leaves the zip: {name[:200]}", "a plain name")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise source.refusal("file_is_readable", f"zip compression method {member.compress_type}", "deflate or stored")
     return member
+
+
+def _is_of_system(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.name in _SYSTEM_FILES or path.name.startswith("._") or path.parts[:1] == ("__MACOSX",)
 
 
 def hold_directory_size(source: Source) -> None:

@@ -21,7 +21,8 @@ from etl_platform.errors import ConfigurationError
 from etl_platform.readers.archive import Compression
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.csv_dialect import Dialect
-from etl_platform.readers.csv_split import Block, split, starts_with
+from etl_platform.readers.csv_quotes import starts_with
+from etl_platform.readers.csv_split import Block, split
 from etl_platform.readers.csv_trailer import Control, hold_last
 from etl_platform.readers.encoding import BOM, to_utf8
 from etl_platform.readers.options import CsvOptions
@@ -126,9 +127,11 @@ def _batches(
     records, rejects = block.records, no_rejects()
     if len(names) > 1:
         kept &= ~_blank(records)
-    broken = block.broken[kept[block.broken]]
+    is_row = kept[block.broken]
+    broken = block.broken[is_row]
     if len(broken):
-        rejects.extend(records.rejects(broken, "quotes_are_closed", "text after a closing quote"))
+        found = [reason for reason, held in zip(block.found, is_row.tolist(), strict=True) if held]
+        rejects.extend(records.rejects(broken, "quotes_are_closed", found))
         kept[broken] = False
     if b"\0" in records.text:
         holding = records.holding(positions_of(records.text, 0))

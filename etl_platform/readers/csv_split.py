@@ -1,183 +1,230 @@
 """Where CSV records end: blocks of UTF-8 text cut at record boundaries, embedded line ends respected.
 
-Belongs here: line ends (LF, CRLF, CR), quotes, line numbers. Not here: fields.
+Belongs here: line ends (LF, CRLF, CR), blocks, line numbers, which records are broken. Not here: which quotes count
+(`csv_quotes`), fields.
 
-A quote opens only at the beginning of a field and closes before a delimiter or a line end; any other quote in an
-unquoted field is text (`5" pipe`). Well-formed blocks are settled by parity over arrays of positions; a block with
-a stray quote is walked quote by quote. Text after a closing quote breaks its record: on one line the row is
-rejected alone; over several lines nobody can tell where the record ends, and the file is refused.
+Text after a closing quote breaks its record: on one line the row is rejected alone; over several lines nobody can tell
+where the record ends, and the file is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from etl_platform.readers.csv_quotes import CR, LF, TORN_LINES, Quotes, Text, count_fields, find_quotes
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import Positions, Records, positions_of
 from etl_platform.readers.source import Source
 
 # Measured 1 to 8 MiB: 2 is fastest (arrays of positions stay in the cache), and memory stays flat at some ten blocks.
 BLOCK = 2 * 2**20
-_LF, _CR = 10, 13
-_NONE = np.empty(0, dtype=np.int64)
+# A record is held back for the lines behind it while all of them are no larger than this.
+_TORN_BYTES = 2**20
+UNCLOSED = "a quoted field that is not closed, and lines behind it that are records"
+DOUBTFUL = "a quoted field over several lines, some of which are records"
+TORN = "quotes inside a text over several lines that are not doubled"
+JUNK = "text after a closing quote"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive records. broken: indices of records with text after a closing quote. has_quotes: of any kind."""
+    """Consecutive records. broken: indices of those whose quotes are wrong; found: how. has_quotes: of any kind."""
 
     records: Records
     broken: Positions
+    found: tuple[str, ...]
     has_quotes: bool
 
-
-@dataclass(frozen=True)
-class _Quotes:
-    """effective: quotes that open or close, alternating. junk: closing quotes followed by text."""
-
-    effective: Positions
-    junk: Positions = field(default_factory=lambda: _NONE)
+    def before(self, index: int) -> Block:
+        """The records before the one at `index`."""
+        kept = int(np.searchsorted(self.broken, index))
+        return Block(
+            self.records.take(np.arange(index)), self.broken[:kept], self.found[:kept], has_quotes=self.has_quotes
+        )
 
 
 def split(source: Source, chunks: Iterable[bytes], options: CsvOptions) -> Iterator[Block]:
     """Yield all records, comments and blank lines included. Raises FileRefusedError for a quote never closed."""
+    splitter = _Splitter(source, options)
     carry: list[bytes] = []
-    size, line = 0, 1
+    size = 0
     for chunk in chunks:
         carry.append(chunk)
         size += len(chunk)
         if size < BLOCK:
             continue
         data = b"".join(carry)
-        block, line_after = _scan(source, data, options, line, final=False)
+        block = splitter.next_block(data, final=False)
         used = int(block.records.stops[-1]) if len(block.records) else 0
         if used:
             yield block
-            line = line_after
         carry, size = [data[used:]], len(data) - used
-        if size > source.limits.field_bytes:
-            raise _too_long(source, data[used:], options, line)
     data = b"".join(carry)
     if data:
-        yield _scan(source, data, options, line, final=True)[0]
+        yield splitter.next_block(data, final=True)
 
 
-def _scan(source: Source, data: bytes, options: CsvOptions, line: int, *, final: bool) -> tuple[Block, int]:
-    ends = _line_ends(data, final=final)
-    quotes = _quotes(data, ends, options)
-    stops = ends
-    if len(quotes.effective):
-        stops = ends[(np.searchsorted(quotes.effective, ends) & 1) == 0]
-        if final and len(quotes.effective) & 1:
-            at = int(quotes.effective[-1])
-            raise _never_closed(source, line + int(np.searchsorted(ends, at, side="right")))
-    if final and (not len(stops) or stops[-1] < len(data)):
-        stops = np.append(stops, len(data))
-    starts = np.concatenate(([0], stops[:-1])) if len(stops) else stops
-    numbers = line + np.searchsorted(ends, starts, side="right")
-    used = int(stops[-1]) if len(stops) else 0
-    text = data if used == len(data) else data[:used]
-    records = Records(text, starts, stops, numbers)
-    broken = records.holding(quotes.junk[quotes.junk < used])
-    _hold_one_line(source, records, broken, ends)
-    return Block(records, broken, bool(len(quotes.effective)) or ord(options.quote) in text), line + int(
-        np.searchsorted(ends, used, side="right")
-    )
+class _Splitter:
+    """Cuts one file; `line` is where the next block begins, `width` the fields of the header once it is known."""
+
+    def __init__(self, source: Source, options: CsvOptions) -> None:
+        self.source, self.options = source, options
+        self.is_checked = options.multiline == "checked"
+        self.line = 1
+        self.width = 0 if options.header else len(options.columns)
+        self.header_is_read = not options.header
+
+    def next_block(self, data: bytes, *, final: bool) -> Block:
+        ends = _line_ends(data, final=final)
+        text = Text(data, ends, self.options, 0, final=final)
+        since = 0
+        if not self.header_is_read:
+            since = self._read_header(text)
+        if self.is_checked and self.width > 1:
+            text = replace(text, width=self.width, since=since)
+        quotes, stops = self._stops(text)
+        whole = int(stops[-1]) if len(stops) else 0
+        if not final and len(data) - whole > self.source.limits.field_bytes:
+            text = replace(text, cut=True)
+            quotes, stops = self._stops(text)
+            if not len(stops) or stops[-1] == whole:
+                raise self._too_long(data[whole:], self.line + int(np.searchsorted(ends, whole, side="right")))
+        if not final and text.width:
+            stops = stops[: self._settled(text, quotes, stops)]
+        return self._block(text, quotes, stops)
+
+    def _read_header(self, text: Text) -> int:
+        """Where the header ends (the whole text while it does not): nobody knows yet how wide a record is."""
+        _, stops = self._stops(replace(text, final=False))
+        starts = np.concatenate(([0], stops[:-1])) if len(stops) else stops
+        comment = (self.options.comment or "").encode()
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            bare = text.data[start:stop].rstrip(b"\r\n")
+            if bare and not (comment and bare.startswith(comment)):
+                self.width, self.header_is_read = count_fields(bare, 0, len(bare), self.options)[0], True
+                return int(stop)
+        return len(text.data)
+
+    def _stops(self, text: Text) -> tuple[Quotes, Positions]:
+        quotes, stops = find_quotes(text), text.ends
+        if len(quotes.effective):
+            stops = stops[quotes.outside(stops)]
+            if text.final and len(quotes.effective) & 1:
+                at = int(quotes.effective[-1])
+                raise _never_closed(self.source, self.line + int(np.searchsorted(text.ends, at, side="right")))
+        if text.final and (not len(stops) or stops[-1] < len(text.data)):
+            stops = np.append(stops, len(text.data))
+        return quotes, stops
+
+    def _block(self, text: Text, quotes: Quotes, stops: Positions) -> Block:
+        starts = np.concatenate(([0], stops[:-1])) if len(stops) else stops
+        numbers = self.line + np.searchsorted(text.ends, starts, side="right")
+        used = int(stops[-1]) if len(stops) else 0
+        data = text.data if used == len(text.data) else text.data[:used]
+        records = Records(data, starts, stops, numbers)
+        self.line += int(np.searchsorted(text.ends, used, side="right"))
+        broken = records.holding(quotes.junk[quotes.junk < used])
+        self._hold_one_line(records, broken, text.ends)
+        reasons = dict.fromkeys(broken.tolist(), JUNK)
+        doubtful = records.holding(quotes.doubtful[quotes.doubtful < used])
+        reasons |= dict.fromkeys(doubtful.tolist(), DOUBTFUL)
+        reasons |= dict.fromkeys(_torn(text, quotes, records), TORN)
+        reasons |= dict.fromkeys(records.holding(quotes.unclosed[quotes.unclosed < used]).tolist(), UNCLOSED)
+        broken = np.array(sorted(reasons), dtype=np.int64)
+        has_quotes = bool(len(quotes.effective)) or ord(self.options.quote) in data
+        return Block(records, broken, tuple(reasons[index] for index in broken.tolist()), has_quotes)
+
+    def _settled(self, text: Text, quotes: Quotes, stops: Positions) -> int:
+        """How many records do not wait for a quote in the lines behind them that belongs to them."""
+        for index in range(len(stops) - 1, max(-1, len(stops) - 1 - TORN_LINES), -1):
+            start, stop = int(stops[index - 1]) if index else 0, int(stops[index])
+            if start < text.since or len(text.data) - start > _TORN_BYTES:
+                break
+            if _opens_quote(quotes, start, stop):
+                return index
+            if _is_whole(text, start, stop):
+                break
+        return len(stops)
+
+    def _hold_one_line(self, records: Records, broken: Positions, ends: Positions) -> None:
+        first = np.searchsorted(ends, records.starts[broken], side="right")
+        several = broken[np.searchsorted(ends, records.stops[broken]) > first]
+        if len(several):
+            raise _never_closed(self.source, int(records.rows[several[0]]))
+
+    def _too_long(self, rest: bytes, line: int) -> Exception:
+        limit = self.source.limits.field_bytes
+        text = Text(rest, _line_ends(rest, final=False), self.options, 0)
+        if len(find_quotes(text).effective) & 1:
+            return _never_closed(self.source, line)
+        return self.source.beyond(f"line {line}: a record of more than {limit} bytes", f"{limit} bytes at most")
+
+
+def _torn(text: Text, quotes: Quotes, records: Records) -> list[int]:
+    """Records that are the lines of one text whose quotes are not doubled: from one with a quoted field to one where
+    a quote closes that nobody opened.
+
+    Where the last is as wide as the header, the text is in the first column; where the first is, in the last column.
+    """
+    found: list[int] = []
+    delimiter = ord(text.options.delimiter)
+    for stray in quotes.strays[quotes.strays < len(records.text)].tolist():
+        last = int(np.searchsorted(records.starts, stray, side="right")) - 1
+        first = last - 1
+        while first > last - TORN_LINES and _is_rest(text, quotes, records, first):
+            first -= 1
+        if first < 0 or records.starts[first] < text.since:
+            continue
+        above, below = ((int(records.starts[index]), int(records.stops[index])) for index in (first, last))
+        if not _opens_quote(quotes, *above):
+            continue
+        is_cut = _holds(quotes.unclosed, *above)
+        is_whole = _is_wide(text, *above) if is_cut else _is_whole(text, *above), _is_whole(text, *below)
+        is_first_column = text.data.find(delimiter, below[0], stray) < 0
+        is_last_column = text.data[stray + 1 : stray + 2] != text.options.delimiter.encode()
+        if not all(is_whole) and (is_first_column or not is_whole[1]) and (is_last_column or not is_whole[0]):
+            found += range(first, last + 1)
+    return found
+
+
+def _is_rest(text: Text, quotes: Quotes, records: Records, index: int) -> bool:
+    """Whether a record is no record but a line of a text: without quoted field, and not as wide as the header."""
+    if index < 0 or records.starts[index] < text.since:
+        return False
+    bounds = int(records.starts[index]), int(records.stops[index])
+    return not _opens_quote(quotes, *bounds) and not _is_whole(text, *bounds)
+
+
+def _opens_quote(quotes: Quotes, start: int, stop: int) -> bool:
+    return _holds(quotes.effective, start, stop) or _holds(quotes.unclosed, start, stop)
+
+
+def _holds(marks: Positions, start: int, stop: int) -> bool:
+    return bool(len(marks)) and bool(np.searchsorted(marks, stop) > np.searchsorted(marks, start))
+
+
+def _is_wide(text: Text, start: int, stop: int) -> bool:
+    return text.data.count(text.options.delimiter.encode(), start, stop) >= text.width - 1
+
+
+def _is_whole(text: Text, start: int, stop: int) -> bool:
+    return count_fields(text.data, start, stop, text.options) == (text.width, False)
 
 
 def _line_ends(data: bytes, *, final: bool) -> Positions:
     """Positions just after each line end. A CR that ends an unfinished block may be half a CRLF: not yet one."""
-    ends = positions_of(data, _LF) + 1
+    ends = positions_of(data, LF) + 1
     if b"\r" not in data:
         return ends
     following = np.frombuffer(data[1:] + (b"\0" if final else b"\n"), dtype=np.uint8)
-    returns = positions_of(data, _CR)
-    return np.sort(np.concatenate((ends, returns[following[returns] != _LF] + 1)))
-
-
-def _quotes(data: bytes, ends: Positions, options: CsvOptions) -> _Quotes:
-    quote = ord(options.quote)
-    if quote not in data:
-        return _Quotes(_NONE)
-    found = positions_of(data, quote)
-    padded = np.frombuffer(b"\n" + data + b"\n", dtype=np.uint8)
-    is_edge = np.zeros(256, dtype=np.bool_)
-    is_edge[[_LF, _CR, ord(options.delimiter), quote]] = True
-    regular = bool(is_edge[padded[found[0::2]]].all() and is_edge[padded[found[1::2] + 2]].all())
-    # A quote beside a quote passes: by parity it is the second half of an escaped pair.
-    if regular and not (options.comment and _comment_has_quote(data, ends, found, options.comment)):
-        return _Quotes(found)
-    return _walk(data, found.tolist(), ends, options)
-
-
-def _comment_has_quote(data: bytes, ends: Positions, found: Positions, comment: str) -> bool:
-    starts = np.concatenate(([0], ends))
-    marked = starts[starts_with(data, starts, comment.encode())]
-    stops = np.append(ends, len(data))[np.searchsorted(ends, marked, side="right")]
-    return bool(np.any(np.searchsorted(found, marked) != np.searchsorted(found, stops)))
-
-
-def _walk(data: bytes, found: list[int], ends: Positions, options: CsvOptions) -> _Quotes:
-    """The rule of the module's docstring, one quote at a time: a few million quotes a second."""
-    quote, delimiter = ord(options.quote), ord(options.delimiter)
-    fences = (_LF, _CR, delimiter)
-    comment = options.comment.encode() if options.comment else None
-    effective: list[int] = []
-    junk: list[int] = []
-    is_open, skip_to = False, 0
-    for at in found:
-        if at < skip_to:
-            continue
-        if is_open:
-            after = data[at + 1] if at + 1 < len(data) else _LF
-            if after == quote:
-                skip_to = at + 2
-                continue
-            is_open = False
-            effective.append(at)
-            if after not in fences:
-                junk.append(at)
-        elif at == 0 or data[at - 1] in fences:
-            if comment:
-                index = int(np.searchsorted(ends, at, side="right"))
-                start = int(ends[index - 1]) if index else 0
-                # A line that begins inside a quoted field is no comment, whatever it begins with.
-                begins_outside = not effective or effective[-1] < start
-                if begins_outside and data.startswith(comment, start):
-                    skip_to = int(ends[index]) if index < len(ends) else len(data)
-                    continue
-            is_open = True
-            effective.append(at)
-    return _Quotes(np.array(effective, dtype=np.int64), np.array(junk, dtype=np.int64))
-
-
-def starts_with(data: bytes, starts: Positions, prefix: bytes) -> Positions:
-    """Indices of `starts` at which `data` goes on with `prefix`."""
-    padded = np.frombuffer(data + b"\0" * len(prefix), dtype=np.uint8)
-    kept = np.arange(len(starts))
-    for offset, byte in enumerate(prefix):
-        kept = kept[padded[starts[kept] + offset] == byte]
-    return kept
-
-
-def _hold_one_line(source: Source, records: Records, broken: Positions, ends: Positions) -> None:
-    lines = np.searchsorted(ends, records.stops[broken]) - np.searchsorted(ends, records.starts[broken], side="right")
-    several = broken[lines > 0]
-    if len(several):
-        raise _never_closed(source, int(records.rows[several[0]]))
+    returns = positions_of(data, CR)
+    return np.sort(np.concatenate((ends, returns[following[returns] != LF] + 1)))
 
 
 def _never_closed(source: Source, line: int) -> Exception:
     return source.refusal(
         "quotes_are_closed", f"line {line}: a quoted field that is not closed", "a closing quote before the next field"
     )
-
-
-def _too_long(source: Source, rest: bytes, options: CsvOptions, line: int) -> Exception:
-    limit = source.limits.field_bytes
-    if len(_quotes(rest, _line_ends(rest, final=False), options).effective) & 1:
-        return _never_closed(source, line)
-    return source.beyond(f"line {line}: a record of more than {limit} bytes", f"{limit} bytes at most")

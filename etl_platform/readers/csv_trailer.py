@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation, localcontext
 
 import numpy as np
 import polars as pl
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.readers.csv_split import Block, starts_with
+from etl_platform.readers.csv_quotes import starts_with
+from etl_platform.readers.csv_split import Block
 from etl_platform.readers.source import Source
 
 _RULE = "file_matches_its_trailer"
@@ -75,7 +76,7 @@ class Control:
         self.line = self.pattern.fullmatch(text)
         if self.line is None:
             raise self.source.refusal(_RULE, f"last line {text[:200]!r}", f"a control line like {self.pattern.pattern}")
-        return replace(block, records=records.take(np.arange(last)), broken=block.broken[block.broken < last])
+        return block.before(last)
 
     def count(self, columns: pl.DataFrame, rejected: int) -> None:
         """Add the rows of a batch."""

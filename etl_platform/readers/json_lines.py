@@ -1,22 +1,28 @@
-"""Blocks of JSON, one record per line, from the two layouts: JSON lines, and an array inside a document.
+"""Blocks of JSON, one record per line, from its layouts: JSON lines, an array inside a document, objects in a row.
 
 Belongs here: cutting at record boundaries with bounded memory. Not here: records' content.
+
+Writers forget line ends (`{...}{...}`): where an object is closed and another opens, a record ends, whatever stands on
+the line. `rows` then go on counting records, so that each has a number of its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from etl_platform.readers.json_path import BLANKS, DocumentPath, too_deep
-from etl_platform.readers.json_tokens import CLOSE_ARRAY, COMMA, LINE_END, in_strings, tokenise
+from etl_platform.readers.json_text import end_of_object, loads_or_none
+from etl_platform.readers.json_tokens import CLOSE, CLOSE_ARRAY, COMMA, LINE_END, OPEN, Tokens, in_strings, tokenise
 from etl_platform.readers.records import Positions, Records, positions_of
 from etl_platform.readers.source import Source
 
 BLOCK = 2 * 2**20
 # A raw line end inside a string is no JSON: it becomes another character that is none either.
 _FORBIDDEN = 1
+_NEXT_OBJECT = re.compile(rb"\}[ \t\r]*\{")
 
 
 def _records(text: bytes, first: int) -> Records:
@@ -32,18 +38,93 @@ def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
         end = chunk.rfind(b"\n") + 1
         carry.append(chunk)
         size += len(chunk)
-        if not end or size < BLOCK:
-            _hold_size(source, size if not end else 0, f"line {line}")
+        if size < BLOCK:
             continue
         text = b"".join(carry)
-        keep = len(chunk) - end
-        records = _records(text[: len(text) - keep], line)
+        used = len(text) - (len(chunk) - end) if end else _end_of_object(text)
+        if not used:
+            _hold_size(source, size, f"line {line}")
+            carry = [text]
+            continue
+        records = _records(_apart(_ended(text[:used])), line)
         yield records
         line += len(records)
-        carry, size = [chunk[end:]], keep
+        carry, size = [text[used:]], len(text) - used
     text = b"".join(carry)
     if text:
-        yield _records(text if text.endswith(b"\n") else text + b"\n", line)
+        yield _records(_apart(_ended(text)), line)
+
+
+def _ended(text: bytes) -> bytes:
+    return text if text.endswith(b"\n") else text + b"\n"
+
+
+def _end_of_object(text: bytes) -> int:
+    """Where the last object ends behind which another opens, in text without a line end; 0 where there is none."""
+    if not _NEXT_OBJECT.search(text):
+        return 0
+    cuts = _between_objects(text, tokenise(text, reset_at_line_end=False)[0])
+    return int(cuts[-1]) if len(cuts) else 0
+
+
+def _apart(text: bytes) -> bytes:
+    """Lines with a line end between the objects on one line."""
+    if not _NEXT_OBJECT.search(text):
+        return text
+    cuts = _between_objects(text, tokenise(text, reset_at_line_end=True)[0])
+    return np.insert(np.frombuffer(text, dtype=np.uint8), cuts, LINE_END).tobytes() if len(cuts) else text
+
+
+def _between_objects(text: bytes, tokens: Tokens) -> Positions:
+    """Where an object of a line is closed and the next token on it opens another, with nothing but blanks between."""
+    depths, kinds = tokens.depths(), tokens.kinds
+    at_end = depths[kinds == LINE_END]
+    depths = depths - np.concatenate(([0], at_end))[tokens.lines()]
+    is_cut = (kinds[:-1] == CLOSE) & (kinds[1:] == OPEN) & (depths[:-1] == 0)
+    cuts = tokens.ends[:-1][is_cut] + 1
+    opens = tokens.starts[1:][is_cut]
+    blank = [not text[cut:at].strip() for cut, at in zip(cuts.tolist(), opens.tolist(), strict=True)]
+    return cuts[np.array(blank, dtype=np.bool_)]
+
+
+def spans_lines(text: bytes) -> bool:
+    """Whether the first value of a text is an object that goes on behind the end of its line."""
+    first, line_end, _ = text.lstrip(BLANKS).partition(b"\n")
+    if not line_end or loads_or_none(first.decode(errors="replace")) is not None:
+        return False
+    begins = text.strip(BLANKS).decode(errors="ignore")
+    return "\n" in begins[: end_of_object(begins)]
+
+
+def values_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
+    """Objects one after another, each over any number of lines; `rows` are record numbers.
+
+    After damage nobody can tell where the next begins: the file is refused.
+    """
+    data, number = b"", 1
+    while more := _more(chunks):
+        data += more
+        tokens, _ = tokenise(data, reset_at_line_end=False)
+        depths = tokens.depths()
+        if len(depths) and int(depths.min()) < 0:
+            raise source.refusal("file_is_readable", f"a bracket too many behind record {number}", "whole JSON objects")
+        if len(depths) and int(depths.max()) > source.limits.json_depth:
+            raise too_deep(source)
+        cuts = tokens.starts[(tokens.kinds == CLOSE) & (depths == 0)] + 1
+        if len(cuts):
+            line_ends = positions_of(data[: cuts[-1]], LINE_END)
+            if in_strings(tokens, line_ends).any():
+                found = f"a text that is not closed on its line, in record {number} or behind it"
+                raise source.refusal("file_is_readable", found, "whole JSON objects")
+            text = np.frombuffer(data[: cuts[-1]], dtype=np.uint8).copy()
+            text[line_ends] = ord(" ")
+            records = _records(np.insert(text, cuts, LINE_END).tobytes(), number)
+            yield records
+            number += len(records)
+            data = data[cuts[-1] :]
+        _hold_size(source, len(data), f"record {number}")
+    if data.strip(BLANKS):
+        raise source.refusal("file_is_complete", f"the file is cut off in record {number}", "whole JSON objects")
 
 
 def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -26,6 +26,16 @@ def loads_or_none(text: str) -> Any:
         return None
 
 
+def end_of_object(text: str) -> int:
+    """Where the whole JSON object ends with which a text begins; 0 where it begins with none."""
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+    try:
+        value, end = decoder.raw_decode(text)
+    except (ValueError, RecursionError):
+        return 0
+    return end if isinstance(value, dict) else 0
+
+
 def unescape(text: str) -> str | None:
     """The string that stands between the quotes; None where an escape is no character (half a surrogate pair)."""
     value = loads_or_none(f'"{text}"')

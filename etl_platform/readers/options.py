@@ -23,6 +23,10 @@ class CsvOptions(_Options):
     header: bool = True
     columns: tuple[str, ...] = ()
     comment: str | None = None
+    multiline: Literal["checked", "trusted"] = Field(
+        default="checked",
+        description="Whether a quoted field over several lines is doubted where the lines inside it are records.",
+    )
     trailer: str | None = Field(
         default=None,
         description="Regular expression of a last control line, with named groups `rows` and/or `sum_<column>`.",

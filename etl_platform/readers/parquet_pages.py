@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from etl_platform.errors import FileRefusedError
 from etl_platform.readers.archive import RATIO_FLOOR
 from etl_platform.readers.parquet_lengths import lengths_in_delta_page, longest_in_dictionary, unpacked
 from etl_platform.readers.source import Source
 from etl_platform.readers.thrift import Struct, read_struct
 
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
+_ENCRYPTION = 8
 _DELTA_LENGTHS, _DELTA_PREFIXES = 6, 7
 _TEXT, _FIXED = 6, 7
 # A header has statistics of two values; writers cut them to some hundred bytes.
@@ -82,6 +84,8 @@ def survey(source: Source, metadata: pq.FileMetaData) -> list[list[Chunk]]:
     descriptor = os.open(source.path, os.O_RDONLY)
     try:
         footer = _footer(descriptor, source.path)
+        if _ENCRYPTION in footer:
+            raise encrypted(source)
         groups = [
             [
                 _chunk(source, descriptor, metadata.schema.column(index), index, column[3], max(int(group[3]), 1))
@@ -97,6 +101,11 @@ def survey(source: Source, metadata: pq.FileMetaData) -> list[list[Chunk]]:
     chunks = [chunk for group in groups for chunk in group]
     _hold_total(source, sum(chunk.content for chunk in chunks), sum(chunk.text for chunk in chunks))
     return groups
+
+
+def encrypted(source: Source) -> FileRefusedError:
+    """The refusal of a file whose footer or columns are encrypted: nobody gives us keys."""
+    return source.refusal("file_is_readable", "encrypted Parquet", "Parquet that is not encrypted")
 
 
 def _hold_total(source: Source, content: int, text: int) -> None:

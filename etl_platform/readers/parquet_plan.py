@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_platform.readers.archive import RATIO_FLOOR
-from etl_platform.readers.parquet_pages import Chunk
+from etl_platform.readers.parquet_pages import Chunk, encrypted
 from etl_platform.readers.parquet_types import is_text
 from etl_platform.readers.source import Source
 
@@ -49,6 +49,8 @@ def hold_footer(source: Source) -> None:
         size = handle.seek(0, 2)
         handle.seek(max(0, size - 8))
         length, magic = struct.unpack("<I4s", handle.read().rjust(8, b"\0"))
+    if magic == b"PARE":
+        raise encrypted(source)
     if magic != b"PAR1" or length + 12 > size:
         found = "no Parquet footer at its end: cut off or damaged"
         raise source.refusal("file_is_readable", found, "a complete Parquet file")

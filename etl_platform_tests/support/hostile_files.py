@@ -6,6 +6,7 @@ Belongs here: the cases. Not here: bombs' bytes (`bombs.py`), reading them (`exe
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import gzip
 import io
@@ -20,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
+from pyarrow.parquet import encryption
 
 from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions, ReadLimits
 from etl_platform.transforms.dialect import Dialect
@@ -43,6 +45,7 @@ _BAR = {
     "volume": "10",
 }
 
+SKIPPED = b"\x5d\x2a\x4d\x18\x04\0\0\0size"  # a zstd frame that is no content
 Broken = Mapping[int | None, Sequence[str]]
 
 
@@ -105,6 +108,22 @@ def _parquet(**options: Any) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, **({"compression": "none", "use_dictionary": False} | options))
     return buffer.getvalue()
+
+
+def encrypted_parquet(*, plaintext_footer: bool = False) -> bytes:
+    """As Spark writes it with a key for one column, and one for the footer."""
+
+    class _Keys(encryption.KmsClient):  # type: ignore[misc]
+        def wrap_key(self, key_bytes: bytes, _name: str) -> bytes:
+            return base64.b64encode(key_bytes)
+
+        def unwrap_key(self, wrapped_key: bytes, _name: str) -> bytes:
+            return base64.b64decode(wrapped_key)
+
+    how = encryption.EncryptionConfiguration("footer", column_keys={"c": ["symbol"]}, plaintext_footer=plaintext_footer)
+    keys = encryption.CryptoFactory(lambda _: _Keys())
+    properties = keys.file_encryption_properties(encryption.KmsConnectionConfig(), how)
+    return _parquet(encryption_properties=properties)
 
 
 def _flipped(data: bytes, at: int) -> bytes:
@@ -234,6 +253,12 @@ def _damage() -> list[Case]:
             2,
             {3: ["line_has_unique_keys"]},
         ),
+        _loaded(topic, "JSON: records with nothing between them", LINES.replace(b"\n", b""), 2, JSON),
+        _loaded(topic, "JSON: two records on a line", LINES.replace(b"}\n{", b"} {") + _json({"symbol": "C"}), 3, JSON),
+        _loaded(topic, "JSON: a record over many lines", LINES.replace(b",", b",\n  "), 2, JSON),
+        _file(
+            topic, "the same, cut in the middle of a record", LINES.replace(b",", b",\n")[:-9], "file_is_complete", JSON
+        ),
         _file(topic, "JSON: damage around the records", b'{"n":tru,' + under + b"}", "file_is_readable", records),
         _file(topic, "JSON: the records twice", b"{" + under + b"," + under + b"}", "file_is_readable", records),
         Case(
@@ -301,12 +326,54 @@ def _rows() -> list[Case]:
     topic = "Rows and quotes"
     multiline = BOOKINGS + booking(1, '"first\nsecond\r\nthird"') + booking(2)
     big = BOOKINGS + booking(1, "x" * 10_000_000)
+    stray = BOOKINGS + booking(1) + booking(2, '"Rent for flat 12 J') + booking(3) + booking(4) + booking(5, 'pipe 5"')
+    doubtful = stray.replace("12 J", "12 J\nsee\nyour\nletter")
     booked: dict[str, Any] = {"dataset": "transactions"}
     return [
         _row(topic, "a row with a field too few", bar().rpartition(",")[0] + "\n", "row_has_all_fields"),
         _row(topic, "a row with a field too many", bar().strip() + ",7\n", "row_has_all_fields"),
         _loaded(topic, "blank lines between rows", HEADER + "\n" + bar("AAA") + "\r\n\n" + bar("BBB"), 2),
-        _file(topic, "a quote that is never closed", HEADER + bar('"AAA') + bar("BBB"), "quotes_are_closed"),
+        Case(
+            topic,
+            "a quote that is never closed, and records behind it",
+            lambda: [(HEADER + bar('"AAA') + bar("BBB")).encode()],
+            silver=1,
+            broken={2: ["quotes_are_closed"]},
+        ),
+        Case(
+            topic,
+            "a quote that is never closed, and some lines below another that would close it",
+            lambda: [stray.encode()],
+            silver=4,
+            broken={3: ["quotes_are_closed"]},
+            values={"description": [None, None, None, 'pipe 5"']},
+            **booked,
+        ),
+        _loaded(
+            topic,
+            "the same where `multiline: trusted` is declared: all between the quotes is text",
+            stray,
+            2,
+            CsvOptions(multiline="trusted"),
+            values={"description": [None, stray.partition('"')[2].rpartition('"')[0]]},
+            **booked,
+        ),
+        Case(
+            topic,
+            "the same, a text among them that may be several lines: nobody can tell, all of it",
+            lambda: [doubtful.encode()],
+            silver=1,
+            broken={3: ["quotes_are_closed"]},
+            **booked,
+        ),
+        Case(
+            topic,
+            "a text over several lines whose quotes are not doubled, each of its lines",
+            lambda: [(BOOKINGS + booking(1, '"pipe 5"\nsee above"') + booking(2)).encode()],
+            silver=1,
+            broken={2: ["quotes_are_closed"], 3: ["quotes_are_closed"]},
+            **booked,
+        ),
         _row(topic, "text after a closing quote", bar('"AAA"x'), "quotes_are_closed"),
         _loaded(
             topic,
@@ -567,6 +634,19 @@ def _formats() -> list[Case]:
         _file(topic, "PDF as CSV", b"%PDF-1.7\n", rule),
         _loaded(topic, "CSV in gzip, zstd or zip, whatever its name", gzip.compress(data), 2),
         _file(topic, "a zip of several files", zipped(("a", data), ("b", data)), archive),
+        _loaded(
+            topic,
+            "a zip with the files of file managers (`__MACOSX`, `.DS_Store`, `Thumbs.db`)",
+            zipped(("d/", b""), ("d/day.csv", TWO.encode()), ("__MACOSX/d/._day.csv", b"\0"), ("d/.DS_Store", b"\0")),
+            2,
+        ),
+        _loaded(
+            topic,
+            "zstd of several frames, some to be skipped",
+            SKIPPED + zstandard.compress(TWO.encode()) + SKIPPED + zstandard.compress(bar("CCC").encode()),
+            3,
+        ),
+        _file(topic, "encrypted Parquet", encrypted_parquet(), "file_is_readable", PARQUET),
         _file(topic, "a zip with `../` in a name", zipped(("../a", data)), archive),
         _file(topic, "an old Excel workbook as CSV", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), rule),
         _file(topic, "gzip inside gzip", gzip.compress(gzip.compress(data)), archive),

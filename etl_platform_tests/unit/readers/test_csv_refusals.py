@@ -21,7 +21,7 @@ PLAIN = CsvOptions()
         (b"\n", CsvOptions(header=False, columns=("a", "b")), "file_is_not_empty", "no header and no row"),
         (b"a,b,a\n1,2,3\n", PLAIN, "header_names_are_unique", "'a'"),
         (b"a,,\n1,2,3\n", PLAIN, "header_names_are_unique", "''"),
-        (b'a,b\n1,2\n3,"4\n5,6\n', PLAIN, "quotes_are_closed", "line 3"),
+        (b'a,b\n1,2\n3,"4\n5\n', PLAIN, "quotes_are_closed", "line 3"),
         (b'a,b\n1,"x\n2,"y",z\n', PLAIN, "quotes_are_closed", "line 2"),
         (b'a,b\n1,2\n3,"cut off', PLAIN, "quotes_are_closed", "line 3"),
         (b"a\0,b\n1,2\n", PLAIN, "file_is_readable", "broken header"),

@@ -23,6 +23,7 @@ from etl_platform.readers import (
     read_file,
     sniff,
 )
+from etl_platform_tests.support.hostile_files import encrypted_parquet
 from etl_platform_tests.unit.readers.reading import read, refusal
 
 
@@ -118,6 +119,38 @@ def test_several_gzip_members_are_one_file() -> None:
     assert read(gzip.compress(b"a,b\n1,") + gzip.compress(b"2\n"), CsvOptions()).rows == [("1", "2")]
 
 
+SKIPPED = b"\x50\x2a\x4d\x18\x05\0\0\0hello"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zstandard.compress(b"a,b\n1,") + zstandard.compress(b"2\n"),
+        SKIPPED + zstandard.compress(b"a,b\n1,2\n"),
+        zstandard.compress(b"") + zstandard.compress(b"a,b\n1,") + SKIPPED + zstandard.compress(b"2\n") + SKIPPED,
+    ],
+)
+def test_several_zstd_frames_are_one_file_and_skippable_ones_are_none_of_it(content: bytes) -> None:
+    assert read(content, CsvOptions()).rows == [("1", "2")]
+
+
+@pytest.mark.parametrize(
+    "name", ["__MACOSX/._day.csv", ".DS_Store", "d/.DS_Store", "Thumbs.db", "d/desktop.ini", "d/._x"]
+)
+def test_files_of_the_system_in_a_zip_are_not_seen(name: str) -> None:
+    assert read(zipped((name, b"x"), ("d/day.csv", CSV), ("d/", b"")), CsvOptions()).rows == [("1", "2")]
+
+
+@pytest.mark.parametrize("plaintext_footer", [True, False])
+def test_encrypted_parquet_is_called_encrypted(plaintext_footer: bool) -> None:
+    error = refusal(encrypted_parquet(plaintext_footer=plaintext_footer), ParquetOptions())
+    assert (error.rule, error.found) == ("file_is_readable", "encrypted Parquet")
+
+
+def test_an_encrypted_zip_is_called_encrypted() -> None:
+    assert refusal(encrypted(), CsvOptions()).found == "an encrypted zip"
+
+
 def encrypted() -> bytes:
     content = bytearray(zipped(("x", CSV)))
     content[6] |= 1
@@ -130,6 +163,8 @@ def encrypted() -> bytes:
     [
         (zipped(("a", CSV), ("b", CSV)), "archive_holds_one_file"),
         (zipped(), "archive_holds_one_file"),
+        (zipped((".DS_Store", b"x")), "archive_holds_one_file"),
+        (SKIPPED, "file_is_not_empty"),
         (zipped(("../a", CSV)), "archive_holds_one_file"),
         (zipped(("/etc/a", CSV)), "archive_holds_one_file"),
         (zipped(("x\\..\\..\\a", CSV)), "archive_holds_one_file"),

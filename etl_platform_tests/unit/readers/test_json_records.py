@@ -43,7 +43,7 @@ def test_strings_that_look_like_json_stay_strings() -> None:
         ('{"a":"cut', "line_is_json"),
         ('{"a":1}}', "line_is_json"),
         ("}{", "line_is_json"),
-        ('{"a":1}{"a":2}', "line_is_json"),
+        ('{"a":1}x{"a":2}', "line_is_json"),
         ('{"a":1,}', "line_is_json"),
         ('{"a" 1}', "line_is_json"),
         ('{"a":1 "b":2}', "line_is_json"),
@@ -81,6 +81,62 @@ def test_bad_line_is_rejected_alone(line: str, rule: str) -> None:
     assert out.columns["a"].to_list() == ["first", "last"]
     assert out.source_rows == [1, 4]
     assert out.raw == ['{"a":"first"}', '{"a":"last"}']
+
+
+RECORD = b'{"a":"}{","b":{"c":[{}]}}'
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 1_000_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        RECORD * 3,
+        RECORD * 3 + b"\n",
+        RECORD + b" \t" + RECORD + b"\n" + RECORD,
+        RECORD + b"\r\n" + RECORD * 2,
+        RECORD + b"\r" + RECORD * 2,
+        RECORD.replace(b",", b",\n ") * 3,
+        RECORD.replace(b",", b",\r\n") + b"\n\n" + RECORD * 2,
+        b"\n" + RECORD.replace(b",", b"\r,") + RECORD + b"\r" + RECORD + b"\r",
+    ],
+)
+def test_records_are_counted_by_their_brackets_and_not_by_line_ends(content: bytes, size: int) -> None:
+    with small_blocks(size):
+        out = read(content, LINES)
+    assert [row[0] for row in out.rows] == ["}{"] * 3
+    assert out.rejects.is_empty()
+    assert len(set(out.source_rows)) == 3
+
+
+def test_a_file_of_one_line_is_read_in_bounded_memory() -> None:
+    with small_blocks(10_000):
+        out = read(RECORD * 20_000, LINES, limits=ReadLimits(field_bytes=20_000))
+    assert len(out.rows) == 20_000
+    assert out.heights[0] < 2_000
+
+
+def test_a_cut_off_record_between_others_is_rejected_alone() -> None:
+    out = read(b'{"a":1}{"a":2\n{"a":3}{"a":4}\n', LINES)
+    assert out.rows == [("1",), ("3",), ("4",)]
+    assert out.rejects.select("_source_row", "rule", "raw").rows() == [(2, "line_is_json", '{"a":2')]
+
+
+@pytest.mark.parametrize(
+    ("content", "rule", "found"),
+    [
+        (b'{\n"a":1}\n{\n"a":2}\n{\n"a', "file_is_complete", "cut off in record 3"),
+        (b'{\n"a":1}}\n{\n"a":2}', "file_is_readable", "a bracket too many"),
+        (b'{\n"a":1}\n{\n"a":"x}\n{\n"a":"2"}\n{\n"b":"y}', "file_is_readable", "not closed on its line"),
+    ],
+)
+def test_damage_among_records_over_several_lines_refuses_the_file(content: bytes, rule: str, found: str) -> None:
+    error = refusal(content, LINES)
+    assert error.rule == rule
+    assert found in error.found
+
+
+def test_a_cut_off_first_line_does_not_make_the_lines_one_record() -> None:
+    assert read(b'{"a":1\n{"a":2}\n', LINES).verdicts == [(1, "line_is_json")]
 
 
 def test_cut_last_line_is_rejected_alone() -> None:
