@@ -166,6 +166,7 @@ class Runs:
             mine = {k: f for k, f in self.landing.items() if KEYS[k] == run.partition and not self.claims[k]}
             run.listed = mine
             self.record(self.listing(mine))
+            return  # whatever arrives before the attempt begins is claimed, and not listed
         dead = {run_id for run_id in self.runs if self.is_gone(run_id)}
         if not self.ledger.start_attempts(run.id, [run.partition], dead=dead, now=self.now):
             run.step = "receive"

@@ -157,11 +157,17 @@ class World(Runs):
         """What holds after each step of any history."""
         attempts = [a for run_id in self.runs for a in self.ledger.attempts_of(run_id)]
         assert all((a.ended_at is None) == (a.outcome in (Outcome.RUNNING, Outcome.CHECKED)) for a in attempts)
-        at = {(attempt.run_id, attempt.partition) for attempt in attempts}
+        at = {(attempt.run_id, attempt.partition): attempt.outcome for attempt in attempts}
         for found in self.ledger.objects():
-            if found.claimed_by is not None:
-                assert found.institution and found.dataset and found.business_date
-                assert (found.claimed_by, DatasetPartition(found.dataset, found.business_date, found.institution)) in at
+            if found.claimed_by is None:
+                continue
+            assert found.institution and found.dataset and found.business_date
+            outcome = at[found.claimed_by, DatasetPartition(found.dataset, found.business_date, found.institution)]
+            if found.state is State.SEEN:
+                assert outcome is Outcome.RUNNING, "it waits for a run that has ended"
+            if found.state is State.LOADED and found.run_id == found.claimed_by:
+                is_refused = outcome is Outcome.FAILED and self.runs[found.claimed_by].step == "publish"
+                assert not is_refused, "it counts as loaded, and gold or warehouse refused it"
         living = [a.partition for a in attempts if a.ended_at is None and not self.is_gone(a.run_id)]
         assert len(living) == len(set(living)), "two living runs are at one partition"
         waiting = self.ledger.objects(states=[State.WAITING])
