@@ -99,6 +99,11 @@ def transform(
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
+        if result.wrong_quotes:
+            step.log.warning(
+                f"{attempt}: {result.wrong_quotes} records whose quotes are not closed or not doubled are in quarantine "
+                "(`quotes_are_closed`), the lines behind them are read as records; `multiline: trusted` takes such text"
+            )
         root = root_name(graph.institutions[partition.institution or ""])
         with ledger.together():
             # The first moment at which they are read: whatever ends the run from here on, they are known by content.

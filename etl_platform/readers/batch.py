@@ -18,6 +18,9 @@ SOURCE_ROW = "_source_row"
 REJECT_SCHEMA = pl.Schema({SOURCE_ROW: pl.Int64(), "rule": pl.String(), "found": pl.String(), "raw": pl.String()})
 """`rule`: name of what was broken (`row_has_all_fields`, `line_is_json`); `found`: e.g. "5 fields, expected 7"."""
 
+QUOTES_ARE_CLOSED = "quotes_are_closed"
+"""The rule under which CSV records are rejected whose quotes do not tell where fields end."""
+
 RAW_LIMIT = 16_384
 """Longest raw text (characters) kept for one quarantined row; longer text is cut and ends in '…'."""
 

@@ -51,7 +51,8 @@ class Quotes:
 
     def outside(self, ends: Positions) -> Mask:
         """True for line ends that end a record."""
-        return (np.searchsorted(self.effective, ends) & 1) == 0
+        outside: Mask = (np.searchsorted(self.effective, ends) & 1) == 0
+        return outside
 
 
 @dataclass(frozen=True)

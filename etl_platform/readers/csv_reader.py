@@ -19,7 +19,7 @@ import pyarrow.csv as pc
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.readers.archive import Compression
-from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
+from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.csv_dialect import Dialect
 from etl_platform.readers.csv_quotes import starts_with
 from etl_platform.readers.csv_split import Block, split
@@ -131,7 +131,7 @@ def _batches(
     broken = block.broken[is_row]
     if len(broken):
         found = [reason for reason, held in zip(block.found, is_row.tolist(), strict=True) if held]
-        rejects.extend(records.rejects(broken, "quotes_are_closed", found))
+        rejects.extend(records.rejects(broken, QUOTES_ARE_CLOSED, found))
         kept[broken] = False
     if b"\0" in records.text:
         holding = records.holding(positions_of(records.text, 0))

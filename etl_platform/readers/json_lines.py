@@ -81,10 +81,11 @@ def _between_objects(text: bytes, tokens: Tokens) -> Positions:
     at_end = depths[kinds == LINE_END]
     depths = depths - np.concatenate(([0], at_end))[tokens.lines()]
     is_cut = (kinds[:-1] == CLOSE) & (kinds[1:] == OPEN) & (depths[:-1] == 0)
-    cuts = tokens.ends[:-1][is_cut] + 1
+    cuts: Positions = tokens.ends[:-1][is_cut] + 1
     opens = tokens.starts[1:][is_cut]
     blank = [not text[cut:at].strip() for cut, at in zip(cuts.tolist(), opens.tolist(), strict=True)]
-    return cuts[np.array(blank, dtype=np.bool_)]
+    whole: Positions = cuts[np.array(blank, dtype=np.bool_)]
+    return whole
 
 
 def spans_lines(text: bytes) -> bool:

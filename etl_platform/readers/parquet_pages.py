@@ -32,6 +32,7 @@ _TEXT, _FIXED = 6, 7
 _HEADER = 4_096
 _LONGEST_HEADER = 2**24
 _LEAST_VALUE = 8
+_UNCOUNTED_HEADER = 100  # as much as pyarrow allows
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def _pages(source: Source, descriptor: int, said: Struct) -> Iterator[_Page]:
     while left > 0 and at < end:
         header, at = _page_header(descriptor, at)
         page = _Page(header, at)
-        if page.packed < 0 or page.expanded < 0 or at + page.packed > end:
+        # Old writers of Java do not count the header of the dictionary: the last page ends behind what the footer says.
+        if page.packed < 0 or page.expanded < 0 or at + page.packed > end + _UNCOUNTED_HEADER:
             raise ValueError(f"a page of {page.packed} bytes that expand to {page.expanded}")
         limit = max(source.limits.decompressed_ratio * page.packed, RATIO_FLOOR)
         if page.expanded > limit:

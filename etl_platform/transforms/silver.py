@@ -19,7 +19,7 @@ from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers import read_file
-from etl_platform.readers.batch import SOURCE_ROW, Batch
+from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW, Batch
 from etl_platform.readers.no_rows import no_rows
 from etl_platform.readers.options import FormatOptions, JsonOptions, ReadLimits
 from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate, without_repeats
@@ -134,6 +134,12 @@ class Silver:
     @property
     def quarantined_share(self) -> float:
         return self.rows_quarantined / self.rows_read if self.rows_read else 0.0
+
+    @property
+    def wrong_quotes(self) -> int:
+        """Records of CSV quarantined because their quotes do not tell where fields end."""
+        found = self.rules.filter(pl.col("rule") == QUOTES_ARE_CLOSED).get_column("rows").sum()
+        return int(found) - sum(f.refusal.rule == QUOTES_ARE_CLOSED for f in self.files if f.refusal)
 
     @property
     def refused(self) -> tuple[FileCounts, ...]:

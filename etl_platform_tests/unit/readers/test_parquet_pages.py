@@ -128,3 +128,36 @@ def test_a_page_header_that_cannot_be_read_refuses_the_file() -> None:
     content[4:8] = b"\xff\xff\xff\xff"
     error = refusal(bytes(content), PARQUET)
     assert (error.rule, "page header" in error.found) == ("file_is_readable", True)
+
+
+def _zigzag(number: int) -> bytes:
+    """As Thrift writes a number that is not negative."""
+    left, out = number << 1, b""
+    while left > 127:
+        out += bytes([left & 127 | 128])
+        left >>= 7
+    return out + bytes([left])
+
+
+def as_of_an_old_writer(uncounted: int) -> bytes:
+    """Parquet whose footer names an early writer and does not count that many bytes of a column's pages."""
+    content = written(pa.table({"a": ["x", "yy"] * 50}), compression="none")
+    metadata = pq.read_metadata(io.BytesIO(content))
+    size = metadata.row_group(0).column(0).total_compressed_size
+    name = metadata.created_by.encode()
+    old = b"parquet-mr version 1.2.8 (build".ljust(len(name) - 1) + b")"
+    said, less = _zigzag(size), _zigzag(size - uncounted)
+    assert len(said) == len(less) and content.count(b"\x16" + said + b"\x16" + said) == 1
+    content = content.replace(b"\x16" + said + b"\x16" + said, b"\x16" + said + b"\x16" + less)
+    return content.replace(name, old)
+
+
+def test_old_writers_that_do_not_count_the_header_of_a_dictionary_are_read() -> None:
+    assert [row[0] for row in read(as_of_an_old_writer(14), PARQUET).rows] == ["x", "yy"] * 50
+
+
+def test_pages_that_end_far_behind_what_the_footer_says_are_damage() -> None:
+    content = written(pa.table({"a": [f"{number:0300}" for number in range(9)]}), compression="none")
+    size = pq.read_metadata(io.BytesIO(content)).row_group(0).column(0).total_compressed_size
+    said, less = b"\x16" + _zigzag(size), b"\x16" + _zigzag(size - 200)
+    assert refusal(content.replace(said + said, said + less), PARQUET).rule == "file_is_readable"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers import CsvOptions, ReadLimits
+from etl_platform_tests.support.delivered import deliver
+from etl_platform_tests.support.hostile_files import BOOKINGS, booking
 from etl_platform_tests.support.stray_quotes import Record, StrayFile, stray_file
 from etl_platform_tests.unit.readers.reading import read, refusal, small_blocks
 
@@ -164,3 +167,12 @@ def test_one_column_has_nothing_to_tell_a_record_by() -> None:
 
 def test_an_inch_mark_behind_a_broken_row_is_text() -> None:
     assert read(b'id,note\n1,"a"b\n2,pipe 5"\n3,"x"\n4,5"\n', PLAIN).rows == [("2", 'pipe 5"'), ("3", "x"), ("4", '5"')]
+
+
+def test_places_where_quotes_are_wrong_are_counted(tmp_path: Path) -> None:
+    good, cut = BOOKINGS + booking(1), BOOKINGS + booking(2) + booking(3, '"cut') + booking(4, 'pipe 5"')
+    unread = BOOKINGS + 'T5,"cut'
+    assert deliver([good.encode()], tmp_path / "good", PLAIN, dataset="transactions").result.wrong_quotes == 0
+    out = deliver([text.encode() for text in (good, cut, unread)], tmp_path / "bad", PLAIN, dataset="transactions")
+    assert out.result.wrong_quotes == 1
+    assert out.broken == [(3, ["quotes_are_closed"]), (None, ["quotes_are_closed"])]
