@@ -555,11 +555,11 @@ def _identifiers() -> list[Case]:
 
 def _currencies() -> list[Case]:
     """A code counts while it was in use on the business date, whatever became of it later."""
-    topic, booked = "Currencies", {"dataset": "transactions"}
+    topic = "Currencies"
 
     def case(what: str, code: str, **verdict: Any) -> Case:
         content = (BOOKINGS + booking(1) + booking(2).replace("EUR", code)).encode()
-        return Case(topic, what, lambda: [content], **booked, **verdict)
+        return Case(topic, what, lambda: [content], dataset="transactions", **verdict)
 
     refused: dict[str, Any] = {"silver": 1, "broken": {3: ["currency_is_iso_4217"]}}
     return [
@@ -765,16 +765,16 @@ def _bookings(*, is_int96: bool = False, **columns: pa.Array) -> bytes:
 
 def _typed() -> list[Case]:
     """What a typed file says of its values, and cannot say."""
-    topic, booked = "Types of Parquet files", {"dataset": "transactions", "options": PARQUET}
+    topic = "Types of Parquet files"
     not_text = {2: ["transaction_id_is_typed"]}
 
     def identifiers(what: str, kind: pa.DataType, *values: float, **verdict: Any) -> Case:
         data = _bookings(transaction_id=pa.array(values, kind))
-        return Case(topic, what, lambda: [data], **booked, **verdict)
+        return Case(topic, what, lambda: [data], PARQUET, dataset="transactions", **verdict)
 
     def instants(what: str, column: pa.Array, **verdict: Any) -> Case:
         data = _bookings(timestamp=column)
-        return Case(topic, what, lambda: [data], **booked, **verdict)
+        return Case(topic, what, lambda: [data], PARQUET, dataset="transactions", **verdict)
 
     def zoned(zone: str) -> pa.Array:
         return pa.array([_TEN], pa.int64()).cast(pa.timestamp("us", zone))

@@ -127,7 +127,8 @@ def test_parquet_columns_have_the_files_types() -> None:
 
 
 def test_numbers_that_may_have_lost_digits_are_another_type_than_text_from_the_first_delivery_on() -> None:
-    for values, is_drift in (([7.0], True), ([7], False), ([None], False)):
+    cases: list[tuple[list[object], bool]] = [([7.0], True), ([7], False), ([None], False)]
+    for values, is_drift in cases:
         schema = observed({"symbol": values}, file_format="parquet")
         (column,) = schema.columns
         assert column.reads is not is_drift
