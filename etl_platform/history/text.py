@@ -20,7 +20,7 @@ from etl_platform.readers import read_file, sniff
 from etl_platform.readers.csv_dialect import Dialect
 from etl_platform.readers.csv_split import split
 from etl_platform.readers.encoding import to_utf8
-from etl_platform.readers.json_lines import lines_of
+from etl_platform.readers.json_lines import beginning, lines_of, spans_lines
 from etl_platform.readers.options import CsvOptions, JsonOptions, ReadLimits
 from etl_platform.readers.records import Records
 from etl_platform.readers.source import Source
@@ -41,6 +41,8 @@ class TextFile:
             raise _uncuttable(subject, "a control line at the end (`trailer`)", "rows alone: no date has its totals")
         if isinstance(options, JsonOptions) and (options.records or options.layout == "array" or self._is_array()):
             raise _uncuttable(subject, "a JSON array", "JSON lines: `jq -c '.[]' FILE` makes them")
+        if isinstance(options, JsonOptions) and self._spans_lines():
+            raise _uncuttable(subject, "JSON records over several lines", "JSON lines: `jq -c . FILE` makes them")
 
     def shelve(self, dating: Dating, shelf: Shelf, undated_to: dt.date | None) -> Iterator[int]:
         """Put every row on the shelf; yields the numbers of rows done. Without `undated_to` undated rows are noted."""
@@ -102,6 +104,10 @@ class TextFile:
         if isinstance(self._options, JsonOptions):
             return records.joined()
         return b"".join(Dialect.of(self._source, self._options).inward([records.joined()]))
+
+    def _spans_lines(self) -> bool:
+        text = to_utf8(self._source, sniff(self._source.path).compression, self._options.encoding)
+        return spans_lines(beginning(text)[1])
 
     def _is_array(self) -> bool:
         for chunk in to_utf8(self._source, sniff(self._source.path).compression, self._options.encoding):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from etl_platform.readers.source import Source
 BLOCK = 2 * 2**20
 # A raw line end inside a string is no JSON: it becomes another character that is none either.
 _FORBIDDEN = 1
+# So much text tells whether a record spans lines.
+_BEGINNING = 2**20
 _NEXT_OBJECT = re.compile(rb"\}[ \t\r]*\{")
 
 
@@ -86,6 +89,14 @@ def _between_objects(text: bytes, tokens: Tokens) -> Positions:
     blank = [not text[cut:at].strip() for cut, at in zip(cuts.tolist(), opens.tolist(), strict=True)]
     whole: Positions = cuts[np.array(blank, dtype=np.bool_)]
     return whole
+
+
+def beginning(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
+    """The chunks, and the text of the first of them, about a mebibyte."""
+    held: list[bytes] = []
+    while sum(map(len, held)) < _BEGINNING and (chunk := next(chunks, b"")):
+        held.append(chunk)
+    return chain(held, chunks), b"".join(held)
 
 
 def spans_lines(text: bytes) -> bool:

@@ -18,7 +18,7 @@ from etl_platform.errors import ConfigurationError
 from etl_platform.readers.archive import Compression
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.encoding import to_utf8
-from etl_platform.readers.json_lines import elements_of, lines_of, spans_lines, values_of
+from etl_platform.readers.json_lines import beginning, elements_of, lines_of, spans_lines, values_of
 from etl_platform.readers.json_pairs import Pairs, find_pairs
 from etl_platform.readers.json_path import too_deep
 from etl_platform.readers.json_text import explain
@@ -28,8 +28,6 @@ from etl_platform.readers.records import Mask, Records, positions_of
 from etl_platform.readers.source import Source
 
 _KEYS_PER_COLUMN = 16
-# So much text tells whether a record spans lines.
-_BEGINNING = 2**20
 # A missing value costs as much as one that is there, some 30 bytes: blocks of sparse records are read in parts.
 _CELLS = 4_000_000
 # A line can break several rules; it is rejected once.
@@ -46,7 +44,7 @@ def read_json(
             f"{source.subject} option records", found="a path together with layout `lines`", expected="layout `array`"
         )
     chunks, first = _peek(source, to_utf8(source, compression, options.encoding))
-    chunks, beginning = _beginning(chunks)
+    chunks, text = beginning(chunks)
     is_array = options.layout == "array" or (options.layout == "auto" and (bool(path) or first == b"["))
     if is_array and not path and first != b"[":
         raise source.refusal("file_is_in_declared_format", f"JSON that begins with {first.decode()!r}", "an array")
@@ -55,7 +53,7 @@ def read_json(
     if is_array:
         cut = elements_of(source, chunks, path)
     else:
-        cut = values_of(source, chunks) if spans_lines(beginning) else lines_of(source, chunks)
+        cut = values_of(source, chunks) if spans_lines(text) else lines_of(source, chunks)
     for records in cut:
         for batch in _batches(source, records, names, batch_rows, blank_is_record=is_array):
             any_batch = True
@@ -75,14 +73,6 @@ def _peek(source: Source, chunks: Iterator[bytes]) -> tuple[Iterator[bytes], byt
         if len(blank) > source.limits.field_bytes // 2**20:
             break
     raise source.empty("nothing but blanks")
-
-
-def _beginning(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
-    """The chunks, and the text of the first of them, about a mebibyte."""
-    held: list[bytes] = []
-    while sum(map(len, held)) < _BEGINNING and (chunk := next(chunks, b"")):
-        held.append(chunk)
-    return chain(held, chunks), b"".join(held)
 
 
 def _rows(records: Records) -> pl.Series:

@@ -216,6 +216,7 @@ def test_rows_without_a_date_can_be_sent_to_quarantine(tmp_path: Path) -> None:
             "control line",
         ),
         ({"type": "json"}, json.dumps([{"timestamp": "2020-01-01"}]), "JSON array"),
+        ({"type": "json"}, json.dumps({"timestamp": "2020-01-01"}, indent=1), "over several lines"),
         ({"type": "csv"}, "Open,High\n1,1\n", "columns 'Open', 'High'"),
         ({"type": "csv"}, HEADER + "1999-12-31,1,1,1,1,1\n", "set ETL_FIRST_DATE=1999-12-31"),
         ({"type": "csv"}, HEADER, "no row"),
