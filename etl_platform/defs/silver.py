@@ -101,11 +101,7 @@ def transform(
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
         if result.wrong_quotes:
             step.log.warning(
-<<<<<<< HEAD
-                f"{attempt}: {result.wrong_quotes} records whose quotes are not closed or not doubled are quarantined "
-=======
                 f"{attempt}: {result.wrong_quotes} records whose quotes are not closed or not doubled: quarantined "
->>>>>>> readers
                 "(`quotes_are_closed`), the lines behind them are read as records; `multiline: trusted` takes such text"
             )
         root = root_name(graph.institutions[partition.institution or ""])

@@ -768,7 +768,7 @@ def _typed() -> list[Case]:
     topic = "Types of Parquet files"
     not_text = {2: ["transaction_id_is_typed"]}
 
-    def identifiers(what: str, kind: pa.DataType, *values: float, **verdict: Any) -> Case:
+    def identifiers(what: str, kind: pa.DataType, *values: float | Decimal, **verdict: Any) -> Case:
         data = _bookings(transaction_id=pa.array(values, kind))
         return Case(topic, what, lambda: [data], PARQUET, dataset="transactions", **verdict)
 
@@ -801,19 +801,18 @@ def _typed() -> list[Case]:
 
 
 def _int96() -> list[Case]:
-    topic, rules = "Types of Parquet files", ["timestamp_is_in_business_date", "timestamp_is_not_in_future"]
     far = pa.array([_TEN, 253_402_300_799_999_999], pa.int64()).cast(pa.timestamp("us"))
     fine = pa.array([_TEN * 1_000, _TEN * 1_000 + 1], pa.int64()).cast(pa.timestamp("ns"))
+
+    def case(what: str, column: pa.Array, *rules: str) -> Case:
+        data = _bookings(is_int96=True, timestamp=column)
+        what = f"an INT96 timestamp {what}"
+        return Case("Types of Parquet files", what, lambda: [data], PARQUET, 1, {2: rules}, dataset="transactions")
+
     return [
-        Case(
-            topic, f"an INT96 timestamp {what}", lambda values=values: [_bookings(is_int96=True, timestamp=values)],
-            PARQUET, 1, {2: broken}, dataset="transactions",
-        )
-        for what, values, broken in (
-            ("of the year 9999 is what it says", far, rules),
-            ("with nanoseconds that are not zero", fine, ["timestamp_is_typed"]),
-        )
-    ]  # fmt: skip
+        case("of the year 9999 is what it says", far, "timestamp_is_in_business_date", "timestamp_is_not_in_future"),
+        case("with nanoseconds that are not zero", fine, "timestamp_is_typed"),
+    ]
 
 
 CASES: tuple[Case, ...] = tuple(

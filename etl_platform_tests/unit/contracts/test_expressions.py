@@ -180,6 +180,7 @@ def test_what_counts_is_wide_enough_for_any_arithmetic() -> None:
 CASTS: dict[str, dict[Any, Any]] = {
     "TRY_CAST(v AS DECIMAL(18,2))": {
         "12.50": "12.50", "1234.567": None, "0.005": None, "-0.005": None, "abc": None, "": None, ".": None,
+        "--1": None, "+-1": None, "1_0": None, " 1": None, "1 ": None, "1.2.3": None, "0x1": None, "-": None, "+": None,
         "+.5": "0.5",
         "5.": "5", "1.50000000000000000000000000000000000000000": "1.5", "9999999999999999.99": "9999999999999999.99",
         "99999999999999999.99": None, "1.5e3": "1500", "1.25E2": "125", "1e-2": "0.01", "1e-3": None, "5e15": "5e15",
