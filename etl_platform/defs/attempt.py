@@ -34,6 +34,10 @@ def dataset_partition(dataset: str, partition: PartitionKey) -> DatasetPartition
     return DatasetPartition(dataset, partition.business_date, partition.institution or "")
 
 
+class NothingFailed(Exception):  # noqa: N818 - no error: the cause of a dg.Failure that says so
+    """A run stops at what others do: nothing that is on record has failed by that."""
+
+
 def start(
     ledger: Ledger,
     run_id: str,
@@ -61,7 +65,7 @@ def start(
                     "it, then run the partition again"
                 ),
                 allow_retries=False,
-            )
+            ) from NothingFailed()
         time.sleep(_LOOK_SECONDS)
 
 
@@ -122,7 +126,7 @@ def failures_reported(dataset: str, *, is_first: bool = False) -> dg.HookDefinit
                 ledger.mark_waiting(
                     context.run_id, partition, service, where + message(error), is_first=True, now=now()
                 )
-        elif isinstance(cause, ConfigurationError):
+        elif isinstance(cause, ConfigurationError) or isinstance(cause.__cause__, NothingFailed):
             # Of an institution that is out of use, say: what is stored and what waits has not failed by that.
             return
         elif is_first:

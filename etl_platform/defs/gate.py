@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.attempt import NothingFailed, dataset_partition, now
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Attempt, Outcome
 
@@ -34,7 +34,7 @@ def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_i
             f"next step: materialize silver/{dataset} of this partition with its checks first"
         ),
         allow_retries=False,
-    )
+    ) from NothingFailed()
 
 
 def note_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: str, table: str) -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from etl_platform.defs import attempt
 from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.resources.landing import LandingZone
@@ -340,6 +341,25 @@ def test_the_attempt_of_a_run_that_is_alive_is_left_alone(daemon: Daemon) -> Non
     run = platform.instance.get_run_by_id(run_id)
     assert run is not None and run.status is dg.DagsterRunStatus.FAILURE
     assert daemon.run(request).success and processes.dead() == []
+
+
+def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "WAIT_FOR_RUN_SECONDS", 0.0)
+    platform = daemon.platform
+    platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
+    daemon.tick()
+    partition = next(iter(platform.ledger.pending_partitions(1))).partition
+    with Processes(platform.settings.processes).held() as name:
+        platform.ledger.start_attempts(started_run(platform, name), [partition], now=dt.datetime.now(dt.UTC))
+        platform.put(f"first/prices/{DATE}/b.csv", HEADER + bar("BBB"))
+
+        run = platform.ingest("first")
+
+        assert not run.succeeded and "next step: wait for it" in next(iter(run.failures.values()))
+        assert {found.state for found in platform.objects("prices", "first")} == {State.SEEN}
+        assert platform.attempt("prices", "first").outcome is Outcome.RUNNING
 
 
 def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> None:
