@@ -379,8 +379,9 @@ def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> Non
 
 
 def test_a_run_whose_process_never_came_up_is_asked_for_again_a_few_times(daemon: Daemon) -> None:
-    platform = daemon.platform
-    platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
+    # A date of its own: run keys of the first object of any ledger are the same, and the instance is shared.
+    platform, date = daemon.platform, DATE + dt.timedelta(days=3)
+    platform.put(f"first/prices/{date}/a.csv", HEADER + bar("AAA", date=date))
     requests = []
     for _ in range(10):
         for request in daemon.tick():
@@ -391,7 +392,7 @@ def test_a_run_whose_process_never_came_up_is_asked_for_again_a_few_times(daemon
             )
 
     assert len({request.run_key for request in requests}) == len(requests) == DEATHS_LIMIT
-    (item,) = platform.objects("prices", "first")
+    (item,) = platform.objects("prices", "first", date)
     assert item.state is State.FAILED and "ended before it began" in str(item.reason)
 
 
