@@ -179,6 +179,20 @@ def test_a_load_over_the_arrow_driver_is_proven_too(
     assert stored(store, [key(0)], table=table).equals(frame)
 
 
+@pytest.mark.parametrize("days", [[0], [0, 1], [0, 2]], ids=["one day", "two days", "two days with one between"])
+def test_rows_of_another_institution_in_the_schema_are_no_difference(
+    days: list[int], postgres_database: PostgresDatabase
+) -> None:
+    store = new_store(postgres_database.url)
+    frames = [rows(key(day), start=day * 10) for day in days]
+    store.replace(SAMPLES, [key(day) for day in days], batches(*frames))
+    with postgres_database.connect() as connection:
+        connection.execute("UPDATE institution_a.samples SET institution = 'as_it_was_called'")
+    store.replace(SAMPLES, [key(day) for day in days], batches(*frames))
+    assert postgres_database.rows("SELECT count(*) FROM institution_a.samples") == [(12 * len(days),)]
+    assert stored(store, [key(day) for day in days]).equals(pl.concat(frames))
+
+
 def test_rows_of_other_loads_are_not_counted(request: pytest.FixtureRequest) -> None:
     for kind in WAREHOUSES:
         store = STORES[kind](request)

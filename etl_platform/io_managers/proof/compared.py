@@ -72,20 +72,24 @@ def select_list(compared: Sequence[Figure], dialect: Dialect) -> str:
 
 def require_same(subject: str, compared: Sequence[Figure], arrived: Sequence[object]) -> None:
     """Raises StorageError that names each column whose figures differ. arrived: the row of `select_list`."""
-    differences = [
+    if found := differences(compared, arrived):
+        raise StorageError(
+            subject,
+            found=f"what arrived is not what was sent: {'; '.join(found)}",
+            expected="the same rows and values in the warehouse as in the lake",
+            next_step="nothing was changed, the old rows stand; run `etl-platform doctor`, which tries every type, "
+            "and install the drivers' versions of the lock (pgpq, psycopg, duckdb, pyarrow)",
+        )
+
+
+def differences(compared: Sequence[Figure], arrived: Sequence[object]) -> list[str]:
+    """The figures that differ, each with its column and both numbers. arrived: the row of `select_list`."""
+    return [
         f"{f'column {figure.column}: ' if figure.column else ''}{figure.what}: sent {_spell(figure.sent)}, "
         f"arrived {_spell(found)}"
         for figure, found in zip(compared, map(_number, arrived), strict=True)
         if not found.is_finite() or abs(EXACT.subtract(found, figure.sent)) > figure.slack
     ]
-    if differences:
-        raise StorageError(
-            subject,
-            found=f"what arrived is not what was sent: {'; '.join(differences)}",
-            expected="the same rows and values in the warehouse as in the lake",
-            next_step="nothing was changed, the old rows stand; run `etl-platform doctor`, which tries every type, "
-            "and install the drivers' versions of the lock (pgpq, psycopg, duckdb, pyarrow)",
-        )
 
 
 def _of_type(column: SentColumn, rows: int, dialect: Dialect, is_utf8: bool) -> Iterator[Figure]:
