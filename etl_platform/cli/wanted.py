@@ -16,7 +16,8 @@ from etl_platform.cli.pick_up import named, tell_left_alone
 from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
-from etl_platform.defs.due import daemon_is_alive, process, starting_runs, void_leases
+from etl_platform.defs.due import daemon_is_alive, starting_runs, void_leases
+from etl_platform.defs.pick_up import process
 from etl_platform.ledger.records import DatasetPartition, Kind
 from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing

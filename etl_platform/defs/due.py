@@ -17,7 +17,7 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import now
 from etl_platform.defs.census import EXECUTING, Census
 from etl_platform.defs.jobs import INGEST
-from etl_platform.defs.pick_up import partitions_of
+from etl_platform.defs.pick_up import PROCESS_HOLDER, partitions_of
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import EtlError
 from etl_platform.ledger.ledger import Ledger
@@ -27,7 +27,7 @@ from etl_platform.resources.processes import Processes
 
 _LAUNCH = dt.timedelta(minutes=2)
 """A run that was requested is there within this time, or its request was lost."""
-_REQUESTED, _PROCESS = "run key ", "process "
+_REQUESTED = "run key "
 _DAEMON_SILENCE_SECONDS = 45.0
 """Dagster's daemon beats every 30 s."""
 
@@ -114,11 +114,6 @@ def requested(run_key: str) -> str:
     return _REQUESTED + run_key
 
 
-def process(name: str) -> str:
-    """The lease holder of a process that executes its runs itself."""
-    return _PROCESS + name
-
-
 def void_leases(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> set[str]:
     """Holders of leases who will start nothing any more: dead, or their request was lost, or its run is over."""
     found = ledger.leases()
@@ -129,7 +124,7 @@ def void_leases(instance: dg.DagsterInstance, ledger: Ledger, processes: Process
 
 def _is_void(lease: Lease, census: Census, *, daemon_is_gone: bool) -> bool:
     if not is_request(lease):
-        return census.holder_is_gone(lease.holder.removeprefix(_PROCESS))
+        return census.holder_is_gone(lease.holder.removeprefix(PROCESS_HOLDER))
     # A run that is queued or executing by then is found by `starting_runs`.
     return daemon_is_gone or now() - lease.taken_at >= _LAUNCH
 

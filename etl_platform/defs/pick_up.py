@@ -26,6 +26,7 @@ from etl_platform.partitions import parse_key
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 RUN_KEY_TAG = "dagster/run_key"
+PROCESS_HOLDER = "process "
 LAYERS = frozenset({"bronze", "silver", "quarantine", "reconciliation", "gold", "warehouse"})
 
 
@@ -61,9 +62,16 @@ def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) 
             held[attempt.partition] = attempt.run_id
         elif attempt.outcome is Outcome.RUNNING and _close(instance, ledger, attempt, killed):
             cut_off.append(attempt.partition)
+    if killed:
+        ledger.give_back_leases([process(name) for name in killed])
     # Last: whoever is stopped before finds them again.
     processes.forget(killed)
     return PickedUp(dead, cut_off, held)
+
+
+def process(name: str) -> str:
+    """The lease holder of a process that executes its runs itself."""
+    return PROCESS_HOLDER + name
 
 
 def is_ours(run: dg.DagsterRun) -> bool:

@@ -72,13 +72,13 @@ def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartiti
         connection.dialect, _partition, [(p.dataset, p.business_date, p.institution) for p in partitions]
     )
     query = (
-        sa.select(*_partition, _t.id, _t.attempt)
+        sa.select(*_partition, _t.id, _t.first_seen_at, _t.attempt)
         .join_from(given, landing_objects, sa.and_(*(column == given.c[column.name] for column in _partition)))
         .where(_t.state.in_(CURRENT))
         .order_by(_t.id)
     )
-    for *key, number, attempt in connection.execute(query):
-        hashes[DatasetPartition(*key)].update(f"{number} {attempt}\n".encode())
+    for *key, number, seen_at, attempt in connection.execute(query):
+        hashes[DatasetPartition(*key)].update(f"{number} {seen_at.isoformat()} {attempt}\n".encode())
     asked = sa.select(_r.dataset, _r.business_date, _r.institution, _r.number).where(_r.is_open)
     for *key, number in connection.execute(asked):
         if (partition := DatasetPartition(*key)) in hashes:

@@ -68,7 +68,7 @@ def guess_column(guess: Guess, values: pl.Series, dialect: Dialect) -> Guess:
 
 def cannot_be_declared(values: pl.Series) -> str | None:
     """Why no declared type holds the values of a column, if none does."""
-    if values.dtype in (pl.String, pl.Null):
+    if values.dtype in (pl.String, pl.Null) or values.dtype.is_float():
         return None
     if values.dtype.is_nested() or not _reads(values.drop_nulls(), pl.String(), Dialect()):
         return f"a column of type {values.dtype} cannot be declared"

@@ -146,15 +146,26 @@ class Apart:
         """A command as a process: `dagster` or `etl-platform`, forked."""
         return self._fork(_command, program, arguments, point)
 
+    @cached_property
+    def is_prepared(self) -> bool:
+        """A home that is made: of several bare Dagster commands that find none each makes its storages."""
+        with self.instance() as instance:
+            instance.get_runs_count()
+            instance.fetch_run_status_changes(dg.DagsterEventType.RUN_START, limit=1)
+            instance.all_instigator_state()
+        return True
+
     def materialize(
         self, date: dt.date, *, assets: Sequence[str] = PRICES, code: str = "first", point: Point | None = None
     ) -> Child:
         """`dagster asset materialize` of one partition."""
+        assert self.is_prepared
         selection = ("--select", ",".join(assets), "--partition", f"{date}|{code}")
         return self.start("dagster", "asset", "materialize", "-m", "etl_platform.definitions", *selection, point=point)
 
     def execute(self, date: dt.date, *, code: str = "first", point: Point | None = None) -> Child:
         """`dagster job execute` of the whole job for one partition."""
+        assert self.is_prepared
         tags = f'{{"dagster/partition": "{date}|{code}"}}'
         options = ("-m", "etl_platform.definitions", "-j", "ingest", "--tags", tags)
         return self.start("dagster", "job", "execute", *options, point=point)
