@@ -325,18 +325,4 @@ class _Walk:
         count, is_open = count_fields(self.data, start, stop, self.text.options)
         if is_open:  # a field over several lines may begin in it
             return is_last and (count <= self.text.width if is_broken else count == self.text.width)
-        return count == self.text.width and (is_broken or not self._is_escaped(start, stop))
-
-    def _is_escaped(self, start: int, stop: int) -> bool:
-        """Whether a quote amid a text is doubled in a line in which none opens a field: it is the inside of one."""
-        pair = self.text.options.quote.encode() * 2
-        at, edges = self.data.find(pair, start, stop), (*self.fences, self.quote)
-        if at < 0 or self.data.startswith(pair[:1], start):
-            return False
-        if self.data.find(self.text.options.delimiter.encode() + pair[:1], start, stop) >= 0:
-            return False
-        while 0 <= at < stop - 2:
-            if self.data[at + 2] not in edges:
-                return True
-            at = self.data.find(pair, at + 2, stop)
-        return False
+        return count == self.text.width
