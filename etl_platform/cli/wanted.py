@@ -68,7 +68,7 @@ def free_ones(
     taken |= starting_runs(instance, rest_of, queue_moves=daemon_is_alive(instance) is True)
     mine = process(processes.mine())
     rest = {p: mine for p in wanted if p not in taken}
-    void = void_leases(instance, session.ledger, processes) if rest else set()
+    void = void_leases(instance, session.ledger, processes, is_daemon=False) if rest else set()
     free = session.ledger.take_leases(rest, void=void, now=dt.datetime.now(dt.UTC))
     leased = {lease.partition: lease.holder for lease in session.ledger.leases()} if len(free) < len(rest) else {}
     taken |= {p: f"about to start ({leased.get(p, 'it was just now')})" for p in rest if p not in set(free)}

@@ -114,11 +114,15 @@ def requested(run_key: str) -> str:
     return _REQUESTED + run_key
 
 
-def void_leases(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> set[str]:
-    """Holders of leases who will start nothing any more: dead, or their request was lost, or its run is over."""
+def void_leases(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes, *, is_daemon: bool) -> set[str]:
+    """Holders of leases who will start nothing any more: dead, or their request was lost, or its run is over.
+
+    is_daemon: the daemon itself asks, so it lives.
+    """
     found = ledger.leases()
     census = Census(instance, ledger, processes)
-    daemon_is_gone = any(is_request(lease) for lease in found) and daemon_is_alive(instance) is False
+    has_requests = not is_daemon and any(is_request(lease) for lease in found)
+    daemon_is_gone = has_requests and daemon_is_alive(instance) is False
     return {lease.holder for lease in found if _is_void(lease, census, daemon_is_gone=daemon_is_gone)}
 
 

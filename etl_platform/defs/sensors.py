@@ -103,7 +103,7 @@ def _leased(
     if settle_unstarted(instance, ledger, partitions):
         return []  # under other keys, with the next tick
     holders = {partition: requested(key) for key, found in partitions.items() for partition in found}
-    void = void_leases(instance, ledger, processes) if holders else set()
+    void = void_leases(instance, ledger, processes, is_daemon=True) if holders else set()
     free = set(ledger.take_leases(holders, void=void, now=now()))
     return [request for key, (request, _) in runs.items() if free >= set(partitions[key])]
 

@@ -352,7 +352,8 @@ def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
     daemon.tick()
     partition = next(iter(platform.ledger.pending_partitions(1))).partition
     with Processes(platform.settings.processes).held() as name:
-        platform.ledger.start_attempts(started_run(platform, name), [partition], now=dt.datetime.now(dt.UTC))
+        living = started_run(platform, name)
+        platform.ledger.start_attempts(living, [partition], now=dt.datetime.now(dt.UTC))
         platform.put(f"first/prices/{DATE}/b.csv", HEADER + bar("BBB"))
 
         run = platform.ingest("first")
@@ -360,6 +361,9 @@ def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
         assert not run.succeeded and "next step: wait for it" in next(iter(run.failures.values()))
         assert {found.state for found in platform.objects("prices", "first")} == {State.SEEN}
         assert platform.attempt("prices", "first").outcome is Outcome.RUNNING
+    ended = platform.instance.get_run_by_id(living)
+    assert ended is not None
+    platform.instance.report_run_failed(ended)  # the instance is shared
 
 
 def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> None:
