@@ -244,7 +244,7 @@ def _ended(ledger: Ledger, dataset: str, steps: Sequence[Step]) -> Iterator[None
     or kill leaves them as they are: whoever comes next picks them up. Dates not begun are not touched."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is, no attempt may stay open on record; the error itself goes on
         where = f"{LOAD_MANY}: "
         for step in steps:
             end(ledger, step.run_id, dataset_partition(dataset, step.partition), error, where=where)

@@ -47,6 +47,6 @@ class Replay:
     def _next(self) -> pa.RecordBatch | None:
         try:
             return next(self._source, None)
-        except BaseException:
+        except BaseException:  # whatever broke the source off, what was taken of it is not all of it
             self.failed = True
             raise

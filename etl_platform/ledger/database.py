@@ -175,7 +175,7 @@ class LedgerDatabase:
                 seconds = LOCK_SECONDS if found is None else UPGRADE_SECONDS
                 with _begin_write(engine, seconds) as connection:
                     found = upgrade(connection, self.label)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave a connection that holds the write lock
             engine.dispose()
             raise
         return engine, found

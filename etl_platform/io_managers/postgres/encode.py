@@ -40,7 +40,7 @@ class Encoder:
         plain = pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
         try:
             data: bytes = self._encoder.write_batch(plain)
-        except BaseException as error:
+        except BaseException as error:  # a panic of the encoder is no Exception
             if not _is_of_encoder(error):
                 raise
             raise self._explain(plain, error) from error
@@ -55,7 +55,7 @@ class Encoder:
             encoder.write_header()
             try:
                 encoder.write_batch(alone)
-            except BaseException as again:
+            except BaseException as again:  # likewise
                 if not _is_of_encoder(again):
                     raise
                 columns.append(f"{field.name} ({field.type})")
