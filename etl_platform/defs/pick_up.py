@@ -52,10 +52,12 @@ class PickedUp:
 def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> PickedUp:
     """End what died, in the ledger and in Dagster, so that it waits again. Safe for several callers at once."""
     census = Census(instance, ledger, processes)
+    # Before the runs are asked for: of whoever dies in between, the next look must still find the file.
+    ended = processes.dead()
     executing = [record for record in census.executing() if is_ours(record.dagster_run)]
     gone = census.gone(executing)
     dead = [_end(instance, ledger, record.dagster_run) for record in executing if record.dagster_run.run_id in gone]
-    killed = {*(run.process for run in dead), *processes.dead()}
+    killed = {*(run.process for run in dead), *ended}
     cut_off, held = [], {}
     for attempt in ledger.open_attempts():
         if not census.run_is_gone(attempt.run_id):
@@ -83,8 +85,8 @@ def is_ours(run: dg.DagsterRun) -> bool:
 
 
 def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun) -> DeadRun:
-    process = run.tags.get(PROCESS_TAG, "")
-    who = f"the process {process} was killed" if process else "its process was killed while it started"
+    name = run.tags.get(PROCESS_TAG, "")
+    who = f"the process {name} was killed" if name else "its process was killed while it started"
     error = f"{who} before run {run.run_id} had ended"
     # The ledger first: whoever is stopped in between finds the run again.
     waiting = ledger.close_dead(run.run_id, error=error, now=now())
@@ -93,7 +95,7 @@ def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun) -> De
     waiting += ledger.close_unstarted(run.run_id, unstarted, error=error, now=now())
     if (found := instance.get_run_by_id(run.run_id)) and found.status not in FINISHED:
         instance.report_run_failed(run, error)
-    return DeadRun(run.run_id, process, tuple(waiting))
+    return DeadRun(run.run_id, name, tuple(waiting))
 
 
 def partitions_of(run: dg.DagsterRun) -> list[DatasetPartition]:

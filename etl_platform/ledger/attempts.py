@@ -206,7 +206,15 @@ def _fail_rerun(
 def die_unstarted(
     connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, deaths_limit: int, now: dt.datetime
 ) -> bool:
-    """A run is gone that had not begun its attempt at the partition. Returns whether the partition waits."""
+    """A run is gone that had not begun its attempt at the partition. Returns whether the partition waits.
+
+    Somebody may have written a published table again: such a death says nothing about loading the partition.
+    """
+    seen = sa.select(_t.id).where(is_of(partition), _t.state == State.SEEN).limit(1)
+    is_asked_for = reruns.is_open(connection, partition) or connection.execute(seen).first() is not None
+    newest = latest(connection, partition)
+    if not is_asked_for and (newest is None or newest.outcome is not Outcome.CHECKED):
+        return False
     deaths = troubles.count_death(connection, partition, error, now)
     if deaths >= deaths_limit:
         error = f"{error}, {deaths} times in a row"
@@ -215,8 +223,7 @@ def die_unstarted(
         troubles.forget(connection, partition)
         return False
     leases.give_back(connection, [partition])
-    seen = sa.select(_t.id).where(is_of(partition), _t.state == State.SEEN).limit(1)
-    if reruns.is_open(connection, partition) or connection.execute(seen).first():
+    if is_asked_for:
         reruns.request(connection, [partition], error, now)  # under another key: that of the dead run is used up
     return True
 

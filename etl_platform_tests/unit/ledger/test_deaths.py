@@ -132,3 +132,9 @@ def test_a_run_that_was_asked_for_and_never_began_leaves_a_failed_attempt(ledger
     latest = ledger.latest_attempt(PARTITION)
     assert latest is not None
     assert (latest.run_id, latest.outcome, latest.error) == ("second", Outcome.FAILED, "cancelled in the queue")
+
+
+def test_a_run_that_died_while_it_wrote_published_tables_again_says_nothing_about_the_partition(ledger: Ledger) -> None:
+    succeed(ledger, A)
+    assert ledger.close_unstarted("again", [PARTITION], error=KILLED, now=after(3)) == []
+    assert (ledger.troubles(), outcome(ledger), is_pending(ledger)) == ([], Outcome.SUCCEEDED, False)
