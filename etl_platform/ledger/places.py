@@ -24,14 +24,19 @@ Place = tuple[str, str]
 _t = landing_objects.c
 _COLUMNS = (
     *(_t.root, _t.key, _t.identity, _t.id, _t.state, _t.last_modified, _t.uri, _t.size, _t.sha256, _t.reason),
-    *(_t.institution, _t.dataset, _t.business_date),
+    *(_t.institution, _t.dataset, _t.business_date, _t.rows_read),
 )
 OPEN = tuple(state for state in CURRENT if state is not State.LOADED)
 """States of objects that are routed and not in the tables yet."""
 
 
+NOBODYS = (State.UNROUTED, State.IGNORED)
+"""States of objects that belong to no partition."""
+
+
 class Finding(Enum):
-    """What a listed object is to the ledger. MOVED: known, under another address. UNSURE: its bytes must tell."""
+    """What a listed object is to the ledger. MOVED: known, and its place is not as the ledger has it: under another
+    address, or with another content on record that is there no more. UNSURE: its bytes must tell."""
 
     KNOWN = auto()
     MOVED = auto()
@@ -55,6 +60,7 @@ class OnRecord(NamedTuple):
     institution: str | None
     dataset: str | None
     business_date: dt.date | None
+    rows_read: int | None
 
     @property
     def partition(self) -> tuple[str | None, str | None, dt.date | None]:
@@ -74,9 +80,9 @@ class Compared(NamedTuple):
 
 def compare(connection: sa.Connection, objects: Sequence[LandingObject]) -> list[Compared]:
     """Every object with what the ledger knows of it, in their order."""
-    exact = _exact(connection, objects)
+    exact, strays = _exact(connection, objects)
     unclear = [found for found in objects if _needs_place(found, _of(exact, found))]
-    rows = _at_places(connection, unclear)
+    rows = strays | _at_places(connection, unclear)
     return [_compared(found, _of(exact, found), _at(rows, found)) for found in objects]
 
 
@@ -99,7 +105,7 @@ def _finding(found: LandingObject, row: OnRecord | None, others: Sequence[OnReco
     if happens(found, row) is not None or _open(found, others):
         return Finding.NEWS
     is_same = (row.uri, row.root, row.identity) == (storable(found.uri), found.root, storable(found.identity))
-    return Finding.KNOWN if is_same else Finding.MOVED
+    return Finding.KNOWN if is_same and not _are_left(found, row, others) else Finding.MOVED
 
 
 def happens(found: LandingObject, row: OnRecord) -> Happens | None:
@@ -125,6 +131,21 @@ def _open(found: LandingObject, others: Sequence[OnRecord]) -> list[OnRecord]:
     return [other for other in others if other.state in OPEN]
 
 
+def _are_left(found: LandingObject, row: OnRecord, others: Sequence[OnRecord]) -> bool:
+    """Whether the place has other contents on record that are there no more."""
+    if found.institution is None or found.is_held:
+        return False
+    is_stray = row.state in CURRENT and any(other.state in NOBODYS for other in others)
+    return is_stray or bool(overwritten(row, others))
+
+
+def overwritten(row: OnRecord, others: Sequence[OnRecord]) -> list[OnRecord]:
+    """Contents of the place that no run has read and none can read: a content that is withdrawn lies there again."""
+    if row.state is not State.WITHDRAWN:
+        return []
+    return [o for o in others if o.state in (State.SEEN, State.WAITING, State.FAILED) and o.rows_read is None]
+
+
 def _is_nobodys(row: OnRecord, found: LandingObject) -> bool:
     wanted = State.IGNORED if found.is_ignored else State.UNROUTED
     return row.state is wanted and row.sha256 is None
@@ -138,8 +159,10 @@ def replaceable(compared: Compared) -> OnRecord | None:
 
 
 def _needs_place(found: LandingObject, row: OnRecord | None) -> bool:
-    # A replaced content of a place that is nobody's now: a newer one may still wait.
-    return row is None or (found.institution is None and row.state is State.SUPERSEDED)
+    # A newer content may wait at the place of a replaced one that is nobody's now, and at that of a withdrawn one.
+    if row is None or row.state is State.WITHDRAWN:
+        return True
+    return found.institution is None and row.state is State.SUPERSEDED
 
 
 def _roots(found: LandingObject) -> tuple[str, ...]:
@@ -157,10 +180,18 @@ def _at(rows: dict[Place, list[OnRecord]], found: LandingObject) -> list[OnRecor
     return [row for root in _roots(found) for row in rows.get((root, key), ())]
 
 
-def _exact(connection: sa.Connection, objects: Sequence[LandingObject]) -> dict[tuple[str, str, str], OnRecord]:
+def _exact(
+    connection: sa.Connection, objects: Sequence[LandingObject]
+) -> tuple[dict[tuple[str, str, str], OnRecord], dict[Place, list[OnRecord]]]:
+    """Rows by place and identity; and what is nobody's at the same places."""
     wanted = [(root, found.key, found.identity) for found in objects for root in _roots(found)]
     columns = [_t.root, _t.key, _t.identity]
-    return {(row.root, row.key, row.identity): row for row in _select(connection, columns, wanted)}
+    rows = _select(connection, columns, wanted, or_state=NOBODYS)
+    strays: dict[Place, list[OnRecord]] = {}
+    for row in rows:
+        if row.state in NOBODYS:
+            strays.setdefault((row.root, row.key), []).append(row)
+    return {(row.root, row.key, row.identity): row for row in rows}, strays
 
 
 def _at_places(connection: sa.Connection, objects: Sequence[LandingObject]) -> dict[Place, list[OnRecord]]:
@@ -172,14 +203,19 @@ def _at_places(connection: sa.Connection, objects: Sequence[LandingObject]) -> d
 
 
 def _select(
-    connection: sa.Connection, columns: list[sa.Column[str]], wanted: Sequence[tuple[str, ...]]
+    connection: sa.Connection,
+    columns: list[sa.Column[str]],
+    wanted: Sequence[tuple[str, ...]],
+    *,
+    or_state: Sequence[State] = (),
 ) -> list[OnRecord]:
-    rows: list[OnRecord] = []
+    """Rows with the `wanted` values of `columns`. or_state: those in one of these states whatever the last column."""
+    rows: dict[int, OnRecord] = {}
     for chunk in in_chunks(wanted):
         given = given_rows(connection.dialect, columns, chunk)
-        query = sa.select(*_COLUMNS).join_from(
-            given, landing_objects, sa.and_(*(column == given.c[column.name] for column in columns))
-        )
+        *place, last = [column == given.c[column.name] for column in columns]
+        condition = sa.and_(*place, sa.or_(last, _t.state.in_(or_state)) if or_state else last)
+        query = sa.select(*_COLUMNS).join_from(given, landing_objects, condition)
         for root, key, identity, number, state, *rest in connection.execute(query):
-            rows.append(OnRecord(root, key, identity, number, State(state), *rest))
-    return rows
+            rows[number] = OnRecord(root, key, identity, number, State(state), *rest)
+    return list(rows.values())

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from etl_platform.ledger.given import given_rows, in_chunks
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.nobodys import leave
-from etl_platform.ledger.places import OPEN, Compared, Finding, Place, compare, happens
-from etl_platform.ledger.records import LandingObject, ObjectResult, State
+from etl_platform.ledger.places import NOBODYS, OPEN, Compared, Finding, Place, compare, happens, overwritten
+from etl_platform.ledger.records import CURRENT, LandingObject, ObjectResult, State
 from etl_platform.ledger.rows import IS_ROW, distinct, identified, identify, insert, new_row, partition_of
 from etl_platform.ledger.tables import landing_objects, storable
 
@@ -43,7 +43,10 @@ def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now
         if rows:
             move(connection, event, IS_ROW, now=now, rows=rows)
     identify(connection, [(c.row, c.found) for c in compared if c.row and c.finding is Finding.MOVED])
-    _supersede(connection, dict.fromkeys(p for c in news for p in _places(c)), now)
+    lost = [row for c in compared if c.row and c.finding is Finding.MOVED for row in overwritten(c.row, c.others)]
+    leave(connection, Happens.GONE, [(row, str(Happens.GONE)) for row in lost], now)
+    unclear = [*news, *(c for c in compared if c.finding is Finding.MOVED)]
+    _supersede(connection, dict.fromkeys(p for c in unclear for p in _places(c)), now)
     return len(news)
 
 
@@ -78,10 +81,10 @@ def _places(compared: Compared) -> list[Place]:
 
 def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.datetime) -> None:
     """Leave one current object per place: the last modified, or the last recorded where stores that count whole seconds
-    give both the same time."""
+    give both the same time. What was nobody's there is there no more, whatever its time: something that counts is."""
     older, newer = landing_objects.alias("older"), landing_objects.alias("newer")
     is_newer = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(older.c.last_modified, older.c.id)
-    nobodys = (State.UNROUTED, State.IGNORED, State.WITHDRAWN)
+    is_left = sa.and_(older.c.state.in_(NOBODYS), newer.c.state.in_(CURRENT))
     replaced: list[int] = []
     for chunk in in_chunks(list(places)):
         given = given_rows(connection.dialect, [_t.root, _t.key], chunk)
@@ -89,8 +92,9 @@ def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.d
             sa.select(older.c.id)
             .distinct()
             .join_from(given, older, sa.and_(older.c.root == given.c.root, older.c.key == given.c.key))
-            .join(newer, sa.and_(newer.c.root == older.c.root, newer.c.key == older.c.key, is_newer))
-            .where(older.c.state != State.SUPERSEDED, newer.c.state.not_in(nobodys))
+            .join(newer, sa.and_(newer.c.root == older.c.root, newer.c.key == older.c.key))
+            .where(older.c.state != State.SUPERSEDED)
+            .where(sa.or_(sa.and_(is_newer, newer.c.state.not_in((*NOBODYS, State.WITHDRAWN))), is_left))
         )
         replaced += connection.scalars(query)
     # In two statements: as a subquery of the update Postgres may run it once for every row of the table.

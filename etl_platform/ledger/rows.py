@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from etl_platform.ledger.law import Happens, born
 from etl_platform.ledger.places import OnRecord
-from etl_platform.ledger.records import LandingObject
+from etl_platform.ledger.records import LandingObject, State
 from etl_platform.ledger.tables import landing_objects, storable
 
 IS_ROW = landing_objects.c.id == sa.bindparam("row_id")
@@ -65,10 +65,20 @@ def identified(row: OnRecord, found: LandingObject) -> dict[str, Any]:
 
 
 def identify(connection: sa.Connection, pairs: Sequence[tuple[OnRecord, LandingObject]]) -> None:
-    """The content is where it is listed now, under the identity that it has there. No event: nothing happened to it."""
-    if pairs:
-        update = sa.update(landing_objects).where(IS_ROW)
-        connection.execute(update, [identified(row, found) for row, found in pairs])
+    """The content is where it is listed now, under the identity that it has there. No event: nothing happened to it.
+
+    What was put back while no pattern claims it keeps its time: once one does, it is later than known, and loaded.
+    """
+    rows = [
+        {**identified(row, found), "last_modified": row.last_modified if _is_back(row, found) else found.last_modified}
+        for row, found in pairs
+    ]
+    if rows:
+        connection.execute(sa.update(landing_objects).where(IS_ROW), rows)
+
+
+def _is_back(row: OnRecord, found: LandingObject) -> bool:
+    return row.state is State.SUPERSEDED and found.institution is None
 
 
 def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -65,6 +65,8 @@ def merged(
     listed_keys = {key for key, _ in listed}
     hidden_keys = {row["key"] for row in there} - listed_keys
     known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
+    # Put back by a person while nothing of its key is listed: it takes the place of what counted meanwhile.
+    hidden_keys |= {key for key, sha256 in known if (key, sha256) in contents}
     judged = []
     for one, row in contents.items():
         if row["key"] in listed_keys:

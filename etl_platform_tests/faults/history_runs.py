@@ -194,6 +194,7 @@ class Runs:
         keys = {key for key, _ in listed}
         hidden -= keys
         known_rows = {(f.key, f.sha256): f for f in on_record if f.sha256 and f.state in _CURRENT}
+        hidden |= {key for key, content in known_rows if (key, content) in manifest}
         run.copies = []
         for one, copy in manifest.items():
             is_current = one in known_rows or (copy.is_current and copy.key not in hidden)

@@ -144,10 +144,10 @@ class World(Runs):
         return tuple(sorted((one.key, str(one.sha256)) for one in found))
 
     def last_rows_of(self, partition: DatasetPartition) -> Rows:
-        """What was published of keys of which nothing counts today: the content after it was deleted, or became
-        nobody's, before any run had loaded it. A mistake in a pattern empties no table."""
+        """What was published of keys of which nothing else may be in the tables: the content after it was deleted, or
+        became nobody's, before any run had loaded it, or its run failed. A mistake in a pattern empties no table."""
         found = self.ledger.objects(partition=partition)
-        current = {one.key for one in found if one.state in CURRENT}
+        current = {one.key for one in found if one.state in CURRENT and one.state is not State.FAILED}
         last = [one for one in found if one.state is State.SUPERSEDED and one.is_published and one.key not in current]
         return tuple((one.key, str(one.sha256)) for one in last)
 
@@ -199,7 +199,9 @@ class World(Runs):
         for key, lying in self.landing.items():
             if self.claims[key] or self.ledger.objects(key=key, states=[State.WITHDRAWN]):
                 continue
-            (on_record,) = [o for o in self.ledger.objects(key=key) if o.state is not State.SUPERSEDED]
+            rows = [o for o in self.ledger.objects(key=key) if o.state is not State.SUPERSEDED]
+            assert len(rows) == 1, rows
+            (on_record,) = rows
             assert on_record.sha256 in (None, lying.content), "another content than the one in landing"
 
 

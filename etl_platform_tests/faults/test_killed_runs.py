@@ -130,7 +130,7 @@ def test_a_date_that_is_run_again_and_killed_is_finished_by_the_next_run(home: P
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "point", [(*LAKE, "replace", "30"), (*LEDGER, "mark_loaded", "1"), (*WAREHOUSE, "replace", "1")]
+    "point", [(*LAKE, "replace", "30"), (*LEDGER, "mark_loaded", "8"), (*WAREHOUSE, "replace", "1")]
 )
 def test_a_run_over_many_dates_is_picked_up(point: tuple[str, ...], home: Path, etl: Shell) -> None:
     days = [DATE + dt.timedelta(days=n) for n in range(21)]
@@ -141,7 +141,7 @@ def test_a_run_over_many_dates_is_picked_up(point: tuple[str, ...], home: Path, 
     done = etl("run", "--workers", "1")
 
     assert done.status == 0, done.out + done.err
-    assert "and" in done.out and "more partitions not finished" in done.out
+    assert "more partitions not finished" in done.out, done.out
     everything_is_loaded(home)
     assert published(home) == wanted(*days)
 

@@ -35,6 +35,7 @@ _MAY_PASS = {
     "57P05": "the session was idle for longer than idle_session_timeout; " + RERUN,
     "53300": "close idle connections or raise max_connections; " + RERUN,
     "53200": "the server is short of memory or locks (see max_locks_per_transaction); " + RERUN,
+    "22P04": "what arrived is not the stream that was sent; " + RERUN,
     "25P03": "rows came too slowly for idle_in_transaction_session_timeout; " + RERUN,
     "25P04": "the load took longer than transaction_timeout; raise it; " + RERUN,
 }

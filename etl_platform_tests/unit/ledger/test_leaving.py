@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import DatasetPartition, LandingObject, LedgerObject, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
@@ -151,3 +152,19 @@ def test_other_bytes_for_another_partition_free_the_one_that_waited_under_the_ke
         (State.SEEN, "accounts"),
     ]
     assert set(ledger.open_reruns()) == {PARTITION} and (A.key, "sha") in ledger.excluded(PARTITION)
+
+
+def test_a_withdrawn_content_that_lies_there_again_ends_what_waited_and_was_never_read(ledger: Ledger) -> None:
+    """No run could read it any more, and every tick would launch one."""
+    wrong = bring(ledger, State.LOADED)
+    ledger.withdraw(wrong, reason="a mistake", by="ann", now=after(1))
+    ledger.record_seen([landing_object("a.csv", etag="two", size=5, modified=after(2))], now=after(2))
+    again = landing_object("a.csv", modified=after(3))
+
+    ledger.record_seen([found for found in [again] if ledger.compare([found]) != [Finding.KNOWN]], now=after(3))
+
+    assert {row.identity: row.state for row in ledger.objects()} == {"one": State.WITHDRAWN, "two": State.WITHDRAWN}
+    assert ledger.compare([again]) == [Finding.KNOWN]
+    # Undone by the person, it is what counts.
+    assert ledger.undo_withdrawal(ledger.objects(key=A.key)[0], by="ann", now=after(4))
+    assert {row.identity: row.state for row in ledger.objects()} == {"one": State.SEEN, "two": State.WITHDRAWN}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, State
+from etl_platform.ledger.places import Finding
+from etl_platform.ledger.records import DatasetPartition, LandingObject, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
@@ -138,6 +140,43 @@ def test_a_version_that_nobody_claims_leaves_the_loaded_one_in_place(ledger: Led
     ledger.mark_loaded("run", [result_of(claimed)], now=NOW)
     ledger.record_unrouted([(landing_object(etag="stray", modified=after(9), partition=None), "?")], now=after(9))
     assert states(ledger) == {"claimed": State.LOADED, "stray": State.UNROUTED}
+
+
+@pytest.mark.parametrize(
+    "claimed", [landing_object(etag="claimed"), landing_object(etag="claimed", modified=after(99))]
+)
+def test_a_stray_version_is_replaced_once_the_claimed_one_lies_there_again(
+    ledger: Ledger, claimed: LandingObject
+) -> None:
+    ledger.record_seen([landing_object(etag="claimed")], now=NOW)
+    ledger.start_attempts("run", [PARTITION], now=NOW)
+    ledger.mark_loaded("run", [result_of(landing_object(etag="claimed"))], now=NOW)
+    ledger.record_unrouted([(landing_object(etag="stray", modified=after(9), partition=None), "?")], now=after(9))
+
+    assert ledger.compare([claimed]) == [Finding.MOVED]
+    assert ledger.record_seen([claimed], now=after(99)) == 0
+
+    assert states(ledger) == {"claimed": State.LOADED, "stray": State.SUPERSEDED}
+    assert ledger.compare([claimed]) == [Finding.KNOWN]
+
+
+def test_a_stray_version_with_a_later_clock_is_replaced_by_what_lies_there_now(ledger: Ledger) -> None:
+    ledger.record_unrouted([(landing_object(etag="stray", modified=after(9), partition=None), "?")], now=after(9))
+    ledger.record_seen([landing_object(etag="claimed")], now=after(10))
+    assert states(ledger) == {"claimed": State.SEEN, "stray": State.SUPERSEDED}
+
+
+def test_what_is_put_back_while_no_pattern_claims_it_is_loaded_once_one_does(ledger: Ledger) -> None:
+    """Its place is brought up to date meanwhile, and the time with which it came back must not be forgotten."""
+    ledger.record_seen([landing_object(etag="good", sha256="good")], now=NOW)
+    ledger.record_seen([landing_object(etag="wrong", modified=after(10))], now=after(10))
+    back = landing_object(etag="back", modified=after(20), sha256="good")
+
+    ledger.record_unrouted([(replace(back, institution=None, dataset=None, business_date=None), "?")], now=after(20))
+    assert states(ledger) == {"back": State.SUPERSEDED, "wrong": State.UNROUTED}
+    assert ledger.record_seen([back], now=after(30)) == 1
+
+    assert states(ledger) == {"back": State.SEEN, "wrong": State.SUPERSEDED}
 
 
 def test_unrouted_objects_are_paged_newest_first(ledger: Ledger) -> None:
