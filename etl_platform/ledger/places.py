@@ -148,7 +148,8 @@ def overwritten(row: OnRecord, others: Sequence[OnRecord]) -> list[OnRecord]:
 
 def _is_nobodys(row: OnRecord, found: LandingObject) -> bool:
     wanted = State.IGNORED if found.is_ignored else State.UNROUTED
-    return row.state is wanted and row.sha256 is None
+    # What once was a partition's keeps its name: a run may have copied it, and must leave it out.
+    return row.state is wanted and row.sha256 is None and row.institution is None
 
 
 def replaceable(compared: Compared) -> OnRecord | None:

@@ -64,18 +64,23 @@ def merged(
     listed = {content(row) for row in there if not _is_out(row, excluded)}
     listed_keys = {key for key, _ in listed}
     hidden_keys = {row["key"] for row in there} - listed_keys
-    known = {(found.key, found.sha256): found for found in on_record if found.sha256 and found.state in CURRENT}
+    known = {
+        (found.key, name): found
+        for found in on_record
+        for name in (found.sha256, found.identity)  # by its name alone where the run that copied it told nobody
+        if found.state in CURRENT and name
+    }
     # Put back by a person while nothing of its key is listed: it takes the place of what counted meanwhile.
-    hidden_keys |= {key for key, sha256 in known if (key, sha256) in contents}
+    hidden_keys |= {row["key"] for row in contents.values() if _known(row, known)}
     judged = []
     for one, row in contents.items():
         if row["key"] in listed_keys:
             is_current = one in listed
         else:
             # What lies there and was withdrawn takes the place of what counts, but of nothing that was put back.
-            is_current = one in known or (row["is_current"] and row["key"] not in hidden_keys)
+            is_current = _known(row, known) is not None or (row["is_current"] and row["key"] not in hidden_keys)
         is_current = is_current and not _is_out(row, excluded)
-        judged.append({**row, **_address(known.get(one)), "is_current": is_current})
+        judged.append({**row, **_address(_known(row, known)), "is_current": is_current})
     judged.sort(key=lambda row: (row["last_modified"], row["is_current"], row["key"], row["sha256"]))
     ranked = [{**row, "delivery": rank} for rank, row in enumerate(judged, start=1)]
     return pl.DataFrame(ranked, schema=manifest_table(dataset).polars_schema)
@@ -94,6 +99,10 @@ def contributing(manifest: pl.DataFrame, excluded: frozenset[Content], *, overwr
 def content(row: Row) -> Content:
     """Key and hash."""
     return row["key"], row["sha256"]
+
+
+def _known(row: Row, known: Mapping[Content, LedgerObject]) -> LedgerObject | None:
+    return known.get(content(row)) or known.get((row["key"], identity(row)))
 
 
 def _is_out(row: Row, excluded: frozenset[Content]) -> bool:

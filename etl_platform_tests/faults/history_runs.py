@@ -193,8 +193,13 @@ class Runs:
         there_now = {key for key in run.listed if key in self.landing}
         keys = {key for key, _ in listed}
         hidden -= keys
-        known_rows = {(f.key, f.sha256): f for f in on_record if f.sha256 and f.state in _CURRENT}
-        hidden |= {key for key, content in known_rows if (key, content) in manifest}
+        names_of = {(f.key, name): f for f in on_record for name in (f.sha256, f.identity) if f.state in _CURRENT}
+        known_rows = {
+            one: row
+            for one, copy in manifest.items()
+            if (row := names_of.get(one) or names_of.get((copy.key, copy.identity)))
+        }
+        hidden |= {key for key, _ in known_rows}
         run.copies = []
         for one, copy in manifest.items():
             is_current = one in known_rows or (copy.is_current and copy.key not in hidden)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import polars as pl
@@ -24,7 +24,7 @@ def row(sha256: str, *, is_current: bool, seconds: int) -> dict[str, Any]:
 
 def on_record(sha256: str, state: State) -> LedgerObject:
     found: dict[str, Any] = dict.fromkeys(field.name for field in fields(LedgerObject))
-    facts = {"key": KEY, "sha256": sha256, "etag": sha256, "state": state, "last_modified": NOW}
+    facts = {"key": KEY, "sha256": sha256, "identity": sha256, "etag": sha256, "state": state, "last_modified": NOW}
     return LedgerObject(**{**found, **facts})
 
 
@@ -41,3 +41,9 @@ def test_a_content_that_a_person_put_back_takes_the_place_of_what_counted_meanwh
 
 def test_a_content_that_is_nowhere_to_be_read_takes_no_place() -> None:
     assert current([row("held", is_current=True, seconds=0)], [on_record("never copied", State.SEEN)]) == ["held"]
+
+
+def test_what_a_killed_run_copied_and_told_nobody_counts_once_it_is_wanted_again() -> None:
+    """Withdrawn by a person, deleted by its sender, put back by the person: every tick would launch a run for it."""
+    known = replace(on_record("copied", State.SEEN), sha256=None)
+    assert current([row("copied", is_current=False, seconds=0)], [known]) == ["copied"]
