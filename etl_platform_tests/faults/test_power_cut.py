@@ -1,4 +1,5 @@
-"""The daemon, the code server and all runs are killed together: what they were at is loaded after the restart."""
+"""The daemon, the code server and all runs are killed together, or the code server with its runs alone: what they were
+at is loaded after the restart."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 
 from etl_platform_tests.faults.test_every_boundary import POINTS, prepared
 from etl_platform_tests.support.apart import CODES, Apart, Point, eventually
-from etl_platform_tests.support.daemon import services
+from etl_platform_tests.support.daemon import kill_group, services
 from etl_platform_tests.support.platform import DATE
 from etl_platform_tests.support.postgres import PostgresServer
 
@@ -58,11 +59,17 @@ def cut(place: Apart) -> list[str]:
     place.deliver(*DAYS, codes=CODES)
     with services(place, *halting_points(place)) as before:
         before.start()
-        eventually(lambda: len(list(place.folder.glob("mark-*"))) == 4)
-        runs = started(place)
-        assert len(runs) == 4
+        runs = full_queue(place)
         before.power_cut()
     assert started(place) == runs and len(place.left()) >= len(PARTITIONS)
+    return runs
+
+
+def full_queue(place: Apart) -> list[str]:
+    """The runs that fill it, once all of them halt."""
+    eventually(lambda: len(list(place.folder.glob("mark-*"))) == 4)
+    runs = started(place)
+    assert len(runs) == 4
     return runs
 
 
@@ -85,6 +92,23 @@ def test_after_the_restart_dead_runs_are_ended_and_all_is_loaded(place: Apart) -
         print("ended after", time.monotonic() - begun)
         eventually(lambda: not place.left())
         print("loaded after", time.monotonic() - begun)
+    everything_is_loaded(place, runs)
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+def test_a_code_server_that_is_restarted_loses_its_runs_and_nothing_else(place: Apart) -> None:
+    """As the code container of the compose stack is: runs are its processes, and the daemon lives on."""
+    place.deliver(*DAYS, codes=CODES)
+    with services(place, *halting_points(place)) as both:
+        server = both.start_code_server()
+        both.start_daemon()
+        runs = full_queue(place)
+        kill_group(server)
+        server.wait()
+        both.points = ()
+        both.start_code_server()
+        eventually(lambda: not set(started(place)) & set(runs), RESTART_SECONDS)
+        eventually(lambda: not place.left())
     everything_is_loaded(place, runs)
 
 
