@@ -49,17 +49,17 @@ def infer(rows: pl.DataFrame) -> Inferred:
     suspected = _without(rows, NULL_TEXTS)
     dialect = _dialect(suspected)
 
-    def guessed(frame: pl.DataFrame) -> list[Guess]:
-        return [
-            guess_column(replace(one, doubts=[*one.doubts]), frame.get_column(one.sent_as), dialect) for one in named
-        ]
+    def guessed(one: Guess, frame: pl.DataFrame) -> Guess:
+        return guess_column(replace(one, doubts=[*one.doubts]), frame.get_column(one.sent_as), dialect)
 
     # Only beside numbers and dates a word surely says "no value". Beside text it may be one: NA is a ticker.
-    typed = [guess.sent_as for guess in guessed(suspected) if guess.type != "string"]
-    null_texts = _null_texts(rows.select(typed))
+    first = [guessed(one, suspected) for one in named]
+    null_texts = _null_texts(rows.select(guess.sent_as for guess in first if guess.type != "string"))
     words = {text.strip() for text in null_texts} - {""}
     present = _without(rows, words)
-    guesses = guessed(present)
+    # With as many nulls a column has the same ones: `words` are some of NULL_TEXTS.
+    nulls = (suspected.null_count() - present.null_count()).row(0, named=True)
+    guesses = [guessed(one, present) if nulls[one.sent_as] else guess for one, guess in zip(named, first, strict=True)]
     for guess in guesses:
         if guess.type == "string":
             _doubt_words(guess, rows.get_column(guess.sent_as), words)
