@@ -13,7 +13,7 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import NothingFailed, dataset_partition, now
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Attempt, Outcome
+from etl_platform.ledger.records import Attempt, Outcome, Write
 
 _passed: dict[tuple[str, str], Attempt] = {}
 """(run, table) -> the attempt whose rows that table is being written from, between a step's body and its end."""
@@ -25,7 +25,7 @@ def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_i
     run_id, table: of the step that passes here, for `publication_reported`.
     """
     attempt = ledger.latest_attempt(dataset_partition(dataset, partition))
-    if attempt is None or _passes(attempt, run_id, table):
+    if attempt is None or _passes(ledger, attempt, run_id, table):
         return
     raise dg.Failure(
         description=(
@@ -41,13 +41,16 @@ def note_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: 
     """The same for a table that rests on gold: gold itself was stopped, what is there is right."""
     attempt = ledger.latest_attempt(dataset_partition(dataset, partition))
     if attempt is not None:
-        _passes(attempt, run_id, table)
+        _passes(ledger, attempt, run_id, table)
 
 
-def _passes(attempt: Attempt, run_id: str, table: str) -> bool:
+def _passes(ledger: Ledger, attempt: Attempt, run_id: str, table: str) -> bool:
     is_checked = attempt.outcome in (Outcome.CHECKED, Outcome.SUCCEEDED)
     if is_checked:
         _passed[run_id, table] = attempt
+    if is_checked and attempt.run_id != run_id:
+        # Nothing holds back a newer attempt: it must not count as published until this write has ended.
+        ledger.begin_write(Write(run_id, attempt.partition, table, attempt.run_id))
     return is_checked
 
 
@@ -60,6 +63,6 @@ def publication_reported(table: str, wanted: Mapping[str, str | None]) -> dg.Hoo
         attempt = _passed.pop((context.run_id, table), None)
         if attempt is not None:
             ledger: Ledger = context.resources.ledger
-            ledger.publish(attempt.run_id, attempt.partition, [table], wanted=wanted, now=now())
+            ledger.publish(attempt.run_id, attempt.partition, [table], wanted=wanted, writer=context.run_id, now=now())
 
     return publish

@@ -16,7 +16,7 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.census import FINISHED, Census
-from etl_platform.defs.gold import datasets_of
+from etl_platform.defs.gold import datasets_of, publication_of
 from etl_platform.defs.jobs import JOBS
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import UnknownNameError
@@ -64,6 +64,9 @@ def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) 
             held[attempt.partition] = attempt.run_id
         elif attempt.outcome is Outcome.RUNNING and _close(instance, ledger, attempt, killed):
             cut_off.append(attempt.partition)
+    for write in ledger.writes():
+        if census.run_is_gone(write.writer):
+            ledger.drop_write(write, wanted=publication_of(write.partition.dataset))
     if killed:
         ledger.give_back_leases([process(name) for name in killed])
     # Last: whoever is stopped before finds them again.

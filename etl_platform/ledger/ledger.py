@@ -69,6 +69,7 @@ from etl_platform.ledger.records import (
     Unpublished,
     Unwell,
     Withdrawal,
+    Write,
 )
 from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import landing_objects
@@ -288,13 +289,32 @@ class Ledger:
         tables: Collection[str],
         *,
         wanted: Mapping[str, str | None],
+        writer: str | None = None,
         now: dt.datetime,
     ) -> bool:
-        """`tables` hold what the attempt of that run stored. With all of `wanted` it has succeeded: then true.
+        """`tables` hold what the attempt of that run stored. With all of `wanted` it has succeeded: then true, unless
+        another run is still writing one of them.
 
-        wanted: each table that is to hold it -> the one of them that it is written from, sources first."""
+        wanted: each table that is to hold it -> the one of them that it is written from, sources first. writer: the
+        run that wrote them, where it is another one."""
         with self._database.write() as connection:
-            return publications.publish(connection, run_id, partition, tables, wanted, now)
+            return publications.publish(connection, run_id, partition, tables, wanted, writer or run_id, now)
+
+    def begin_write(self, write: Write) -> None:
+        """A run is about to write a published table from what another run's attempt stored. `publish` ends it; where
+        the run says nothing more, `drop_write`."""
+        with self._database.write() as connection:
+            publications.begin_write(connection, write)
+
+    def writes(self) -> list[Write]:
+        """What runs have begun to write so and not ended."""
+        with self._database.read() as connection:
+            return publications.select_writes(connection)
+
+    def drop_write(self, write: Write, *, wanted: Mapping[str, str | None]) -> None:
+        """The writer is gone: what it may have overwritten is to be published again."""
+        with self._database.write() as connection:
+            publications.drop_write(connection, write, wanted)
 
     def mark_failed(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
         """The run failed on the partition: its open attempt ends, and what it left undecided, or could not publish,

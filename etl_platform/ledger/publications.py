@@ -15,10 +15,11 @@ from etl_platform.ledger import leases, troubles
 from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest
 from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
-from etl_platform.ledger.records import DatasetPartition, Outcome, State
-from etl_platform.ledger.tables import landing_objects, publications
+from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome, State, Write
+from etl_platform.ledger.tables import landing_objects, publications, writes
 
 _p = publications.c
+_w = writes.c
 _o = landing_objects.c
 
 
@@ -28,9 +29,11 @@ def publish(
     partition: DatasetPartition,
     tables: Collection[str],
     wanted: Mapping[str, str | None],
+    writer: str,
     now: dt.datetime,
 ) -> bool:
-    """`tables` hold what the attempt of run `run_id` stored. Returns whether it has succeeded by that: all of `wanted`.
+    """`tables` hold what the attempt of run `run_id` stored: run `writer` wrote them. Returns whether it has succeeded
+    by that: all of `wanted`, and nobody else is still at one of them.
 
     wanted: every table that is to hold it -> the one of them that it is written from. A table that was written before
     its source was holds older rows, and does not count.
@@ -38,15 +41,13 @@ def publish(
     Where a later attempt has begun, its tables may just have been overwritten by older rows: they are to be written
     again, and with them what is written from them.
     """
+    own = sa.delete(writes).where(_w.writer == writer, is_given(_w), _w.table_name.in_(tables))
+    connection.execute(own, given(partition))
     newest = latest(connection, partition)
     if newest is None:
         return False
     if newest.run_id != run_id:
-        names = {*tables, *(name for name, source in wanted.items() if source in tables)}
-        overwritten = sa.delete(publications).where(_p.run_id == newest.run_id, is_given(_p), _p.table_name.in_(names))
-        connection.execute(overwritten, given(partition))
-        values = {"ended_at": None, "seconds": None}
-        move_attempt(connection, Attempted.OVERWRITTEN, is_attempt(newest.run_id, partition), values=values)
+        _overwritten(connection, newest, tables, wanted)
         return False
     if newest.outcome is not Outcome.CHECKED:
         return False
@@ -57,7 +58,8 @@ def publish(
         if name not in known and (source is None or source in known):
             connection.execute(sa.insert(publications), {**row, "table_name": name})
             known.add(name)
-    if not set(wanted) <= known:
+    others = sa.select(_w.writer).where(is_given(_w), _w.writer != writer).limit(1)
+    if not set(wanted) <= known or connection.execute(others, given(partition)).first():
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
     move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
@@ -69,3 +71,36 @@ def publish(
     troubles.forget(connection, partition)
     leases.give_back(connection, [partition])  # of a run that began no attempt of its own
     return True
+
+
+def begin_write(connection: sa.Connection, write: Write) -> None:
+    """A run is about to write a table from what another run's attempt stored."""
+    row = {"writer": write.writer, **asdict(write.partition), "table_name": write.table}
+    same = sa.delete(writes).where(_w.writer == write.writer, is_given(_w), _w.table_name == write.table)
+    connection.execute(same, given(write.partition))
+    connection.execute(sa.insert(writes), {**row, "attempt_run_id": write.attempt_run_id})
+
+
+def select_writes(connection: sa.Connection) -> list[Write]:
+    """Every write that has begun and not ended."""
+    query = sa.select(_w.writer, _w.dataset, _w.business_date, _w.institution, _w.table_name, _w.attempt_run_id)
+    return [Write(row[0], DatasetPartition(*row[1:4]), row[4], row[5]) for row in connection.execute(query)]
+
+
+def drop_write(connection: sa.Connection, write: Write, wanted: Mapping[str, str | None]) -> None:
+    """The writer is gone and said nothing: the table may hold what it wrote, older than the latest attempt."""
+    newest = latest(connection, write.partition)
+    if newest is not None and newest.run_id != write.attempt_run_id:
+        _overwritten(connection, newest, [write.table], wanted)
+    gone = sa.delete(writes).where(_w.writer == write.writer, is_given(_w), _w.table_name == write.table)
+    connection.execute(gone, given(write.partition))
+
+
+def _overwritten(
+    connection: sa.Connection, newest: Attempt, tables: Collection[str], wanted: Mapping[str, str | None]
+) -> None:
+    names = {*tables, *(name for name, source in wanted.items() if source in tables)}
+    overwritten = sa.delete(publications).where(_p.run_id == newest.run_id, is_given(_p), _p.table_name.in_(names))
+    connection.execute(overwritten, given(newest.partition))
+    values = {"ended_at": None, "seconds": None}
+    move_attempt(connection, Attempted.OVERWRITTEN, is_attempt(newest.run_id, newest.partition), values=values)

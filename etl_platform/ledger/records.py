@@ -227,6 +227,16 @@ class Unwell:
 
 
 @dataclass(frozen=True)
+class Write:
+    """Run `writer` is writing the published `table` of the partition from what the attempt of another run stored."""
+
+    writer: str
+    partition: DatasetPartition
+    table: str
+    attempt_run_id: str
+
+
+@dataclass(frozen=True)
 class Lease:
     """Somebody is about to start a run of the partition."""
 

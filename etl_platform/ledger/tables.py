@@ -179,6 +179,16 @@ publications = sa.Table(
     sa.Column("published_at", UtcDateTime, nullable=False),
 )
 
+# Published tables that a run is writing from what another run's attempt stored, from the gate to the end of the step.
+writes = sa.Table(
+    "writes",
+    metadata,
+    sa.Column("writer", sa.Text, primary_key=True),
+    *_partition_key(),
+    sa.Column("table_name", sa.Text, primary_key=True),
+    sa.Column("attempt_run_id", sa.Text, nullable=False),
+)
+
 # What went wrong with a partition and may pass: a service that is away (service), or runs that died (service NULL).
 troubles = sa.Table(
     "troubles",

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 from etl_platform.errors import AttemptLostError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition, LandingObject, ObjectResult, Outcome, State
+from etl_platform.ledger.records import (
+    AttemptTotals,
+    DatasetPartition,
+    LandingObject,
+    ObjectResult,
+    Outcome,
+    State,
+    Write,
+)
 from etl_platform_tests.support.landing_objects import DATE, NOW
 
 SILVER, WAREHOUSE, GOLD, GOLD_IN_WAREHOUSE = "silver", "warehouse/prices", "gold/bars", "warehouse/bars"
@@ -60,6 +68,7 @@ class Run:
     listed: dict[str, Lying] | None = None
     copies: list[Copy] = field(default_factory=list)
     passed: dict[str, tuple[str, Rows]] = field(default_factory=dict)
+    stored: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
 
     @property
@@ -253,7 +262,7 @@ class Runs:
             run.step = "publish"
 
     def _publish(self, run: Run, tables: list[str]) -> None:
-        """One half of the writing of one table: through the gate, or to the end."""
+        """One third of the writing of one table: through the gate, its rows, the word to the ledger."""
         table = next((t for t in tables if t not in run.written and WANTED[t] in {None, *run.written}), None)
         if table is None:
             table = next(t for t in WANTED if t not in run.written)
@@ -264,10 +273,15 @@ class Runs:
                 raise BrokenError("the latest attempt is not checked")
             rows = self.tables.get((WANTED[table] or SILVER, run.partition), ())
             run.passed[table] = (attempt.run_id, rows)
+            if attempt.run_id != run.id:
+                self.ledger.begin_write(Write(run.id, run.partition, table, attempt.run_id))
             return
         attempt_id, rows = run.passed[table]
-        self.tables[table, run.partition] = rows
-        self.ledger.publish(attempt_id, run.partition, [table], wanted=WANTED, now=self.now)
+        if table not in run.stored:
+            self.tables[table, run.partition] = rows
+            run.stored.add(table)
+            return
+        self.ledger.publish(attempt_id, run.partition, [table], wanted=WANTED, writer=run.id, now=self.now)
         run.written.add(table)
         if run.written == set(WANTED):
             run.status = "success"

@@ -51,6 +51,9 @@ class World(Runs):
                     self.ledger.mark_waiting(attempt.run_id, attempt.partition, "ledger", error, now=self.now)
                 else:
                     self.ledger.close_dead(attempt.run_id, error=error, now=self.now)
+        for write in self.ledger.writes():
+            if self.is_gone(write.writer):
+                self.ledger.drop_write(write, wanted=WANTED)
         return held
 
     def judge_services(self) -> None:
@@ -178,7 +181,7 @@ class World(Runs):
 
     def check_settled(self) -> None:
         """What holds once a history has come to rest."""
-        assert self.ledger.open_attempts() == []
+        assert self.ledger.open_attempts() == [] and self.ledger.writes() == []
         assert [(found.key, found.state) for found in self.ledger.objects() if found.state not in ENDED] == []
         current = {found.key for found in self.ledger.objects() if found.state is not State.SUPERSEDED}
         assert set(self.landing) <= current, "what lies in landing is on record"

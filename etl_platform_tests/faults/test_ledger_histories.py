@@ -36,7 +36,7 @@ LAUNCHERS = ["sensor", "command", "cut sensor", "cut command", "load", "publish"
 ENDS = ["kill", "cancel", "cut off", "error", "lake", "warehouse", "a service", "checks", "leave"]
 ASKED = ["replay", "withdraw", "withdraw", "undo"]
 HAPPENS = ["lake", "warehouse", "power", "60", "150", "3700", "90000"]
-STORIES = ["deaths", "outages", "late publication", "arrival", "failure"]
+STORIES = ["deaths", "outages", "late publication", "arrival", "failure", "zombie"]
 THEN = ["work", "work", "begin", "tick", "nothing"]
 ORDERS = [list(order) for order in permutations(WANTED)]
 
@@ -84,13 +84,13 @@ class Histories(RuleBasedStateMachine):
                 case 3:
                     self.go_on(pick, order, chance.choice([1, 3, 5, 12]))
                 case 4 | 5:
-                    self.end_badly(pick, order, chance.randrange(11), chance.choice(ENDS), then)
+                    self.end_badly(pick, order, chance.randrange(15), chance.choice(ENDS), then)
                 case 6:
                     self.ask(pick, chance.choice(ASKED), partition, then)
                 case 7:
                     self.happen(chance.choice(HAPPENS), then)
                 case _:
-                    self.tell(chance.choice(STORIES), partition, key)
+                    self.tell(chance.choice(STORIES), partition, key, chance.randrange(10))
             self.world.check_always()
 
     @rule(
@@ -149,14 +149,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 5), tables=st.sampled_from(ORDERS), steps=st.sampled_from([1, 3, 5, 12]))
     def go_on(self, pick: int, tables: list[str], steps: int) -> None:
-        """A run does some of its steps; all of them are 11, and fewer where it only publishes."""
+        """A run does some of its steps; all of them are 14, and fewer where it only publishes."""
         if run := self._one(pick):
             self._advance(run, tables, steps)
 
     @rule(
         pick=st.integers(0, 5),
         tables=st.sampled_from(ORDERS),
-        steps=st.integers(0, 10),
+        steps=st.integers(0, 14),
         how=st.sampled_from(ENDS),
         then=st.sampled_from(THEN),
     )
@@ -208,10 +208,15 @@ class Histories(RuleBasedStateMachine):
             self.world.tick_clock(int(what))
         self._then(then)
 
-    @rule(story=st.sampled_from(STORIES), partition=st.sampled_from(PARTITIONS), key=st.sampled_from(sorted(KEYS)))
-    def tell(self, story: str, partition: DatasetPartition, key: str) -> None:
+    @rule(
+        story=st.sampled_from(STORIES),
+        partition=st.sampled_from(PARTITIONS),
+        key=st.sampled_from(sorted(KEYS)),
+        steps=st.integers(0, 9),
+    )
+    def tell(self, story: str, partition: DatasetPartition, key: str, steps: int) -> None:
         """What takes several steps in a row that chance hardly ever makes."""
-        if story in ("late publication", "arrival"):  # in a quiet hour, or nothing of it would come about
+        if story in ("late publication", "arrival", "zombie"):  # in a quiet hour, or nothing of it would come about
             self.world.away.clear()
             self._then("work")
         if story == "deaths":
@@ -229,11 +234,23 @@ class Histories(RuleBasedStateMachine):
             self.world.scan()
             for run in self.world.living():
                 self._advance(run, list(WANTED), 20)
+        elif story == "zombie":  # a run is taken for dead between its table's rows and the word to the ledger
+            run = self.world.launch(partition, is_publication=False)
+            self._advance(run, list(WANTED), 6)
+            table = next(iter(run.passed), None)
+            if run.is_alive and table:
+                run.is_dead = True
+                self._then("work")
+                self.opened.request_replay(business_date=partition.business_date, now=self.world.tick_clock())
+                self._then("work")
+                for _ in range(2):
+                    self.world._publish(run, [table])
         else:  # a publication is slow, and a newer attempt publishes meanwhile
             slow = self.world.launch(partition, is_publication=True)
             self._advance(slow, list(WANTED), 2)
             self._advance(self.world.launch(partition, is_publication=False), list(WANTED), 20)
-            self._advance(slow, list(WANTED), 20)
+            self._advance(slow, list(WANTED), steps)
+            slow.is_dead = slow.is_alive  # killed anywhere in it
 
     def _each_run(self, partition: DatasetPartition, times: int, happens: Callable[[Run], None]) -> None:
         """The same happens to so many runs at the partition, one after the other, in the middle of its files."""

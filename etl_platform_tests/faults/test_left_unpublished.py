@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from etl_platform.ledger.records import Outcome
 from etl_platform_tests.faults.test_every_boundary import prepared
-from etl_platform_tests.support.apart import BELOW, Apart
+from etl_platform_tests.support.apart import BELOW, Apart, Point, eventually
 from etl_platform_tests.support.platform import DATE
+
+WRITTEN = Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices", ending="halt")
 
 
 @pytest.fixture
@@ -52,3 +56,22 @@ def test_gold_or_warehouse_alone_begin_no_attempt(place: Apart) -> None:
 
     assert place.attempts(DATE) == [attempt] and attempt.outcome is Outcome.SUCCEEDED
     assert place.left() == []
+
+
+def test_what_a_publication_is_writing_counts_only_when_it_has_ended(place: Apart) -> None:
+    """It writes what an older attempt stored, and a newer one comes in between: nothing tells which wrote last."""
+    place.run()
+    slow = place.materialize(DATE, assets=["warehouse/prices"], point=replace(WRITTEN, mark=str(place.folder / "mark")))
+    eventually((place.folder / "mark").exists)
+    with place.ledger() as ledger:
+        ledger.request_replay(business_date=DATE, now=dt.datetime.now(dt.UTC))
+    newer = place.materialize(DATE)
+    assert newer.wait() == 0, newer.end
+    assert place.attempts(DATE)[-1].outcome is Outcome.CHECKED
+
+    slow.kill()
+    place.run()
+
+    assert [attempt.outcome for attempt in place.attempts(DATE)] == [Outcome.SUCCEEDED] * 2 and place.left() == []
+    with place.ledger() as ledger:
+        assert ledger.writes() == []

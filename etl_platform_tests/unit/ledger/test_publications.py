@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Outcome, State
+from etl_platform.ledger.records import Outcome, State, Write
 from etl_platform_tests.support.landing_objects import NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import (
     GOLD,
@@ -115,6 +115,51 @@ def test_with_an_overwritten_table_those_that_are_written_from_it_are_to_be_writ
     publish(ledger, GOLD, run_id="older", at=5)
     assert not publish(ledger, GOLD, run_id="latest", at=6)
     assert publish(ledger, GOLD_IN_WAREHOUSE, run_id="latest", at=7)
+
+
+def slow_write(ledger: Ledger) -> Write:
+    """A run is writing the warehouse's table from an attempt that a newer one took the place of meanwhile."""
+    succeed(ledger, A, run_id="older")
+    write = Write("slow", PARTITION, GOLD, "older")
+    ledger.begin_write(write)
+    begin(ledger, B, run_id="latest", at=2)
+    check(ledger, B, run_id="latest", at=3)
+    return write
+
+
+def test_nothing_counts_as_published_while_another_run_writes_one_of_its_tables(ledger: Ledger) -> None:
+    write = slow_write(ledger)
+    assert not publish(ledger, run_id="latest", at=4)
+    assert outcome(ledger, "latest") is Outcome.CHECKED and ledger.writes() == [write]
+
+
+def test_what_the_slow_run_wrote_is_written_again_once_it_has_ended(ledger: Ledger) -> None:
+    slow_write(ledger)
+    publish(ledger, run_id="latest", at=4)
+    ledger.publish("older", PARTITION, [GOLD], wanted=WANTED, writer="slow", now=after(5))
+    assert ledger.writes() == [] and unpublished(ledger) == ["latest"]
+    assert not publish(ledger, GOLD, run_id="latest", at=6)
+    assert publish(ledger, GOLD_IN_WAREHOUSE, run_id="latest", at=7)
+
+
+def test_what_a_killed_run_may_have_written_is_written_again(ledger: Ledger) -> None:
+    write = slow_write(ledger)
+    publish(ledger, run_id="latest", at=4)
+    ledger.drop_write(write, wanted=WANTED)
+    assert ledger.writes() == [] and unpublished(ledger) == ["latest"]
+    assert not publish(ledger, GOLD, run_id="latest", at=6)
+    assert publish(ledger, GOLD_IN_WAREHOUSE, run_id="latest", at=7)
+
+
+def test_a_run_that_only_publishes_does_not_wait_for_itself(ledger: Ledger) -> None:
+    begin(ledger, A)
+    check(ledger, A)
+    for table in (GOLD, WAREHOUSE, GOLD_IN_WAREHOUSE):
+        ledger.begin_write(Write("later", PARTITION, table, "run"))
+    for table in (GOLD, WAREHOUSE):
+        assert not ledger.publish("run", PARTITION, [table], wanted=WANTED, writer="later", now=after(2))
+    assert ledger.publish("run", PARTITION, [GOLD_IN_WAREHOUSE], wanted=WANTED, writer="later", now=after(2))
+    assert ledger.writes() == []
 
 
 def test_an_attempt_that_a_newer_one_took_the_place_of_is_not_waited_for(ledger: Ledger) -> None:

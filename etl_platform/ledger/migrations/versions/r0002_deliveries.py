@@ -139,6 +139,7 @@ def _create_new_tables() -> None:
     )
     op.create_index("reruns_open", "reruns", ["is_open", "requested_at"])
     op.create_table("services", *_key(["name"]), _time("away_since", null=True), _time("probed_at"), *_text("found"))
+    op.create_table("writes", *_key(("writer", *_PARTITION, "table_name")), *_text("attempt_run_id"))
     op.create_table("leases", *_key(_PARTITION), *_text("holder"), _time("taken_at"))
     beats = [sa.Column("beats", sa.BigInteger, nullable=False), sa.Column("suspected_beats", sa.BigInteger)]
     op.create_table("processes", *_key(["name"]), *beats, _time("suspected_at", null=True))
