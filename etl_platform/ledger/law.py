@@ -76,7 +76,6 @@ class Guard(StrEnum):
     CLAIMED = "claimed by the run"
     UNCLAIMED = "claimed by no run"
     DECIDED = "claimed and decided by the run"
-    LATER = "modified later than known"
     NOT_REPLACED = "nothing newer under its key"
     GONE = "gone by itself"
 
@@ -113,7 +112,7 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.FOUND_STRAY, (), State.UNROUTED),
     Move(Happens.FOUND_IGNORED, (), State.IGNORED),
     Move(Happens.REPLACED, (*_CURRENT, State.UNROUTED, State.IGNORED), State.SUPERSEDED, effects=(Effect.RELEASE,)),
-    Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, Guard.LATER, _ANEW),
+    Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, effects=_ANEW),
     Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
     Move(Happens.DISOWNED, (*_OPEN, State.IGNORED), State.UNROUTED, effects=(Effect.RELEASE,)),
     Move(Happens.SHUNNED, (*_OPEN, State.UNROUTED), State.IGNORED, effects=(Effect.RELEASE,)),
@@ -222,9 +221,6 @@ def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
             found.append(_o.claimed_by.is_(None))
         case Guard.DECIDED:
             found += [_o.claimed_by == run_id, _o.run_id == run_id]
-        case Guard.LATER:
-            # Not named as the column: those names are for what is set.
-            found.append(_o.last_modified < sa.bindparam("found_modified", type_=_o.last_modified.type))
         case Guard.NOT_REPLACED:
             newer = landing_objects.alias("newer")
             same = sa.and_(newer.c.root == _o.root, newer.c.key == _o.key, newer.c.id != _o.id)

@@ -104,6 +104,9 @@ def _finding(found: LandingObject, row: OnRecord | None, others: Sequence[OnReco
         return Finding.NEWS
     if happens(found, row) is not None or _open(found, others):
         return Finding.NEWS
+    if row.state is State.SUPERSEDED and found.institution is not None and not found.is_held:
+        # Put back with its old time (`cp -p`, `rsync -t`), or a listing that is late: only the place itself knows.
+        return Finding.UNSURE
     is_same = (row.uri, row.root, row.identity) == (storable(found.uri), found.root, storable(found.identity))
     return Finding.KNOWN if is_same and not _are_left(found, row, others) else Finding.MOVED
 
@@ -119,7 +122,7 @@ def happens(found: LandingObject, row: OnRecord) -> Happens | None:
     is_elsewhere = row.partition != (found.institution, found.dataset, found.business_date)
     if row.state in (State.UNROUTED, State.IGNORED) or (row.state in OPEN and is_elsewhere):
         return Happens.ROUTED
-    if row.state is State.SUPERSEDED and found.last_modified > row.last_modified:
+    if row.state is State.SUPERSEDED and (found.last_modified > row.last_modified or found.sha256 is not None):
         return Happens.RETURNED
     return Happens.BACK if row.state is State.WITHDRAWN and row.reason == Happens.GONE else None
 
@@ -160,10 +163,8 @@ def replaceable(compared: Compared) -> OnRecord | None:
 
 
 def _needs_place(found: LandingObject, row: OnRecord | None) -> bool:
-    # A newer content may wait at the place of a replaced one that is nobody's now, and at that of a withdrawn one.
-    if row is None or row.state is State.WITHDRAWN:
-        return True
-    return found.institution is None and row.state is State.SUPERSEDED
+    # A newer content may wait at the place of a replaced or a withdrawn one.
+    return row is None or row.state in (State.SUPERSEDED, State.WITHDRAWN)
 
 
 def _roots(found: LandingObject) -> tuple[str, ...]:
@@ -172,8 +173,8 @@ def _roots(found: LandingObject) -> tuple[str, ...]:
 
 def _of(exact: dict[tuple[str, str, str], OnRecord], found: LandingObject) -> OnRecord | None:
     key, identity = storable(found.key), storable(found.identity)
-    rows = (exact.get((root, key, identity)) for root in _roots(found))
-    return next((row for row in rows if row is not None), None)
+    rows = [row for root in _roots(found) if (row := exact.get((root, key, identity))) is not None]
+    return next((row for row in rows if row.state in CURRENT), rows[0] if rows else None)
 
 
 def _at(rows: dict[Place, list[OnRecord]], found: LandingObject) -> list[OnRecord]:

@@ -24,6 +24,7 @@ from etl_platform.ledger.tables import landing_objects, storable
 SUPERSEDED_REASON = "a newer version of this object was recorded"
 
 _t = landing_objects.c
+_WHY = {"reason": sa.func.coalesce(_t.reason, SUPERSEDED_REASON)}
 
 
 def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now: dt.datetime) -> int:
@@ -38,11 +39,10 @@ def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now
     for event in (Happens.RETURNED, Happens.ROUTED, Happens.BACK):
         again = [(c.row, c.found) for c in news if c.row and happens(c.found, c.row) is event]
         rows = [{**identified(row, found), **partition_of(found)} for row, found in again]
-        if event is Happens.RETURNED:
-            rows = [{**row, "found_modified": row["last_modified"]} for row in rows]
         if rows:
             move(connection, event, IS_ROW, now=now, rows=rows)
     identify(connection, [(c.row, c.found) for c in compared if c.row and c.finding is Finding.MOVED])
+    _replace_all(connection, [c for c in news if c.row and happens(c.found, c.row) is Happens.RETURNED], now)
     lost = [row for c in compared if c.row and c.finding is Finding.MOVED for row in overwritten(c.row, c.others)]
     leave(connection, Happens.GONE, [(row, str(Happens.GONE)) for row in lost], now)
     unclear = [*news, *(c for c in compared if c.finding is Finding.MOVED)]
@@ -79,6 +79,13 @@ def _places(compared: Compared) -> list[Place]:
     return [(root, key) for root in (compared.found.root, *compared.found.also)]
 
 
+def _replace_all(connection: sa.Connection, returned: Sequence[Compared], now: dt.datetime) -> None:
+    """What lies at a place again replaces everything else there, whatever the times: a rollback brings an old one."""
+    replaced = [o.id for c in returned for o in c.others if o.state in (*CURRENT, *NOBODYS)]
+    for ids in in_chunks(replaced):
+        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=_WHY)
+
+
 def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.datetime) -> None:
     """Leave one current object per place: the last modified, or the last recorded where stores that count whole seconds
     give both the same time. What was nobody's there is there no more, whatever its time: something that counts is."""
@@ -94,10 +101,9 @@ def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.d
             .join_from(given, older, sa.and_(older.c.root == given.c.root, older.c.key == given.c.key))
             .join(newer, sa.and_(newer.c.root == older.c.root, newer.c.key == older.c.key))
             .where(older.c.state != State.SUPERSEDED)
-            .where(sa.or_(sa.and_(is_newer, newer.c.state.not_in((*NOBODYS, State.WITHDRAWN))), is_left))
+            .where(sa.or_(sa.and_(is_newer, newer.c.state.in_(CURRENT)), is_left))
         )
         replaced += connection.scalars(query)
     # In two statements: as a subquery of the update Postgres may run it once for every row of the table.
-    values = {"reason": sa.func.coalesce(_t.reason, SUPERSEDED_REASON)}
     for ids in in_chunks(replaced):
-        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=values)
+        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=_WHY)

@@ -6,6 +6,7 @@ any two steps. A failure prints its history.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import sys
 from collections import Counter
@@ -30,7 +31,7 @@ from etl_platform_tests.faults.history_runs import KEYS, PARTITIONS, UNREADABLE,
 from etl_platform_tests.faults.history_world import World
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
-SENT = ["deliver", "deliver", "deliver", "move", "delete", "unrouted", "ignored", ""]
+SENT = ["deliver", "deliver", "old", "move", "delete", "unrouted", "ignored", ""]
 CONTENTS = ["x", "y", "z", UNREADABLE]
 LAUNCHERS = ["sensor", "command", "cut sensor", "cut command", "load", "publish"]
 ENDS = ["kill", "cancel", "cut off", "error", "lake", "warehouse", "a service", "checks", "leave"]
@@ -105,6 +106,8 @@ class Histories(RuleBasedStateMachine):
         landing, claims = self.world.landing, self.world.claims
         if what == "deliver":
             self._deliver(key, content, whole_minutes=whole_minutes)
+        elif what == "old":  # `cp -p`, `mv`, `rsync -t` of a file that was made long ago
+            landing[key] = Lying(content, self._identity(), self.world.tick_clock() - dt.timedelta(days=9))
         elif what == "move" and key in landing:
             landing[key] = replace(landing[key], identity=self._identity())
         elif what == "delete":

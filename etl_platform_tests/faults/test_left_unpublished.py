@@ -62,14 +62,15 @@ def test_what_a_publication_is_writing_counts_only_when_it_has_ended(place: Apar
     """It writes what an older attempt stored, and a newer one comes in between: nothing tells which wrote last."""
     place.run()
     slow = place.materialize(DATE, assets=["warehouse/prices"], point=replace(WRITTEN, mark=str(place.folder / "mark")))
-    eventually((place.folder / "mark").exists)
-    with place.ledger() as ledger:
-        ledger.request_replay(business_date=DATE, now=dt.datetime.now(dt.UTC))
-    newer = place.materialize(DATE)
-    assert newer.wait() == 0, newer.end
-    assert place.attempts(DATE)[-1].outcome is Outcome.CHECKED
-
-    slow.kill()
+    try:
+        eventually((place.folder / "mark").exists)
+        with place.ledger() as ledger:
+            ledger.request_replay(business_date=DATE, now=dt.datetime.now(dt.UTC))
+        newer = place.materialize(DATE)
+        assert newer.wait() == 0, newer.end
+        assert place.attempts(DATE)[0].outcome is Outcome.CHECKED
+    finally:
+        slow.kill()
     place.run()
 
     assert [attempt.outcome for attempt in place.attempts(DATE)] == [Outcome.SUCCEEDED] * 2 and place.left() == []

@@ -102,12 +102,28 @@ def test_a_content_that_the_sender_put_back_is_news_again(ledger: Ledger) -> Non
     ledger.record_seen([landing_object(etag="good")], now=NOW)
     ledger.record_seen([landing_object(etag="wrong", modified=after(10))], now=after(10))
     restored = landing_object(etag="good", modified=after(20))
-    assert ledger.unknown([landing_object(etag="good")]) == []
     assert ledger.unknown([restored]) == [restored]
     assert ledger.record_seen([restored], now=after(20)) == 1
     assert states(ledger) == {"good": State.SEEN, "wrong": State.SUPERSEDED}
     assert ledger.objects(states=[State.SEEN])[0].attempt == 2
     assert ledger.unknown([restored]) == []
+
+
+def test_a_content_that_was_put_back_with_its_old_time_is_news_once_its_place_says_so(ledger: Ledger) -> None:
+    """`cp -p`, `rsync -t`, `mv`: or a listing that is late, which must replace nothing."""
+    ledger.record_seen([landing_object(etag="good", sha256="good")], now=NOW)
+    ledger.record_seen([landing_object(etag="wrong", modified=after(10))], now=after(10))
+    listed = landing_object(etag="good")
+
+    assert ledger.compare([listed]) == [Finding.UNSURE]
+    assert ledger.record_seen([replace(listed, sha256="good")], now=after(20)) == 1
+
+    assert states(ledger) == {"good": State.SEEN, "wrong": State.SUPERSEDED}
+    assert ledger.compare([listed]) == [Finding.KNOWN]
+    # Nothing turns the order round again: not its next address either.
+    moved = landing_object(etag="moved", sha256="good")
+    assert ledger.record_seen([moved], now=after(30)) == 0
+    assert states(ledger) == {"moved": State.SEEN, "wrong": State.SUPERSEDED}
 
 
 def test_the_same_content_sent_again_is_not_loaded_again(ledger: Ledger) -> None:
