@@ -13,8 +13,10 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.session import Session, open_session, plain
 from etl_platform.errors import EtlError
+from etl_platform.resources.landing import Root
 from etl_platform.resources.memory import plan_memory
 from etl_platform.resources.object_store import ObjectStore
+from etl_platform.resources.object_store_folder import not_there
 
 
 @click.command()
@@ -66,7 +68,7 @@ def _probes(session: Session) -> dict[str, Callable[[], str]]:
         "institutions": lambda: ", ".join(session.graph.institutions) or "none",
     }
     for root in session.landing.roots:
-        probes[f"landing {root.store.url}"] = partial(_listing, root.store)
+        probes[f"landing {root.store.url}"] = partial(_landing, session, root)
     lake = session.resources["bronze"].lake
     probes[f"lake {lake.url}"] = lambda: _listing(lake)
     probes["ledger"] = session.ledger.check
@@ -74,6 +76,13 @@ def _probes(session: Session) -> dict[str, Callable[[], str]]:
     probes["warehouse canary"] = lambda: str(session.resources["warehouse"].store.canary())
     probes["memory"] = lambda: _memory(session)
     return probes
+
+
+def _landing(session: Session, root: Root) -> str:
+    error = not_there(root.store)
+    if error is not None and session.ledger.has_objects(session.landing.names_of(root)):
+        raise error
+    return _listing(root.store)
 
 
 def _listing(store: ObjectStore) -> str:

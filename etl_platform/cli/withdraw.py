@@ -8,7 +8,7 @@ import getpass
 
 import click
 
-from etl_platform.cli.choices import parse_names
+from etl_platform.cli.choices import parse_institutions
 from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.errors import ConfigurationError, UnknownNameError
 from etl_platform.ledger.law import Happens
@@ -58,7 +58,7 @@ def _object(session: Session, key: str, institution: str | None, undo: bool) -> 
     ledger = session.ledger
     rows = ledger.objects(key=key) or ledger.objects(uri=key)
     if institution is not None:
-        code = parse_names(institution, session.graph.institutions, "institution")[0]
+        code = parse_institutions(institution, session.graph)[0]
         own = root_name(session.graph.institutions[code])
         rows = [row for row in rows if row.institution == code or (row.institution is None and row.root == own)]
     if not rows:

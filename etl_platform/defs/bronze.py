@@ -22,6 +22,8 @@ from etl_platform.ledger.records import LedgerObject, State
 from etl_platform.resources.bronze import BronzeStore, Copied
 from etl_platform.resources.contents import checked
 from etl_platform.resources.landing import LandingZone, Routed
+from etl_platform.resources.object_store import ObjectStore
+from etl_platform.resources.object_store_folder import not_there
 from etl_platform.resources.placed import content, identity
 from etl_platform.resources.processes import Processes
 
@@ -127,7 +129,7 @@ def receive(
     store = landing.store_of(partition.institution or "")
     excluded = excluded_of(arrived.on_record)
     copied = bronze.copy(store, arrived.objects, previous, dataset, partition, arrived.on_record, excluded)
-    gone = _leave_gone(ledger, step.run_id, arrived, copied)
+    gone = _leave_gone(ledger, step.run_id, arrived, copied, store)
     if copied.manifest.is_empty():
         step.log.warning(f"{attempt}: no object in {store.url}; downstream tables will be empty")
     if gone:
@@ -144,9 +146,9 @@ def receive(
     )
 
 
-def _leave_gone(ledger: Ledger, run_id: str, arrived: Arrived, copied: Copied) -> list[str]:
+def _leave_gone(ledger: Ledger, run_id: str, arrived: Arrived, copied: Copied, store: ObjectStore) -> list[str]:
     """Objects that were seen, and deleted before any run could copy them, are withdrawn, or they would wait for ever.
-    Returns their keys."""
+    Returns their keys. Raises StorageUnavailableError where their folder is gone with them."""
     undecided = arrived.undecided(run_id)
     if not undecided:
         return []
@@ -159,5 +161,7 @@ def _leave_gone(ledger: Ledger, run_id: str, arrived: Arrived, copied: Copied) -
         for found in undecided
         if found.key not in listed and not {(found.key, found.identity), (found.key, found.sha256)} & held
     ]
+    if gone and (error := not_there(store)):
+        raise error
     ledger.mark_gone([found.id for found in gone], now=now())
     return [found.key for found in gone]

@@ -153,6 +153,11 @@ class Ledger:
                 fresh += nobodys.insert_ignored(connection, chunk, now)
         return fresh
 
+    def has_objects(self, roots: Sequence[str]) -> bool:
+        """Whether anything below roots of these names is on record."""
+        with self._database.read() as connection:
+            return status.has_objects(connection, roots)
+
     def note_roots(
         self, urls: Mapping[str, str], names: Mapping[str, str] | None = None, *, now: dt.datetime
     ) -> list[MovedRoot]:

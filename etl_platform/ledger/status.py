@@ -40,6 +40,11 @@ def select_objects(
     return [replace(found, state=State(found.state)) for found in objects]
 
 
+def has_objects(connection: sa.Connection, roots: Sequence[str]) -> bool:
+    """Whether anything below roots of these names is on record."""
+    return connection.execute(sa.select(_t.id).where(_t.root.in_(roots)).limit(1)).first() is not None
+
+
 def select_near_keys(connection: sa.Connection, key: str, limit: int) -> list[str]:
     """Keys in the same folder, then keys with the same name elsewhere."""
     folder, _, name = key.rpartition("/")

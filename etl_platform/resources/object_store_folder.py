@@ -305,3 +305,16 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def not_there(store: ObjectStore) -> StorageUnavailableError | None:
+    """What is wrong with a folder that held objects and is not there at all: not mounted, it has lost none of them."""
+    if not isinstance(store, FolderObjectStore) or store.root.is_dir():
+        return None
+    return StorageUnavailableError(
+        f"folder {store.root}",
+        found="no such folder, and objects below it are on record",
+        expected="the folder they were delivered to",
+        next_step="mount it, or correct the landing root in the settings or in the institution file",
+        service=store.service,
+    )

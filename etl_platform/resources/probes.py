@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from etl_platform.resources.landing import LandingZone
 from etl_platform.resources.object_store import ObjectStore
+from etl_platform.resources.object_store_folder import not_there
 from etl_platform.resources.warehouse import WarehouseStore
 
 Probes = dict[str, Callable[[], object]]
@@ -14,5 +16,12 @@ Probes = dict[str, Callable[[], object]]
 
 def build_probes(landing: LandingZone, lake: ObjectStore, warehouse: WarehouseStore) -> Probes:
     """The probes of lake, warehouse and every landing root. Asks nothing yet."""
-    roots = {root.store.service: root.store.probe for root in landing.roots}
+    roots = {root.store.service: partial(_probe_root, root.store) for root in landing.roots}
     return {"lake": lake.probe, "warehouse": warehouse.probe, **roots}
+
+
+def _probe_root(store: ObjectStore) -> None:
+    """Objects below it wait: a folder that is not there does not answer."""
+    store.probe()
+    if error := not_there(store):
+        raise error

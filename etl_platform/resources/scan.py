@@ -20,7 +20,7 @@ from etl_platform.ledger.records import LandingObject, MovedRoot
 from etl_platform.ledger.tables import storable
 from etl_platform.resources.contents import checked
 from etl_platform.resources.landing import LandingZone, Root, Routed, Unrouted
-from etl_platform.resources.object_store_folder import FolderObjectStore
+from etl_platform.resources.object_store_folder import not_there
 
 PAGE = 1_000
 _SAMPLES = 5
@@ -75,6 +75,10 @@ def scan_landing(
     scan = Scan(moved_roots=tuple(ledger.note_roots(urls, landing.root_names, now=_now())))
     for root in landing.roots:
         url = root.store.url
+        error = not_there(root.store)
+        if error is not None and ledger.has_objects(landing.names_of(root)):
+            scan = replace(scan, away=(*scan.away, (root.store.service, str(error))))
+            continue
         stuck = ledger.stuck(landing.names_of(root))
         errors: list[EtlError] = []
         for page in _pages(landing.listing(root, start_after=positions.get(url)), errors):
@@ -166,8 +170,8 @@ def _count_gone(
         for key, number in stuck
         if key not in listed and (after is None or key > after) and (last is None or key <= last)
     ]
-    if not missing or (isinstance(root.store, FolderObjectStore) and not root.store.root.is_dir()):
-        return scan  # a folder that is not mounted has not lost its files
+    if not missing or not_there(root.store):
+        return scan
     gone = [number for key, number in missing[:PAGE] if _is_gone(root, key)]
     return replace(scan, gone=scan.gone + ledger.mark_gone(gone, now=_now()))
 
