@@ -30,6 +30,7 @@ class Happens(StrEnum):
     FOUND_IGNORED = "found, ignored by its name"
     REPLACED = "replaced by a newer content"
     RETURNED = "put back by its sender"
+    REINSTATED = "what replaced it is gone"
     ROUTED = "an institution claims it now"
     DISOWNED = "no pattern claims it any more"
     SHUNNED = "ignored by its name now"
@@ -77,6 +78,7 @@ class Guard(StrEnum):
     UNCLAIMED = "claimed by no run"
     DECIDED = "claimed and decided by the run"
     NOT_REPLACED = "nothing newer under its key"
+    PUBLISHED = "its rows were published"
     GONE = "gone by itself"
 
 
@@ -113,6 +115,7 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.FOUND_IGNORED, (), State.IGNORED),
     Move(Happens.REPLACED, (*_CURRENT, State.UNROUTED, State.IGNORED), State.SUPERSEDED, effects=(Effect.RELEASE,)),
     Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, effects=_ANEW),
+    Move(Happens.REINSTATED, (State.SUPERSEDED,), State.SEEN, Guard.PUBLISHED, _ANEW),
     Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
     Move(Happens.DISOWNED, (*_OPEN, State.IGNORED), State.UNROUTED, effects=(Effect.RELEASE,)),
     Move(Happens.SHUNNED, (*_OPEN, State.UNROUTED), State.IGNORED, effects=(Effect.RELEASE,)),
@@ -229,6 +232,8 @@ def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
             is_later = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(_o.last_modified, _o.id)
             is_lost = sa.and_(is_later, _o.rows_read.is_(None))
             found.append(~sa.exists().where(same, sa.or_(is_current, is_lost)))
+        case Guard.PUBLISHED:
+            found.append(_o.is_published)
         case Guard.GONE:
             found.append(_o.reason == Happens.GONE)  # not what a person took out
     return found

@@ -15,6 +15,7 @@ from etl_platform.ledger import reruns
 from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, State, Withdrawal
+from etl_platform.ledger.rows import reinstate
 from etl_platform.ledger.tables import landing_objects, withdrawals
 
 _t, _w = landing_objects.c, withdrawals.c
@@ -46,6 +47,7 @@ def mark_gone(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -
         touched = _touched(connection, where)
         moved += move(connection, Happens.GONE, where, now=now, values={"reason": str(Happens.GONE)})
         reruns.request(connection, touched, str(Happens.GONE), now)
+        reinstate(connection, chunk, now)
     return moved
 
 

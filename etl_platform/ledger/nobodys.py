@@ -14,7 +14,7 @@ from etl_platform.ledger import reruns
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.places import OPEN, Finding, OnRecord, compare, happens, replaceable
 from etl_platform.ledger.records import DatasetPartition, LandingObject, State
-from etl_platform.ledger.rows import IS_ROW, distinct, identify, insert, name_of, new_row
+from etl_platform.ledger.rows import IS_ROW, distinct, identify, insert, name_of, new_row, reinstate
 
 
 def insert_unrouted(connection: sa.Connection, objects: Sequence[tuple[LandingObject, str]], now: dt.datetime) -> int:
@@ -64,6 +64,7 @@ def leave(connection: sa.Connection, event: Happens, left: Sequence[tuple[OnReco
     if left:
         move(connection, event, IS_ROW, now=now, rows=[{"row_id": row.id, "reason": reason} for row, reason in left])
         reruns.request(connection, blocked_by(row for row, _ in left), str(event), now)
+        reinstate(connection, [row.id for row, _ in left], now)
 
 
 def blocked_by(rows: Iterable[OnRecord]) -> set[DatasetPartition]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.law import Happens, born
+from etl_platform.ledger.law import Happens, born, move
 from etl_platform.ledger.places import OnRecord
-from etl_platform.ledger.records import LandingObject, State
+from etl_platform.ledger.records import CURRENT, LandingObject, State
 from etl_platform.ledger.tables import landing_objects, storable
 
 IS_ROW = landing_objects.c.id == sa.bindparam("row_id")
@@ -85,3 +85,19 @@ def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None
     """Add rows."""
     if rows:
         connection.execute(sa.insert(landing_objects), list(rows))
+
+
+def reinstate(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> None:
+    """These objects are no part of their partitions any more, and never were published. Of each one's place the content
+    counts again that was published last, unless a person took that one out."""
+    gone, other = landing_objects.alias("gone"), landing_objects.alias("other")
+    counted = sa.or_(other.c.is_published, other.c.state.in_((*CURRENT, State.WITHDRAWN)))
+    same = sa.and_(other.c.root == gone.c.root, other.c.key == gone.c.key, other.c.id.not_in(ids), counted)
+    order = (other.c.last_modified.desc(), other.c.id.desc())
+    rank = sa.func.row_number().over(partition_by=(other.c.root, other.c.key), order_by=order).label("rank")
+    ranked = (
+        sa.select(other.c.id, other.c.state, rank).join_from(gone, other, same).where(gone.c.id.in_(ids)).subquery()
+    )
+    found = sa.select(ranked.c.id).where(ranked.c.rank == 1, ranked.c.state == State.SUPERSEDED)
+    if back := list(connection.scalars(found)):
+        move(connection, Happens.REINSTATED, landing_objects.c.id.in_(back), now=now)

@@ -310,12 +310,12 @@ def _run(histories: type[Histories], examples: int, steps: int) -> None:
 
 
 def test_every_history_comes_to_rest(histories: type[Histories]) -> None:
-    _run(histories, 10, 10)
+    _run(histories, 6, 5)
 
 
 @pytest.mark.long
 def test_long_histories_come_to_rest(histories: type[Histories], moved: Counter[StrEnum]) -> None:
-    _run(histories, 40, 10)
+    _run(histories, 30, 5)
     wanted = {move.event for move in (*OBJECTS, *ATTEMPTS) if move.sources}
     assert wanted - set(moved) == set(), "nothing of the law is left out"
 

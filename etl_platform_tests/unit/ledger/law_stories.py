@@ -52,6 +52,14 @@ def replaced(ledger: Ledger) -> tuple[object, object]:
     return (one.state, one.claimed_by), (State.SUPERSEDED, None)
 
 
+def reinstated(ledger: Ledger) -> tuple[object, object]:
+    succeed(ledger, A)
+    ledger.record_seen([NEWER], now=after(1))
+    ledger.mark_gone([ledger.objects()[1].id], now=after(2))
+    one = ledger.objects()[0]
+    return (one.state, one.attempt, one.reason), (State.SEEN, 2, None)
+
+
 def returned(ledger: Ledger) -> tuple[object, object]:
     ledger.record_seen([A], now=NOW)
     ledger.record_seen([NEWER], now=after(1))
@@ -278,6 +286,7 @@ OBJECT_STORIES: dict[tuple[Happens, bool], Story] = {
     (Happens.SHUNNED, False): shunned,
     (Happens.GONE, False): gone,
     (Happens.BACK, False): back,
+    (Happens.REINSTATED, False): reinstated,
     (Happens.WITHDRAWN, False): withdrawn,
     (Happens.RESTORED, False): restored,
     (Happens.TAKEN, False): taken,

@@ -10,6 +10,7 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import DatasetPartition, LandingObject, LedgerObject, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
+from etl_platform_tests.support.ledger_runs import succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 A = landing_object("a.csv")
@@ -168,3 +169,32 @@ def test_a_withdrawn_content_that_lies_there_again_ends_what_waited_and_was_neve
     # Undone by the person, it is what counts.
     assert ledger.undo_withdrawal(ledger.objects(key=A.key)[0], by="ann", now=after(4))
     assert {row.identity: row.state for row in ledger.objects()} == {"one": State.SEEN, "two": State.WITHDRAWN}
+
+
+@pytest.mark.parametrize("state", [State.SEEN, State.REFUSED, State.FAILED])
+def test_what_was_published_counts_again_when_what_replaced_it_is_gone(ledger: Ledger, state: State) -> None:
+    """Whether a run has copied the newer content or not: deleted before it was published it is as if it never came."""
+    succeed(ledger, A)
+    newer = landing_object("a.csv", etag="two", modified=after(1), size=5)
+    ledger.record_seen([newer], now=after(1))
+    row = ledger.objects()[1]
+    if state is not State.SEEN:
+        ledger.start_attempts("second", [PARTITION], now=after(2))
+        if state is State.REFUSED:
+            ledger.mark_refused("second", [result_of(newer, reason="cannot be read")], now=after(2))
+        ledger.mark_failed("second", PARTITION, "error", now=after(2))
+
+    ledger.mark_gone([row.id], now=after(3))
+
+    assert [found.state for found in ledger.objects()] == [State.SEEN, State.WITHDRAWN]
+    assert [p.partition for p in ledger.pending_partitions(10)] == [PARTITION]
+
+
+def test_what_a_person_took_out_does_not_come_back_by_itself(ledger: Ledger) -> None:
+    succeed(ledger, A)
+    ledger.record_seen([landing_object("a.csv", etag="two", modified=after(1), size=5)], now=after(1))
+    third = landing_object("a.csv", etag="three", modified=after(2), size=6)
+    ledger.withdraw(ledger.objects()[1], reason="wrong", by="ann", now=after(1))
+    ledger.record_seen([third], now=after(2))
+    ledger.mark_gone([ledger.objects()[2].id], now=after(3))
+    assert [found.state for found in ledger.objects()] == [State.SUPERSEDED, State.WITHDRAWN, State.WITHDRAWN]
