@@ -163,5 +163,5 @@ def _leave_gone(ledger: Ledger, run_id: str, arrived: Arrived, copied: Copied, s
     ]
     if gone and (error := not_there(store)):
         raise error
-    ledger.mark_gone([found.id for found in gone], now=now())
+    ledger.mark_gone([found.id for found in gone], run_id=run_id, now=now())
     return [found.key for found in gone]

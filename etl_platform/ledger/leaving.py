@@ -16,9 +16,10 @@ from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, State, Withdrawal
 from etl_platform.ledger.rows import reinstate
-from etl_platform.ledger.tables import landing_objects, withdrawals
+from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
 
-_t, _w = landing_objects.c, withdrawals.c
+_t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
+_PARTITION = ("institution", "dataset", "business_date")
 
 _STUCK = (State.WAITING, State.REFUSED, State.FAILED)
 _OUT = (State.WITHDRAWN, State.UNROUTED, State.IGNORED)
@@ -39,7 +40,7 @@ def select_stuck(connection: sa.Connection, roots: Sequence[str]) -> list[tuple[
     return sorted((key, number) for key, number in connection.execute(query))
 
 
-def mark_gone(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> int:
+def mark_gone(connection: sa.Connection, ids: Sequence[int], run_id: str | None, now: dt.datetime) -> int:
     """What was deleted from landing before its rows were stored is no part of its partition. Returns how many."""
     moved = 0
     for chunk in in_chunks(ids):
@@ -47,7 +48,10 @@ def mark_gone(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -
         touched = _touched(connection, where)
         moved += move(connection, Happens.GONE, where, now=now, values={"reason": str(Happens.GONE)})
         reruns.request(connection, touched, str(Happens.GONE), now)
-        reinstate(connection, chunk, now)
+        back = reinstate(connection, chunk, now)
+        if run_id is not None and back:
+            is_at = sa.exists().where(_a.run_id == run_id, *(_a[name] == _t[name] for name in _PARTITION))
+            move(connection, Happens.TAKEN, _t.id.in_(back), is_at, now=now, run_id=run_id)
     return moved
 
 

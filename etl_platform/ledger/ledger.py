@@ -180,12 +180,14 @@ class Ledger:
         with self._database.read() as connection:
             return leaving.select_stuck(connection, root_names)
 
-    def mark_gone(self, ids: Sequence[int], *, now: dt.datetime) -> int:
-        """These objects are in landing no longer and in no table: withdrawn. Returns how many."""
+    def mark_gone(self, ids: Sequence[int], *, run_id: str | None = None, now: dt.datetime) -> int:
+        """These objects are in landing no longer and in no table: withdrawn. Returns how many.
+
+        What had been published at their places counts again, and is the run's that found it out."""
         if not ids:
             return 0
         with self._database.write() as connection:
-            return leaving.mark_gone(connection, ids, now)
+            return leaving.mark_gone(connection, ids, run_id, now)
 
     def pending_partitions(self, limit: int, *, after: PendingPartition | None = None) -> list[PendingPartition]:
         """Partitions that need a run, longest waiting first. `after`: the last one of the page before."""

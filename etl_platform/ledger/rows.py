@@ -87,9 +87,9 @@ def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None
         connection.execute(sa.insert(landing_objects), list(rows))
 
 
-def reinstate(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> None:
+def reinstate(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> list[int]:
     """These objects are no part of their partitions any more, and never were published. Of each one's place the content
-    counts again that was published last, unless a person took that one out."""
+    counts again that was published last, unless a person took that one out. Returns which."""
     gone, other = landing_objects.alias("gone"), landing_objects.alias("other")
     counted = sa.or_(other.c.is_published, other.c.state.in_((*CURRENT, State.WITHDRAWN)))
     same = sa.and_(other.c.root == gone.c.root, other.c.key == gone.c.key, other.c.id.not_in(ids), counted)
@@ -99,5 +99,7 @@ def reinstate(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -
         sa.select(other.c.id, other.c.state, rank).join_from(gone, other, same).where(gone.c.id.in_(ids)).subquery()
     )
     found = sa.select(ranked.c.id).where(ranked.c.rank == 1, ranked.c.state == State.SUPERSEDED)
-    if back := list(connection.scalars(found)):
+    back = list(connection.scalars(found))
+    if back:
         move(connection, Happens.REINSTATED, landing_objects.c.id.in_(back), now=now)
+    return back

@@ -219,7 +219,7 @@ class Runs:
         held = {*manifest, *((copy.key, copy.identity) for copy in manifest.values())}
         mine = [found for found in on_record if found.claimed_by == run.id and found.state is State.SEEN]
         gone = [f.id for f in mine if f.key not in there_now and not {(f.key, f.identity), (f.key, f.sha256)} & held]
-        self.ledger.mark_gone(gone, now=self.now)
+        self.ledger.mark_gone(gone, run_id=run.id, now=self.now)
         self.bronze[run.partition] = run.copies
         run.step = "silver"
 
