@@ -93,6 +93,13 @@ def begin(
 ) -> Mapping[PartitionKey, Arrived]:
     """Begin a run's attempts at partitions of one institution: what arrived is claimed."""
     begin_attempts(steps, dataset, ledger, processes)
+    return with_records(steps, dataset, arrived, ledger)
+
+
+def with_records(
+    steps: Sequence[Step], dataset: str, arrived: Mapping[PartitionKey, Arrived], ledger: Ledger
+) -> Mapping[PartitionKey, Arrived]:
+    """What arrived, with all that the ledger has of partitions whose attempts have begun."""
     partitions = [dataset_partition(dataset, step.partition) for step in steps]
     for found in ledger.objects_of(partitions):
         assert found.business_date is not None

@@ -24,7 +24,7 @@ from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, end, message, now
-from etl_platform.defs.bronze import Arrived, begin, list_arrivals, receive
+from etl_platform.defs.bronze import Arrived, begin, list_arrivals, receive, with_records
 from etl_platform.defs.checks import Judged, StoredRows, judge_silver, warning_text
 from etl_platform.defs.gold import AGGREGATES, aggregated_each, publication_of
 from etl_platform.defs.graph import Graph
@@ -163,7 +163,7 @@ def _begin(
         decide(ledger, step.run_id, before)
         if not ledger.start_attempts(step.run_id, [attempt], now=now()):
             record_rules(ledger, platform.graph, dataset, [step])
-            return begin([step], dataset, arrivals, ledger, platform.processes)[step.partition]
+            return with_records([step], dataset, arrivals, ledger)[step.partition]
     # Another run is at the date: it is waited for, which is nothing to do inside a transaction.
     arrived = begin([step], dataset, arrivals, ledger, platform.processes)[step.partition]
     record_rules(ledger, platform.graph, dataset, [step])

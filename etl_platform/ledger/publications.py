@@ -41,8 +41,9 @@ def publish(
     Where a later attempt has begun, its tables may just have been overwritten by older rows: they are to be written
     again, and with them what is written from them.
     """
-    own = sa.delete(writes).where(_w.writer == writer, is_given(_w), _w.table_name.in_(tables))
-    connection.execute(own, given(partition))
+    if writer != run_id:
+        own = sa.delete(writes).where(_w.writer == writer, is_given(_w), _w.table_name.in_(tables))
+        connection.execute(own, given(partition))
     newest = latest(connection, partition)
     if newest is None:
         return False
@@ -53,11 +54,14 @@ def publish(
         return False
     known = set(connection.scalars(sa.select(_p.table_name).where(_p.run_id == run_id, is_given(_p)), given(partition)))
     row = {"run_id": run_id, **asdict(partition), "published_at": now}
+    new = []
     for name in (name for name in wanted if name in tables):
         source = wanted[name]
         if name not in known and (source is None or source in known):
-            connection.execute(sa.insert(publications), {**row, "table_name": name})
+            new.append({**row, "table_name": name})
             known.add(name)
+    if new:
+        connection.execute(sa.insert(publications), new)
     others = sa.select(_w.writer).where(is_given(_w), _w.writer != writer).limit(1)
     if not set(wanted) <= known or connection.execute(others, given(partition)).first():
         return False

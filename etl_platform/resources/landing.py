@@ -31,6 +31,9 @@ def root_name(institution: Institution) -> str:
     return institution.code if institution.landing else SHARED
 
 
+HELD_REASON = "it belongs to an institution that is out of use: `etl-platform doctor` says why"
+
+
 @dataclass(frozen=True)
 class Routed:
     """One landing object that belongs to a partition. captured: names that the key pattern caught (`symbol`, ...).
@@ -165,7 +168,7 @@ class LandingZone:
         routed = self._routed(claims, info)
         if isinstance(routed, str):
             is_held = not claims and self._is_held(info.key)
-            return Unrouted(info, routed, root.name, also, is_held=is_held)
+            return Unrouted(info, HELD_REASON if is_held else routed, root.name, also, is_held=is_held)
         code, match = routed
         root_of = root_name(self._institutions[code])
         return Routed(code, match.dataset, match.business_date, match.captured, info, root_of, also)
