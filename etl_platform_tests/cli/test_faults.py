@@ -51,6 +51,7 @@ def test_status_has_a_line_for_it_above_the_tables_and_gives_status_1(faulty: Pa
     [
         ("status", "--institution", "first,second"), ("replay", "--institution", "second"),
         ("drift", "list", "--institution", "second"), ("quarantine", "list", "--institution", "second"),
+        ("withdraw", f"second/prices/{DATE}/a.csv", "--reason", "wrong", "--institution", "second"),
         ("plan", f"second/prices/{DATE}/a.csv"), ("plan", f"first/prices/{DATE}/a.csv", "--institution", "second"),
     ],
 )  # fmt: skip

@@ -7,7 +7,14 @@ import pytest
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
-from etl_platform.resources.landing import LandingZone, Routed, Unrouted, build_landing_zone, landing_root_of
+from etl_platform.resources.landing import (
+    HELD_REASON,
+    LandingZone,
+    Routed,
+    Unrouted,
+    build_landing_zone,
+    landing_root_of,
+)
 from etl_platform.resources.object_store import S3Options
 from etl_platform.settings import Settings
 
@@ -137,3 +144,4 @@ def test_a_key_of_a_broken_institution_is_held(tmp_path: Path) -> None:
     )
     found = routes(landing, tmp_path, "broken/prices/2025-01-15/a.csv")
     assert isinstance(found, Unrouted) and found.is_held and found.landing_object().is_held
+    assert found.reason == HELD_REASON
