@@ -17,6 +17,7 @@ from etl_platform.ledger.records import DatasetPartition, Lease
 from etl_platform.ledger.tables import leases
 
 _t = leases.c
+_GIVEN_BACK = sa.delete(leases).where(is_given(_t))
 
 
 def select_leases(connection: sa.Connection) -> list[Lease]:
@@ -41,7 +42,7 @@ def take(
 def give_back(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> None:
     """The partitions are free, or an attempt at them has begun."""
     if partitions:
-        connection.execute(sa.delete(leases).where(is_given(_t)), [given(partition) for partition in partitions])
+        connection.execute(_GIVEN_BACK, [given(partition) for partition in partitions])
 
 
 def give_back_all(connection: sa.Connection, holders: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 
 from etl_platform.ledger import leases, troubles
-from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest
+from etl_platform.ledger.attempt_rows import is_attempt, latest
 from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
 from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome, State, Write
@@ -21,6 +21,13 @@ from etl_platform.ledger.tables import landing_objects, publications, writes
 _p = publications.c
 _w = writes.c
 _o = landing_objects.c
+_BY: sa.BindParameter[str] = sa.bindparam("by", type_=sa.Text())
+_KNOWN = sa.select(_p.table_name).where(_p.run_id == _BY, is_given(_p))
+_OTHERS = sa.select(_w.writer).where(is_given(_w), _w.writer != sa.bindparam("writer_", type_=sa.Text())).limit(1)
+_IS_HELD = sa.and_(_o.claimed_by == _BY, _o.state == State.LOADED)
+# The sender has overwritten it since it was loaded: its rows are in the tables all the same.
+_WAS_HELD = sa.and_(_o.run_id == _BY, _o.state == State.SUPERSEDED, _o.rows_silver > 0)
+_LOADED = sa.update(landing_objects).where(is_given(_o), sa.or_(_IS_HELD, _WAS_HELD)).values(is_published=True)
 
 
 def publish(
@@ -52,7 +59,8 @@ def publish(
         return False
     if newest.outcome is not Outcome.CHECKED:
         return False
-    known = set(connection.scalars(sa.select(_p.table_name).where(_p.run_id == run_id, is_given(_p)), given(partition)))
+    here = {**given(partition), "by": run_id, "writer_": writer}
+    known = set(connection.scalars(_KNOWN, here))
     row = {"run_id": run_id, **asdict(partition), "published_at": now}
     new = []
     for name in (name for name in wanted if name in tables):
@@ -62,16 +70,11 @@ def publish(
             known.add(name)
     if new:
         connection.execute(sa.insert(publications), new)
-    others = sa.select(_w.writer).where(is_given(_w), _w.writer != writer).limit(1)
-    if not set(wanted) <= known or connection.execute(others, given(partition)).first():
+    if not set(wanted) <= known or connection.execute(_OTHERS, here).first():
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
     move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
-    is_held = sa.and_(_o.claimed_by == run_id, _o.state == State.LOADED)
-    # The sender has overwritten it since it was loaded: its rows are in the tables all the same.
-    was_held = sa.and_(_o.run_id == run_id, _o.state == State.SUPERSEDED, _o.rows_silver > 0)
-    loaded = sa.update(landing_objects).where(is_of(partition), sa.or_(is_held, was_held))
-    connection.execute(loaded.values(is_published=True))
+    connection.execute(_LOADED, here)
     troubles.forget(connection, partition)
     leases.give_back(connection, [partition])  # of a run that began no attempt of its own
     return True

@@ -16,6 +16,8 @@ from etl_platform.ledger.records import DatasetPartition
 from etl_platform.ledger.tables import reruns
 
 _t = reruns.c
+_IS_ANY_OPEN = sa.select(_t.number).where(_t.is_open).limit(1)
+_CLOSED = sa.update(reruns).where(is_given(_t), _t.is_open).values(is_open=False)
 
 
 def request(connection: sa.Connection, partitions: Iterable[DatasetPartition], reason: str, now: dt.datetime) -> None:
@@ -38,8 +40,8 @@ def is_open(connection: sa.Connection, partition: DatasetPartition) -> bool:
 def close(connection: sa.Connection, partitions: Iterable[DatasetPartition]) -> None:
     """A run of the partitions begins: nothing more is asked for."""
     rows = [given(partition) for partition in partitions]
-    if rows and connection.execute(sa.select(_t.number).where(_t.is_open).limit(1)).first():
-        connection.execute(sa.update(reruns).where(is_given(_t), _t.is_open).values(is_open=False), rows)
+    if rows and connection.execute(_IS_ANY_OPEN).first():
+        connection.execute(_CLOSED, rows)
 
 
 def select_open(connection: sa.Connection) -> dict[DatasetPartition, str]:

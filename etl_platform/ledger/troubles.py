@@ -17,6 +17,10 @@ from etl_platform.ledger.records import DatasetPartition, State, Trouble
 from etl_platform.ledger.tables import landing_objects, services, troubles
 
 _t = troubles.c
+_o = landing_objects.c
+_IS_WAITING = sa.select(_o.id).where(is_given(_o), _o.state == State.WAITING).limit(1)
+_FORGIVEN = sa.update(troubles).where(is_given(_t)).values(deaths=0, failures=0)
+_FORGOTTEN = sa.delete(troubles).where(is_given(_t))
 
 
 def select_troubles(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Trouble]:
@@ -34,14 +38,8 @@ def count_death(connection: sa.Connection, partition: DatasetPartition, error: s
 def forget(connection: sa.Connection, partition: DatasetPartition) -> None:
     """It is over: published, or failed for good. While objects of the partition wait, which arrived after the run had
     begun, the service that they wait for stays on record."""
-    waiting = sa.select(landing_objects.c.id).where(
-        is_given(landing_objects.c), landing_objects.c.state == State.WAITING
-    )
-    if connection.execute(waiting.limit(1), given(partition)).first():
-        counts = {"deaths": 0, "failures": 0}
-        connection.execute(sa.update(troubles).where(is_given(_t)).values(counts), given(partition))
-    else:
-        connection.execute(sa.delete(troubles).where(is_given(_t)), given(partition))
+    here = given(partition)
+    connection.execute(_FORGIVEN if connection.execute(_IS_WAITING, here).first() else _FORGOTTEN, here)
 
 
 def forget_all(connection: sa.Connection, named: Mapping[str, Any]) -> list[DatasetPartition]:
