@@ -53,11 +53,19 @@ class Retries:
         in each other would multiply.
         """
         begun = time.monotonic()
+        failed: list[TransientError] = []
+        try:
+            with asking(service):
+                return action()
+        except TransientError as error:  # from here on it is worth a ring, which costs more than most calls
+            failed.append(error)
 
         def is_worth_it(error: BaseException) -> bool:
             return isinstance(error, TransientError) and not error.tries and may_repeat(error)
 
         def named() -> _T:
+            if failed:
+                raise failed.pop()  # the first try
             with asking(service):
                 return action()
 
