@@ -187,7 +187,8 @@ def test_another_owner_of_the_database_keeps_its_revision(old_ledger_url: str) -
 
 
 def test_tables_of_somebody_else_are_not_touched(ledger_url: str) -> None:
-    Path(ledger_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if ledger_url.startswith("sqlite:"):
+        Path(ledger_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     execute(ledger_url, "CREATE TABLE landing_objects (id INTEGER, parcel TEXT)")
     before = all_rows(ledger_url)
     with pytest.raises(StorageError, match="columns id, parcel and no ledger_revision") as caught:
