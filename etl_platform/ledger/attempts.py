@@ -34,6 +34,9 @@ _a = attempts.c
 
 OPEN = (Outcome.RUNNING, Outcome.CHECKED)
 """Outcomes of attempts that have no end yet."""
+_IS_OPEN = sa.or_(*(_a.outcome == outcome for outcome in OPEN))
+_IS_GIVEN = is_given(_t)
+_BEGUN = sa.insert(attempts)
 
 
 def start(
@@ -56,8 +59,7 @@ def start(
     starting = [partition for partition in partitions if partition not in mine]
     if not starting:
         return []
-    is_open = sa.or_(*(_a.outcome == outcome for outcome in OPEN))
-    others = select_attempts(connection, is_open, _a.run_id != run_id, given_partitions=starting)
+    others = select_attempts(connection, _IS_OPEN, _a.run_id != run_id, given_partitions=starting)
     in_the_way = [a for a in others if a.run_id not in dead]
     if in_the_way:
         return in_the_way
@@ -66,9 +68,9 @@ def start(
         ending = {"ended_at": now, "error": error}
         move_attempt(connection, Attempted.OVERTAKEN, is_attempt(other.run_id, other.partition), values=ending)
     row = {"run_id": run_id, "started_at": now, "outcome": born(Attempted.BEGUN)}
-    connection.execute(sa.insert(attempts), [{**row, **asdict(partition)} for partition in starting])
+    connection.execute(_BEGUN, [{**row, **asdict(partition)} for partition in starting])
     rows = [given(partition) for partition in starting]
-    move(connection, Happens.TAKEN, is_given(_t), now=now, run_id=run_id, rows=rows)
+    move(connection, Happens.TAKEN, _IS_GIVEN, now=now, run_id=run_id, rows=rows)
     leases.give_back(connection, starting)
     reruns.close(connection, starting)
     return []
