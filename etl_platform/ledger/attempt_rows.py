@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,25 +15,45 @@ from etl_platform.ledger.tables import attempts, landing_objects
 
 _t = landing_objects.c
 _a = attempts.c
+_COUNTS = tuple(field.name for field in fields(AttemptTotals))
 _partition = (_a.dataset, _a.business_date, _a.institution)
+IS_OF = is_given(_t)
+"""Whether a landing object belongs to the partition that the parameters `given` name."""
+GIVEN_RUN: sa.BindParameter[str] = sa.bindparam("given_run_id", type_=_a.run_id.type)
+IS_MINE = sa.and_(_a.run_id == GIVEN_RUN, is_given(_a))
+"""Whether an attempt is the one that the parameters `mine` name."""
+_MINE = sa.select(attempts).where(IS_MINE)
 _LATEST = sa.select(attempts).where(is_given(_a)).order_by(_a.started_at.desc(), _a.run_id.desc()).limit(1)
 
 
-def select_attempts(
+def select_attempts(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Attempt]:
+    """The matching attempts, oldest first."""
+    return [_read(row) for row in connection.execute(_selected(*conditions)).mappings()]
+
+
+def select_attempts_at(
     connection: sa.Connection,
-    *conditions: sa.ColumnElement[bool],
-    given_partitions: Sequence[DatasetPartition] | None = None,
+    partitions: Sequence[DatasetPartition],
+    condition: sa.ColumnElement[bool],
+    parameters: Mapping[str, Any],
 ) -> list[Attempt]:
-    """The matching attempts, oldest first; of these partitions alone, where they are given."""
-    query = sa.select(attempts).where(*conditions).order_by(_a.started_at, _a.run_id)
-    if given_partitions is not None:
-        if len(given_partitions) == 1:
-            query = query.where(is_given(_a))
-            return [_read(row) for row in connection.execute(query, given(given_partitions[0])).mappings()]
-        keys = [(p.dataset, p.business_date, p.institution) for p in given_partitions]
-        wanted = given_rows(connection.dialect, _partition, keys)
-        query = query.join(wanted, sa.and_(*(column == wanted.c[column.name] for column in _partition)))
-    return [_read(row) for row in connection.execute(query).mappings()]
+    """The attempts at these partitions that match a constant condition with `parameters`, oldest first."""
+    if len(partitions) == 1:
+        rows = connection.execute(_at_one(condition), {**parameters, **given(partitions[0])})
+        return [_read(row) for row in rows.mappings()]
+    keys = [(p.dataset, p.business_date, p.institution) for p in partitions]
+    wanted = given_rows(connection.dialect, _partition, keys)
+    query = _selected(condition).join(wanted, sa.and_(*(column == wanted.c[column.name] for column in _partition)))
+    return [_read(row) for row in connection.execute(query, dict(parameters)).mappings()]
+
+
+def _selected(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(attempts).where(*conditions).order_by(_a.started_at, _a.run_id)
+
+
+@cache
+def _at_one(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return _selected(condition, is_given(_a))
 
 
 def latest(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
@@ -48,18 +70,19 @@ def select_latest(connection: sa.Connection, *conditions: sa.ColumnElement[bool]
     return select_attempts(connection, *conditions, ~sa.exists().where(same, is_later))
 
 
-def is_of(partition: DatasetPartition) -> sa.ColumnElement[bool]:
-    """Whether a landing object belongs to `partition`."""
-    return sa.and_(*(_t[name] == value for name, value in asdict(partition).items()))
+def mine(run_id: str, partition: DatasetPartition) -> dict[str, Any]:
+    """The parameters of a statement about the run's attempt at `partition` (`IS_MINE`)."""
+    return {"given_run_id": run_id, **given(partition)}
 
 
-def is_attempt(run_id: str, partition: DatasetPartition) -> sa.ColumnElement[bool]:
-    """Whether an attempt is that of the run at `partition`."""
-    return sa.and_(_a.run_id == run_id, *(_a[name] == value for name, value in asdict(partition).items()))
+def find(connection: sa.Connection, run_id: str, partition: DatasetPartition) -> Attempt | None:
+    """The run's attempt at the partition, or None."""
+    row = connection.execute(_MINE, mine(run_id, partition)).mappings().first()
+    return None if row is None else _read(row)
 
 
 def _read(row: sa.RowMapping) -> Attempt:
-    counts = {name: row[name] for name in asdict(AttemptTotals())}
+    counts = {name: row[name] for name in _COUNTS}
     return Attempt(
         run_id=row["run_id"],
         partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from etl_platform.errors import AttemptLostError
 from etl_platform.ledger import leases, reruns, troubles
-from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest, select_attempts
-from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.attempt_rows import GIVEN_RUN, IS_MINE, IS_OF, find, latest, mine, select_attempts_at
+from etl_platform.ledger.given import given
 from etl_platform.ledger.law import Attempted, Happens, born, move, move_attempt
 from etl_platform.ledger.records import (
     Attempt,
@@ -34,8 +34,20 @@ _a = attempts.c
 
 OPEN = (Outcome.RUNNING, Outcome.CHECKED)
 """Outcomes of attempts that have no end yet."""
-_IS_OPEN = sa.or_(*(_a.outcome == outcome for outcome in OPEN))
-_IS_GIVEN = is_given(_t)
+_IS_OWN = _a.run_id == GIVEN_RUN
+_IS_OF_OTHERS = sa.and_(sa.or_(*(_a.outcome == outcome for outcome in OPEN)), _a.run_id != GIVEN_RUN)
+_OUTCOME = sa.select(_a.outcome, _a.started_at).where(IS_MINE)
+_SEEN = sa.select(_t.id).where(IS_OF, _t.state == State.SEEN).limit(1)
+_RESULT = (
+    _t.root == sa.bindparam("result_root"),
+    _t.key == sa.bindparam("result_key"),
+    # By its bytes too: a folder that is moved while the run reads gives its objects another identity.
+    sa.or_(
+        _t.identity == sa.bindparam("result_identity"),
+        _t.sha256 == sa.bindparam("result_sha256", type_=_t.sha256.type),
+    ),
+)
+"""The object that a result is about."""
 _BEGUN = sa.insert(attempts)
 
 
@@ -52,25 +64,27 @@ def start(
     between stays for the next run. dead: runs known to be gone. Returns the open attempts of other runs that are in
     the way; then nothing was begun.
     """
-    known = select_attempts(connection, _a.run_id == run_id, given_partitions=partitions)
-    mine = {attempt.partition for attempt in known}
-    for attempt in known:
-        _is_not_lost(connection, run_id, attempt.partition)
-    starting = [partition for partition in partitions if partition not in mine]
+    of_run = {"given_run_id": run_id}
+    known = {a.partition: a for a in select_attempts_at(connection, partitions, _IS_OWN, of_run)}
+    for attempt in known.values():
+        _is_not_lost(attempt)
+    starting = [partition for partition in partitions if partition not in known]
     if not starting:
         return []
-    others = select_attempts(connection, _IS_OPEN, _a.run_id != run_id, given_partitions=starting)
+    others = select_attempts_at(connection, starting, _IS_OF_OTHERS, of_run)
     in_the_way = [a for a in others if a.run_id not in dead]
     if in_the_way:
         return in_the_way
     for other in others:
         error = f"run {run_id} took the partition over"
         ending = {"ended_at": now, "error": error}
-        move_attempt(connection, Attempted.OVERTAKEN, is_attempt(other.run_id, other.partition), values=ending)
+        move_attempt(
+            connection, Attempted.OVERTAKEN, IS_MINE, values=ending, rows=[mine(other.run_id, other.partition)]
+        )
     row = {"run_id": run_id, "started_at": now, "outcome": born(Attempted.BEGUN)}
     connection.execute(_BEGUN, [{**row, **asdict(partition)} for partition in starting])
     rows = [given(partition) for partition in starting]
-    move(connection, Happens.TAKEN, _IS_GIVEN, now=now, run_id=run_id, rows=rows)
+    move(connection, Happens.TAKEN, IS_OF, now=now, run_id=run_id, rows=rows)
     leases.give_back(connection, starting)
     reruns.close(connection, starting)
     return []
@@ -80,15 +94,6 @@ def decide(
     connection: sa.Connection, run_id: str, event: Happens, results: Sequence[ObjectResult], now: dt.datetime
 ) -> int:
     """Bring the objects that the run still holds to the event's state. Returns how many; the others were taken."""
-    is_result = (
-        _t.root == sa.bindparam("result_root"),
-        _t.key == sa.bindparam("result_key"),
-        # By its bytes too: a folder that is moved while the run reads gives its objects another identity.
-        sa.or_(
-            _t.identity == sa.bindparam("result_identity"),
-            _t.sha256 == sa.bindparam("result_sha256", type_=_t.sha256.type),
-        ),
-    )
     rows = [
         {
             "result_root": result.root,
@@ -102,7 +107,7 @@ def decide(
         for result in results
     ]
     # Superseding and replaying clear the claim, so that what was taken from the run stays as it is.
-    return move(connection, event, *is_result, now=now, run_id=run_id, values={"run_id": run_id}, rows=rows)
+    return move(connection, event, *_RESULT, now=now, run_id=run_id, values={"run_id": run_id}, rows=rows)
 
 
 def check(
@@ -114,24 +119,22 @@ def check(
     now: dt.datetime,
 ) -> bool:
     """What is stored was checked: it waits for gold and warehouse, or the attempt failed with `error`."""
-    mine = is_attempt(run_id, partition)
     if error is not None:
         return fail(connection, run_id, partition, error, now, totals=totals)
-    if not move_attempt(connection, Attempted.CHECKED, mine, values=asdict(totals)):
-        _is_not_lost(connection, run_id, partition)
+    if not move_attempt(connection, Attempted.CHECKED, IS_MINE, values=asdict(totals), rows=[mine(run_id, partition)]):
+        _is_not_lost(find(connection, run_id, partition))
         return False
     # An object that arrived after the run had listed its partition was claimed with the others: it waits again.
-    move(connection, Happens.PASSED_OVER, is_of(partition), now=now, run_id=run_id)
+    move(connection, Happens.PASSED_OVER, IS_OF, now=now, run_id=run_id, rows=[given(partition)])
     return True
 
 
-def _is_not_lost(connection: sa.Connection, run_id: str, partition: DatasetPartition) -> None:
+def _is_not_lost(attempt: Attempt | None) -> None:
     """Stop a run that somebody has taken for dead: another one may be at its partition."""
-    ended = select_attempts(connection, is_attempt(run_id, partition))
-    if ended and ended[0].outcome is not Outcome.RUNNING:
+    if attempt is not None and attempt.outcome is not Outcome.RUNNING:
         raise AttemptLostError(
-            f"{partition} run {run_id}",
-            found=f"its attempt ended already ({ended[0].outcome}: {ended[0].error or 'no reason given'})",
+            f"{attempt.partition} run {attempt.run_id}",
+            found=f"its attempt ended already ({attempt.outcome}: {attempt.error or 'no reason given'})",
             expected="a running one",
             next_step="none: what is not loaded is loaded by another run",
         )
@@ -151,18 +154,18 @@ def fail(
     Loaded and refused objects stand: the tables still hold what they say. Where the attempt was checked, silver is
     right and gold or warehouse refused it: then what it loaded has failed, too.
     """
-    mine = is_attempt(run_id, partition)
-    before = connection.execute(sa.select(_a.outcome, _a.started_at).where(mine)).first()
+    own, here = [mine(run_id, partition)], [given(partition)]
+    before = connection.execute(_OUTCOME, own[0]).first()
     if before is None or before.outcome not in OPEN:
         return False
     seconds = (now - before.started_at).total_seconds()
     ending = {"ended_at": now, "error": error, "seconds": seconds, **(asdict(totals) if totals else {})}
-    move_attempt(connection, Attempted.FAILED, mine, values=ending)
+    move_attempt(connection, Attempted.FAILED, IS_MINE, values=ending, rows=own)
     why = {"reason": error, "run_id": run_id}
     if before.outcome == Outcome.CHECKED:
-        move(connection, Happens.UNPUBLISHED, is_of(partition), now=now, run_id=run_id, values=why)
+        move(connection, Happens.UNPUBLISHED, IS_OF, now=now, run_id=run_id, values=why, rows=here)
     else:
-        move(connection, Happens.FAILED, is_of(partition), now=now, run_id=run_id, values=why)
+        move(connection, Happens.FAILED, IS_OF, now=now, run_id=run_id, values=why, rows=here)
     troubles.forget(connection, partition)
     return True
 
@@ -176,13 +179,13 @@ def fail_unstarted(
     whose attempt has failed began after all: what arrived since was not its business.
     """
     leases.give_back(connection, [partition])
-    known = select_attempts(connection, is_attempt(run_id, partition))
-    if known and known[0].outcome is Outcome.FAILED:
+    known = find(connection, run_id, partition)
+    if known is not None and known.outcome is Outcome.FAILED:
         return 0
     why = {"reason": error, "run_id": run_id}
-    moved = move(connection, Happens.UNSTARTED, is_of(partition), now=now, values=why)
+    moved = move(connection, Happens.UNSTARTED, IS_OF, now=now, values=why, rows=[given(partition)])
     if reruns.is_open(connection, partition):
-        _fail_rerun(connection, run_id, partition, error, now, is_on_record=bool(known))
+        _fail_rerun(connection, run_id, partition, error, now, is_on_record=known is not None)
     return moved
 
 
@@ -212,8 +215,9 @@ def die_unstarted(
 
     Somebody may have written a published table again: such a death says nothing about loading the partition.
     """
-    seen = sa.select(_t.id).where(is_of(partition), _t.state == State.SEEN).limit(1)
-    is_asked_for = reruns.is_open(connection, partition) or connection.execute(seen).first() is not None
+    is_asked_for = (
+        reruns.is_open(connection, partition) or connection.execute(_SEEN, given(partition)).first() is not None
+    )
     newest = latest(connection, partition)
     if not is_asked_for and (newest is None or newest.outcome is not Outcome.CHECKED):
         return False
@@ -244,8 +248,8 @@ def die(
     """The run of an open attempt is gone. What it had taken waits again, or has failed at the limit; what it had
     checked stays checked, for gold and warehouse. Returns whether the partition waits; false without an open attempt.
     """
-    mine = is_attempt(run_id, partition)
-    outcome = connection.execute(sa.select(_a.outcome).where(mine)).scalar()
+    own, here = [mine(run_id, partition)], [given(partition)]
+    outcome = connection.execute(_OUTCOME, own[0]).scalar()
     if outcome not in OPEN:
         return False
     deaths = troubles.count_death(connection, partition, error, now)
@@ -254,22 +258,22 @@ def die(
             return True
         fail(connection, run_id, partition, f"{error}, {deaths} times in a row", now)
         return False
-    move_attempt(connection, Attempted.DIED, mine, values={"ended_at": now, "error": error})
+    move_attempt(connection, Attempted.DIED, IS_MINE, values={"ended_at": now, "error": error}, rows=own)
     if deaths >= deaths_limit:
         why = {"reason": f"{error}, {deaths} times in a row", "run_id": run_id}
-        move(connection, Happens.GIVEN_UP, is_of(partition), now=now, run_id=run_id, values=why)
+        move(connection, Happens.GIVEN_UP, IS_OF, now=now, run_id=run_id, values=why, rows=here)
         troubles.forget(connection, partition)
         return False
-    if not move(connection, Happens.DIED, is_of(partition), now=now, run_id=run_id):
+    if not move(connection, Happens.DIED, IS_OF, now=now, run_id=run_id, rows=here):
         reruns.request(connection, [partition], error, now)
     return True
 
 
 def leave(connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime) -> None:
     """A run over many partitions leaves this one, for `error`, to a run of its own: it waits again."""
-    ending = {"ended_at": now, "error": error}
-    if move_attempt(connection, Attempted.LEFT, is_attempt(run_id, partition), values=ending) and not move(
-        connection, Happens.LEFT, is_of(partition), now=now, run_id=run_id
+    ending, own = {"ended_at": now, "error": error}, [mine(run_id, partition)]
+    if move_attempt(connection, Attempted.LEFT, IS_MINE, values=ending, rows=own) and not move(
+        connection, Happens.LEFT, IS_OF, now=now, run_id=run_id, rows=[given(partition)]
     ):
         reruns.request(connection, [partition], error, now)
 

@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from etl_platform.ledger.records import Outcome, State
 from etl_platform.ledger.tables import attempts, landing_objects
 
 _o, _a = landing_objects.c, attempts.c
+_BY_RUN: sa.BindParameter[str] = sa.bindparam("by_run", type_=_o.claimed_by.type)
 
 
 class Happens(StrEnum):
@@ -182,16 +183,11 @@ def move(
     """Let `event` happen to the objects for which `conditions` hold, as the law says. Returns how many moved.
 
     run_id: of the run whose event it is, for guards and claims. values: further columns. rows: parameters, one
-    execution each.
+    execution each, of conditions that are constants: then the statement is composed once.
     """
-    moves = [m for m in OBJECTS if m.event is event]
-    if not moves:
+    moved = _let(connection, event, conditions, {"updated_at": now, **(values or {})}, {"by_run": run_id}, rows)
+    if moved is None:
         raise LookupError(f"the law of the ledger has no event {event.value!r}")
-    moved = 0
-    for wanted in moves:
-        update = sa.update(landing_objects).where(*conditions, *_holds(wanted, run_id))
-        update = update.values(updated_at=now, **_changes(wanted, run_id), **(values or {}))
-        moved += connection.execute(update, list(rows)).rowcount if rows else connection.execute(update).rowcount
     return moved
 
 
@@ -203,29 +199,58 @@ def move_attempt(
     rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> int:
     """The same for attempts."""
-    moved = 0
-    for wanted in (m for m in ATTEMPTS if m.event is event):
-        update = sa.update(attempts).where(*conditions, _is_one_of(_a.outcome, wanted.sources))
-        update = update.values(outcome=wanted.target, **(values or {}))
-        moved += connection.execute(update, list(rows)).rowcount if rows else connection.execute(update).rowcount
-    return moved
+    return _let(connection, event, conditions, values or {}, {}, rows) or 0
 
 
-@cache  # composed once: that costs more than what a small partition's statement does
+def _let(
+    connection: sa.Connection,
+    event: StrEnum,
+    conditions: tuple[sa.ColumnElement[bool], ...],
+    values: Mapping[str, Any],
+    common: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]] | None,
+) -> int | None:
+    """How many rows moved, or None where the law does not know the event."""
+    plain = {name: value for name, value in values.items() if not isinstance(value, sa.ColumnElement)}
+    computed = tuple((name, value) for name, value in values.items() if name not in plain)
+    compose = _composed if rows else _composed.__wrapped__
+    law = OBJECTS if isinstance(event, Happens) else ATTEMPTS
+    statements = [compose(m, conditions, tuple(plain), computed) for m in law if m.event is event]
+    common = {**common, **{f"new_{name}": value for name, value in plain.items()}}
+    given = [{**row, **common} for row in rows] if rows else dict(common)
+    return sum(connection.execute(update, given).rowcount for update in statements) if statements else None
+
+
+@lru_cache(maxsize=256)  # composing one costs more than what a small partition's statement does
+def _composed(
+    wanted: Move,
+    conditions: tuple[sa.ColumnElement[bool], ...],
+    names: tuple[str, ...],
+    computed: tuple[tuple[str, sa.ColumnElement[Any]], ...],
+) -> sa.Update:
+    """The statement of a move, with a parameter `new_...` for each of the columns `names`."""
+    if isinstance(wanted.event, Happens):
+        subject, held, changes = landing_objects, _holds(wanted), _changes(wanted)
+    else:
+        subject, held, changes = attempts, [_is_one_of(_a.outcome, wanted.sources)], {"outcome": wanted.target}
+    new = {name: sa.bindparam(f"new_{name}", type_=subject.c[name].type) for name in names}
+    return sa.update(subject).where(*conditions, *held).values({**changes, **new, **dict(computed)})
+
+
 def _is_one_of(column: sa.Column[Any], names: tuple[StrEnum, ...]) -> sa.ColumnElement[bool]:
     # No IN: its parameters cannot be filled in for many executions at once.
     return sa.or_(*(column == name for name in names))
 
 
-def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
+def _holds(wanted: Move) -> list[sa.ColumnElement[bool]]:
     found = [_is_one_of(_o.state, wanted.sources)]
     match wanted.guard:
         case Guard.CLAIMED:
-            found.append(_o.claimed_by == run_id)
+            found.append(_o.claimed_by == _BY_RUN)
         case Guard.UNCLAIMED:
             found.append(_o.claimed_by.is_(None))
         case Guard.DECIDED:
-            found += [_o.claimed_by == run_id, _o.run_id == run_id]
+            found += [_o.claimed_by == _BY_RUN, _o.run_id == _BY_RUN]
         case Guard.NOT_REPLACED:
             newer = landing_objects.alias("newer")
             same = sa.and_(newer.c.root == _o.root, newer.c.key == _o.key, newer.c.id != _o.id)
@@ -241,12 +266,12 @@ def _holds(wanted: Move, run_id: str | None) -> list[sa.ColumnElement[bool]]:
     return found
 
 
-def _changes(wanted: Move, run_id: str | None) -> dict[str, Any]:
+def _changes(wanted: Move) -> dict[str, Any]:
     changes: dict[str, Any] = {} if wanted.target is None else {"state": wanted.target}
     for effect in wanted.effects:
         match effect:
             case Effect.CLAIM:
-                changes["claimed_by"] = run_id
+                changes["claimed_by"] = _BY_RUN
             case Effect.RELEASE:
                 changes["claimed_by"] = None
             case Effect.AGAIN:

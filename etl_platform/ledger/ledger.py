@@ -22,6 +22,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Any
 
 from etl_platform.errors import ConfigurationError
@@ -489,7 +490,8 @@ class Ledger:
         limit: int | None = None,
     ) -> list[LedgerObject]:
         """Objects that match all that is given, in the order in which they were recorded."""
-        conditions = [attempt_rows.is_of(partition)] if partition else []
+        wanted = asdict(partition) if partition else {}
+        conditions = [_t[name] == value for name, value in wanted.items()]
         if uri is not None:
             conditions.append(_t.uri == uri)
         if key is not None:
@@ -519,13 +521,8 @@ class Ledger:
         """Everything that was ever part of these partitions of one institution and dataset."""
         if not partitions:
             return []
-        conditions = (
-            _t.institution == partitions[0].institution,
-            _t.dataset == partitions[0].dataset,
-            _t.business_date.in_([partition.business_date for partition in partitions]),
-        )
         with self._database.read() as connection:
-            return status.select_objects(connection, *conditions)
+            return status.select_objects_of(connection, partitions)
 
     def excluded(self, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
         """(key, sha256), or (key, identity) of what no run has read, of contents that a run leaves out: withdrawn,

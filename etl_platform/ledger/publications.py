@@ -12,7 +12,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 
 from etl_platform.ledger import leases, troubles
-from etl_platform.ledger.attempt_rows import is_attempt, latest
+from etl_platform.ledger.attempt_rows import IS_MINE, latest, mine
 from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
 from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome, State, Write
@@ -73,7 +73,7 @@ def publish(
     if not set(wanted) <= known or connection.execute(_OTHERS, here).first():
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
-    move_attempt(connection, Attempted.PUBLISHED, is_attempt(run_id, partition), values=ending)
+    move_attempt(connection, Attempted.PUBLISHED, IS_MINE, values=ending, rows=[mine(run_id, partition)])
     connection.execute(_LOADED, here)
     troubles.forget(connection, partition)
     leases.give_back(connection, [partition])  # of a run that began no attempt of its own
@@ -110,4 +110,5 @@ def _overwritten(
     overwritten = sa.delete(publications).where(_p.run_id == newest.run_id, is_given(_p), _p.table_name.in_(names))
     connection.execute(overwritten, given(newest.partition))
     values = {"ended_at": None, "seconds": None}
-    move_attempt(connection, Attempted.OVERWRITTEN, is_attempt(newest.run_id, newest.partition), values=values)
+    own = [mine(newest.run_id, newest.partition)]
+    move_attempt(connection, Attempted.OVERWRITTEN, IS_MINE, values=values, rows=own)

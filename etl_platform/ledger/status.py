@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,6 +22,9 @@ _t = landing_objects.c
 _a = attempts.c
 
 
+_OBJECTS = sa.select(*(_t[field.name] for field in fields(LedgerObject)))
+_IS_OF_DATES = _t.business_date.in_(sa.bindparam("dates", expanding=True))
+_OBJECTS_OF = _OBJECTS.where(is_given_dataset(_t), _IS_OF_DATES).order_by(_t.id)
 _EARLIER_ROWS = (
     sa.select(sa.func.coalesce(sa.func.sum(_t.rows_silver), 0))
     .where(is_given_dataset(_t), _t.business_date < GIVEN_DATE, _t.state == State.LOADED)
@@ -34,10 +38,19 @@ def select_objects(
     connection: sa.Connection, *conditions: sa.ColumnElement[bool], newest_first: bool = False, limit: int | None = None
 ) -> list[LedgerObject]:
     """The matching rows in the order in which they were recorded."""
-    query = sa.select(*(_t[field.name] for field in fields(LedgerObject))).where(*conditions)
-    query = query.order_by(_t.id.desc() if newest_first else _t.id).limit(limit)
-    objects = (LedgerObject(*row) for row in connection.execute(query))
-    return [replace(found, state=State(found.state)) for found in objects]
+    query = _OBJECTS.where(*conditions).order_by(_t.id.desc() if newest_first else _t.id).limit(limit)
+    return [_object(row) for row in connection.execute(query)]
+
+
+def select_objects_of(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
+    """Everything that was ever part of these partitions of one institution and dataset."""
+    dates = [partition.business_date for partition in partitions]
+    return [_object(row) for row in connection.execute(_OBJECTS_OF, {**given(partitions[0]), "dates": dates})]
+
+
+def _object(row: sa.Row[Any]) -> LedgerObject:
+    found = LedgerObject(*row)
+    return replace(found, state=State(found.state))
 
 
 def has_objects(connection: sa.Connection, roots: Sequence[str]) -> bool:

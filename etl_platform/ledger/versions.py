@@ -18,6 +18,9 @@ from etl_platform.ledger.tables import attempts, judgements, landing_objects, re
 _t = landing_objects.c
 _j = judgements.c
 _a = attempts.c
+_IS_KNOWN = sa.select(rule_versions.c.version).where(rule_versions.c.version == sa.bindparam("given_version"))
+_EARLIER = sa.delete(judgements).where(_j.run_id == sa.bindparam("given_run_id"), is_given(_j))
+_JUDGED = sa.insert(judgements)
 
 
 def record(
@@ -31,14 +34,12 @@ def record(
     """The run's attempts at these partitions of one dataset were judged under `version`. Safe to repeat."""
     if not partitions:
         return
-    known = connection.execute(sa.select(rule_versions.c.version).where(rule_versions.c.version == version)).first()
-    if known is None:
+    if connection.execute(_IS_KNOWN, {"given_version": version}).first() is None:
         row = {"version": version, "dataset": partitions[0].dataset, "document": document, "first_used_at": now}
         connection.execute(sa.insert(rule_versions), row)
-    mine = sa.delete(judgements).where(_j.run_id == run_id, is_given(_j))
-    connection.execute(mine, [given(partition) for partition in partitions])
+    connection.execute(_EARLIER, [{"given_run_id": run_id, **given(partition)} for partition in partitions])
     rows = [{"run_id": run_id, "version": version, "judged_at": now, **asdict(partition)} for partition in partitions]
-    connection.execute(sa.insert(judgements), rows)
+    connection.execute(_JUDGED, rows)
 
 
 def select_version(connection: sa.Connection, partition: DatasetPartition, run_id: str | None) -> str | None:

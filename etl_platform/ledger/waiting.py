@@ -15,11 +15,10 @@ from dataclasses import asdict, replace
 import sqlalchemy as sa
 
 from etl_platform.ledger import attempts, leases, reruns
-from etl_platform.ledger.attempt_rows import is_attempt, is_of, latest
+from etl_platform.ledger.attempt_rows import IS_MINE, IS_OF, find, latest, mine
 from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.law import Attempted, Happens, move, move_attempt
 from etl_platform.ledger.records import DatasetPartition, Outcome, Trouble
-from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import troubles as troubles_table
 from etl_platform.ledger.troubles import change, forget, note, select_troubles
 
@@ -41,15 +40,14 @@ def wait(
 ) -> bool:
     """A service failed the run at the partition: it waits. What is checked stays checked. is_first: the run failed
     before it began, so what waits unclaimed waits for the service. False: nothing of it is open."""
-    mine = is_attempt(run_id, partition)
-    outcome = connection.execute(sa.select(attempts_table.c.outcome).where(mine)).scalar()
-    why = {"reason": error}
-    newest = latest(connection, partition)
-    if outcome == Outcome.RUNNING:
-        move_attempt(connection, Attempted.WAITED, mine, values={"ended_at": now, "error": error})
-        move(connection, Happens.WAITS, is_of(partition), now=now, run_id=run_id, values=why)
-    elif outcome is None and is_first:
-        move(connection, Happens.WAITS_UNSTARTED, is_of(partition), now=now, values=why)
+    own, newest = find(connection, run_id, partition), latest(connection, partition)
+    why, here = {"reason": error}, [given(partition)]
+    if own is not None and own.outcome is Outcome.RUNNING:
+        ending = {"ended_at": now, "error": error}
+        move_attempt(connection, Attempted.WAITED, IS_MINE, values=ending, rows=[mine(run_id, partition)])
+        move(connection, Happens.WAITS, IS_OF, now=now, run_id=run_id, values=why, rows=here)
+    elif own is None and is_first:
+        move(connection, Happens.WAITS_UNSTARTED, IS_OF, now=now, values=why, rows=here)
     elif newest is None or newest.outcome is not Outcome.CHECKED:
         return False
     # A run that only publishes begins no attempt: nothing else would end its lease before its time.
@@ -112,7 +110,7 @@ def delay(failures: int) -> dt.timedelta:
 def _release(connection: sa.Connection, partition: DatasetPartition, now: dt.datetime) -> None:
     values = {"service": None, "next_try_at": None, "number": _t.number + 1}
     connection.execute(sa.update(troubles_table).where(is_given(_t)).values(values), given(partition))
-    move(connection, Happens.RELEASED, is_of(partition), now=now)
+    move(connection, Happens.RELEASED, IS_OF, now=now, rows=[given(partition)])
     attempt = latest(connection, partition)
     is_checked = attempt is not None and attempt.outcome is Outcome.CHECKED
     if not is_checked or reruns.is_open(connection, partition):
@@ -124,6 +122,6 @@ def _give_up(
 ) -> None:
     row = select_troubles(connection, *(_t[name] == value for name, value in asdict(partition).items()))[0]
     error = f"{row.error}; failed more than {limit} times today although {service} answers"
-    move(connection, Happens.EXHAUSTED, is_of(partition), now=now, values={"reason": error})
+    move(connection, Happens.EXHAUSTED, IS_OF, now=now, values={"reason": error}, rows=[given(partition)])
     attempts.fail_publication(connection, partition, error, now)
     forget(connection, partition)
