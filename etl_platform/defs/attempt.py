@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError, EtlError, PermanentError, TransientError
+from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.partitions import parse_key
+from etl_platform.retries import within
 
 WAIT_FOR_RUN_SECONDS = 600.0
 """How long a run waits for another one at the same partition: two were started by hand, or at the same moment."""
@@ -94,8 +96,14 @@ def end(ledger: Ledger, run_id: str, partition: DatasetPartition, error: BaseExc
     text = where + message(error)
     cause = _cause(error)
     if isinstance(cause, TransientError):
-        return ledger.mark_waiting(run_id, partition, cause.service or UNNAMED, text, now=now())
+        with _asked_once_more(cause):
+            return ledger.mark_waiting(run_id, partition, cause.service or UNNAMED, text, now=now())
     return ledger.mark_failed(run_id, partition, text, now=now())
+
+
+def _asked_once_more(cause: TransientError) -> AbstractContextManager[None]:
+    """Nobody sleeps in a run slot to tell the ledger that it is away: whoever comes next finds what it was not told."""
+    return within(0) if cause.service == LEDGER else nullcontext()
 
 
 UNNAMED = "a service"
@@ -123,9 +131,10 @@ def failures_reported(dataset: str, *, is_first: bool = False) -> dg.HookDefinit
         if isinstance(cause, TransientError):
             if is_first:
                 service = cause.service or UNNAMED
-                ledger.mark_waiting(
-                    context.run_id, partition, service, where + message(error), is_first=True, now=now()
-                )
+                with _asked_once_more(cause):
+                    ledger.mark_waiting(
+                        context.run_id, partition, service, where + message(error), is_first=True, now=now()
+                    )
         elif isinstance(cause, ConfigurationError) or isinstance(cause.__cause__, NothingFailed):
             # Of an institution that is out of use, say: what is stored and what waits has not failed by that.
             return

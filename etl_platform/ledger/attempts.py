@@ -34,8 +34,7 @@ _a = attempts.c
 
 OPEN = (Outcome.RUNNING, Outcome.CHECKED)
 """Outcomes of attempts that have no end yet."""
-_IS_OWN = _a.run_id == GIVEN_RUN
-_IS_OF_OTHERS = sa.and_(sa.or_(*(_a.outcome == outcome for outcome in OPEN)), _a.run_id != GIVEN_RUN)
+_IS_OWN_OR_OPEN = sa.or_(_a.run_id == GIVEN_RUN, *(_a.outcome == outcome for outcome in OPEN))
 _OUTCOME = sa.select(_a.outcome, _a.started_at).where(IS_MINE)
 _SEEN = sa.select(_t.id).where(IS_OF, _t.state == State.SEEN).limit(1)
 _RESULT = (
@@ -64,14 +63,15 @@ def start(
     between stays for the next run. dead: runs known to be gone. Returns the open attempts of other runs that are in
     the way; then nothing was begun.
     """
-    of_run = {"given_run_id": run_id}
-    known = {a.partition: a for a in select_attempts_at(connection, partitions, _IS_OWN, of_run)}
-    for attempt in known.values():
-        _is_not_lost(attempt)
+    found = select_attempts_at(connection, partitions, _IS_OWN_OR_OPEN, {"given_run_id": run_id})
+    known = {attempt.partition for attempt in found if attempt.run_id == run_id}
+    for attempt in found:
+        if attempt.run_id == run_id:
+            _is_not_lost(attempt)
     starting = [partition for partition in partitions if partition not in known]
     if not starting:
         return []
-    others = select_attempts_at(connection, starting, _IS_OF_OTHERS, of_run)
+    others = [attempt for attempt in found if attempt.partition not in known]
     in_the_way = [a for a in others if a.run_id not in dead]
     if in_the_way:
         return in_the_way

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from etl_platform.errors import ConfigurationError, StorageError, TransientError
+from etl_platform.errors import ConfigurationError, StorageError
 from etl_platform.ledger.failures import SERVICE, has_waited, sqlite_may_pass, translated
 from etl_platform.ledger.read_only import open_read_only, read_revision
 from etl_platform.ledger.revision import HEAD, find, refuse_newer
@@ -59,7 +59,6 @@ class LedgerDatabase:
         self._url = parse_url(url)
         self._read_only = read_only
         self._retries = retries or _ONCE
-        self._gave_up_at: float | None = None
         self.label = _label(self._url)
         self._opening = threading.Lock()
         self._engine: sa.Engine | None = None
@@ -96,25 +95,13 @@ class LedgerDatabase:
             yield connection
 
     def _asked(self, action: Callable[[], _T]) -> _T:
-        """`action()`, again while the database does not answer.
-
-        Who tells the ledger that it was away asks once: a step that fails by it must not wait for it a second time.
-        """
+        """`action()`, again while the database does not answer."""
 
         def ask() -> _T:
             with translated(self.label):
                 return action()
 
-        patience = self._retries
-        if self._gave_up_at is not None and time.monotonic() - self._gave_up_at < patience.first_wait_seconds:
-            patience = _ONCE
-        try:
-            found = patience.call(ask, service=SERVICE, may_repeat=lambda error: not has_waited(error))
-        except TransientError:
-            self._gave_up_at = time.monotonic()
-            raise
-        self._gave_up_at = None
-        return found
+        return self._retries.call(ask, service=SERVICE, may_repeat=lambda error: not has_waited(error))
 
     @contextmanager
     def together(self) -> Iterator[None]:

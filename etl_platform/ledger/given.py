@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -44,7 +43,11 @@ GIVEN_DATE: sa.BindParameter[dt.date] = sa.bindparam("given_business_date", type
 
 def given(partition: DatasetPartition) -> dict[str, Any]:
     """The parameters of a statement about `partition`."""
-    return {f"given_{name}": value for name, value in asdict(partition).items()}
+    return {
+        "given_dataset": partition.dataset,
+        "given_business_date": partition.business_date,
+        "given_institution": partition.institution,
+    }
 
 
 def in_chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:

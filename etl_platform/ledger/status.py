@@ -48,7 +48,7 @@ def select_objects_of(connection: sa.Connection, partitions: Sequence[DatasetPar
     return [_object(row) for row in connection.execute(_OBJECTS_OF, {**given(partitions[0]), "dates": dates})]
 
 
-def _object(row: sa.Row[Any]) -> LedgerObject:
+def _object(row: Any) -> LedgerObject:
     found = LedgerObject(*row)
     return replace(found, state=State(found.state))
 

@@ -15,7 +15,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -220,8 +220,19 @@ class FolderObjectStore(ObjectStore):
                 expected=f"names separated by single slashes, none of them '.' or '..', not below {STAGING}/",
                 next_step="rename the object",
             )
-        path = self.root.joinpath(*names)
-        return self._inside(path.parent, key) / path.name
+        if self._has_link(names[:-1]):
+            return self._inside(self.root.joinpath(*names[:-1]), key) / names[-1]
+        return self.root.joinpath(*names)
+
+    def _has_link(self, folders: Sequence[str]) -> bool:
+        """Whether one of these folders, each inside the one before, is a symlink: to follow all is dear, few are."""
+        path = os.fspath(self.root)
+        for name in folders:
+            path = f"{path}{os.sep}{name}"
+            with contextlib.suppress(OSError):  # what is not there is no link
+                if stat.S_ISLNK(os.lstat(path).st_mode):
+                    return True
+        return False
 
     def _existing(self, key: str) -> Path:
         """The regular file that holds `key`, symlinks resolved. Raises FileNotFoundError or IsADirectoryError."""
