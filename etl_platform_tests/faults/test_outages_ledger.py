@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from etl_platform.defs.attempt import reported
 from etl_platform.errors import StorageUnavailableError
 from etl_platform.ledger import database
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.retries import Retries
+from etl_platform.ledger.records import DatasetPartition
 from etl_platform_tests.support.gate import Gate, run_gate
 from etl_platform_tests.support.landing_objects import NOW, landing_object
 from etl_platform_tests.support.postgres import PostgresDatabase
@@ -41,18 +43,17 @@ def test_the_last_answer_names_the_ledger_the_tries_and_the_time(gate: Gate, url
     assert (caught.value.service, caught.value.tries) == ("ledger", 5)
 
 
-def test_whoever_says_that_it_was_away_does_not_wait_for_it_again(gate: Gate, url: str) -> None:
-    ledger = Ledger(url, retries=Retries(attempts=3, first_wait_seconds=0.3, longest_wait_seconds=0.3))
+def test_whoever_says_that_it_was_away_does_not_wait_for_it_again(
+    gate: Gate, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger(url, retries=QUICK)
     gate.shut()
-    tries = []
-    for _ in range(3):
-        with pytest.raises(StorageUnavailableError) as caught:
-            ledger.troubles()
-        tries.append(caught.value.tries)
-    time.sleep(0.4)
-    with pytest.raises(StorageUnavailableError) as caught:
-        ledger.troubles()
-    assert [*tries, caught.value.tries] == [3, 1, 1, 3]
+    partition = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
+    with caplog.at_level("WARNING", "etl_platform.retries"):
+        with pytest.raises(StorageUnavailableError), reported(ledger, "run", partition):
+            ledger.latest_attempt(partition)
+        waits = len(caplog.records)
+    assert waits == QUICK.attempts - 1, "one ring of tries: the step's own"
     gate.open()
     assert ledger.record_seen([FIRST], now=NOW) == 1
     ledger.close()
