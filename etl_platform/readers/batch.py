@@ -39,9 +39,11 @@ class Batch:
     raw: `raw(indices)` gives the raw text of the rows at those positions (UInt32 series), called only for
     quarantined rows, so that the happy path never builds it.
     rejects: records that could not be taken apart, as REJECT_SCHEMA.
+    held: bytes of text that `raw` keeps in memory.
     """
 
     columns: pl.DataFrame
     source_rows: pl.Series
     raw: Callable[[pl.Series], pl.Series]
     rejects: pl.DataFrame = field(default_factory=no_rejects)
+    held: int = 0

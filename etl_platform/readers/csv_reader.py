@@ -157,7 +157,8 @@ def _batches(
 
 
 def _batch(columns: pl.DataFrame, rows: Records, dialect: Dialect, rejects: pl.DataFrame) -> Batch:
-    return Batch(columns, pl.Series(SOURCE_ROW, rows.rows, dtype=pl.Int64), partial(_raw, rows, dialect), rejects)
+    numbers = pl.Series(SOURCE_ROW, rows.rows, dtype=pl.Int64)
+    return Batch(columns, numbers, partial(_raw, rows, dialect), rejects, len(rows.text))
 
 
 def _raw(records: Records, dialect: Dialect, indices: pl.Series) -> pl.Series:

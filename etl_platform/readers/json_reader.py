@@ -125,7 +125,7 @@ def _batches(
     for start in range(0, max(len(records), 1), batch_rows):
         part = records.take(np.arange(start, min(start + batch_rows, len(records))))
         if len(part) or rejects.height:
-            yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects)
+            yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects, len(part.text))
         rejects = no_rejects()
 
 

@@ -40,6 +40,7 @@ _BOMS = (
     (b"\xfe\xff", "utf-16"),
 )
 _HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|script)\b", re.IGNORECASE)
+_FIELD_FOLLOWS = re.compile(r" *[,;\t|]\s*[^\s{\[]")
 _JSON = re.compile(r'\{\s*("|\}|$)|\[\s*([{\["\]\d-]|$)')
 
 
@@ -114,8 +115,19 @@ def _kind(head: bytes) -> Kind:
         return "html" if _HTML.search(text[:2000]) else "xml"
     if _HTML.match(text):
         return "html"
-    if _JSON.match(text):
+    if _is_json(text):
         return "json"
     # Text of any encoding has few control bytes; UTF-16 without a mark has one NUL in two bytes, never more.
     control = sum(head.count(byte) for byte in range(1, 9)) + sum(head.count(byte) for byte in range(14, 27))
     return "binary" if control > len(head) // 20 or head.count(0) > len(head) * 3 // 4 else "csv"
+
+
+def _is_json(text: str) -> bool:
+    """Whether text begins as JSON does. The first field of a CSV without a header may be `{}`, too: another follows."""
+    if not _JSON.match(text):
+        return False
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return True  # cut off, or broken: the reader says so
+    return not _FIELD_FOLLOWS.match(text, end)

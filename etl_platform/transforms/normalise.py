@@ -102,11 +102,22 @@ def require_columns(mapped: Mapped, names: Sequence[str], contract: Contract, su
         )
 
 
-def normalise(raw: pl.DataFrame, contract: Contract, sender: SenderFormat, mapped: Mapped) -> Normalised:
-    """`raw` (as received) as a frame of the sender's columns of the contract, in its types, same height and order."""
+def normalise(
+    raw: pl.DataFrame,
+    contract: Contract,
+    sender: SenderFormat,
+    mapped: Mapped,
+    supplied: Mapping[str, pl.Series] | None = None,
+) -> Normalised:
+    """`raw` (as received) as a frame of the sender's columns of the contract, in its types, same height and order.
+
+    supplied: text of the columns that no file has, for each row, where it is not the same in all.
+    """
+    if supplied is None:
+        supplied = supplied_columns(sender, raw.height)
     columns = [
         (
-            _received(raw, column.name, sender, mapped).alias(column.name),
+            _received(raw, column.name, sender, mapped, supplied).alias(column.name),
             column.dtype,
             column_dialect(sender.dialect, contract.formats.get(column.name)),
         )
@@ -122,6 +133,11 @@ def normalise(raw: pl.DataFrame, contract: Contract, sender: SenderFormat, mappe
     return Normalised(pl.DataFrame(typed_columns), pl.concat(failures))
 
 
+def supplied_columns(sender: SenderFormat, rows: int) -> dict[str, pl.Series]:
+    """What the sender's landing key or configuration gives, for so many rows."""
+    return {name: pl.Series([text], dtype=pl.String).new_from_index(0, rows) for name, text in sender.supplied.items()}
+
+
 def column_dialect(dialect: Dialect, formats: tuple[str, ...] | None) -> Dialect:
     """The sender's way of writing; the contract's formats where the sender's file names none."""
     if not formats:
@@ -133,9 +149,11 @@ def column_dialect(dialect: Dialect, formats: tuple[str, ...] | None) -> Dialect
     )
 
 
-def _received(raw: pl.DataFrame, name: str, sender: SenderFormat, mapped: Mapped) -> pl.Series:
-    if name in sender.supplied:
-        return pl.Series([sender.supplied[name]], dtype=pl.String).new_from_index(0, raw.height)
+def _received(
+    raw: pl.DataFrame, name: str, sender: SenderFormat, mapped: Mapped, supplied: Mapping[str, pl.Series]
+) -> pl.Series:
+    if name in supplied:
+        return supplied[name]
     if mapped.sources.get(name) not in raw.columns:
         return pl.repeat(None, raw.height, dtype=pl.String, eager=True)
     received = raw.get_column(mapped.sources[name])

@@ -31,6 +31,8 @@ UNKNOWN = frozenset({EMPTY, UNCLEAR})
 """Types of columns whose values say nothing, yet."""
 PARQUET = "parquet"
 
+_KINDS = ("integer", "decimal", "date", "timestamp")
+"""Narrowest first: every integer is a decimal too."""
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:[AaPp][Mm]|Z|[+-]\d{2}:?\d{2})?"
 
@@ -102,7 +104,7 @@ class SchemaObserver:
     def _observed(self, sample: _Sample, looks: str, target: str | None, typed: pl.Series | None) -> SenderColumn:
         values, rows = sample.values, sample.rows
         if target is None or values.is_empty():
-            return SenderColumn(values.name, looks, target)
+            return self._told(values.name, looks, target, 0, 0)
         if values.dtype.is_float() and self._dtypes[target] == pl.String:
             return SenderColumn(values.name, looks, target, reads=False)  # its whole numbers read by luck alone
         if typed is None:
@@ -110,10 +112,67 @@ class SchemaObserver:
             read = cast_series(values, self._dtypes[target], dialect)
         else:
             read = typed if rows is None else typed[rows]
-        reads = len(read) - read.null_count() >= LOOKS_LIKE * len(values)
-        if not reads and len(values) < FEWEST_VALUES:
-            return SenderColumn(values.name, looks if self._format == PARQUET else UNCLEAR, target)
-        return SenderColumn(values.name, looks, target, reads)
+        return self._told(values.name, looks, target, len(values), len(read) - read.null_count())
+
+    def _told(self, name: str, looks: str, target: str | None, values: int, read: int) -> SenderColumn:
+        """Of a column of which so many values say something, and so many of them read."""
+        if target is None or not values:
+            return SenderColumn(name, looks, target)
+        reads = read >= LOOKS_LIKE * values
+        if not reads and values < FEWEST_VALUES:
+            return SenderColumn(name, looks if self._format == PARQUET else UNCLEAR, target)
+        return SenderColumn(name, looks, target, reads)
+
+    def tell(self, mapped: Mapped, counts: Mapping[str, _Counts]) -> None:
+        """Take a first batch of text of which the values of each column were counted already."""
+        self._targets = {name: target for target, name in mapped.sources.items()}
+        for name, (values, read, *alike) in counts.items():
+            self._seen[name] = self._told(name, _look(values, alike), self._targets.get(name), values, read)
+
+    def counts(
+        self, frame: pl.DataFrame, mapped: Mapped, typed: pl.DataFrame, starts: Sequence[int]
+    ) -> dict[str, list[_Counts]]:
+        """For each column, the counts of each slice of `frame` that begins at one of `starts` and ends at the next."""
+        targets = {name: target for target, name in mapped.sources.items()}
+        nothing = [*self._sender.null_texts, ""]
+        slices = pl.Series("slice", range(len(starts) - 1), dtype=pl.UInt32)
+        heights = pl.Series("height", starts).diff().slice(1)
+        number = pl.DataFrame([slices, heights]).select(pl.col("slice").repeat_by("height").explode()).to_series()
+        found = {}
+        for values in frame.get_columns():
+            target = targets.get(values.name)
+            read = typed.get_column(target).is_not_null() if target else pl.repeat(False, len(values), eager=True)
+            is_telling = values.is_not_null() & ~values.is_in(nothing)
+            alike = values.to_frame("v").select(_matches(self._sender.dialect))
+            flags = pl.DataFrame([number, is_telling.alias("values"), (is_telling & read).alias("read")])
+            flags = flags.with_columns((kind & is_telling).alias(kind.name) for kind in alike)
+            sums = flags.group_by("slice", maintain_order=True).sum()
+            found[values.name] = list(sums.drop("slice").iter_rows())
+        return found
+
+    def is_told(self, frame: pl.DataFrame) -> bool:
+        """Whether its counts are all that this observer would see of a first batch like `frame`."""
+        is_text = all(dtype == pl.String for dtype in frame.dtypes)
+        return self._format != PARQUET and not self._seen and is_text
+
+
+_Counts = tuple[int, ...]
+"""Of a column: values that say something, those of them that read, and those that look like each kind."""
+
+
+def see_together(
+    observers: Sequence[SchemaObserver], frame: pl.DataFrame, mapped: Mapped, typed: pl.DataFrame, starts: Sequence[int]
+) -> None:
+    """Let each observer see its rows of `frame`, those from its start to the next one's."""
+    places = list(zip(observers, starts, starts[1:], strict=False))
+    are_first = 1 < len(set(observers)) == len(observers)
+    if not are_first or not all(o.is_told(frame) and end - start <= SAMPLE_ROWS for o, start, end in places):
+        for observer, start, end in places:
+            observer.see(frame[start:end], mapped, typed[start:end])
+        return
+    counts = observers[0].counts(frame, mapped, typed, starts)
+    for number, observer in enumerate(observers):
+        observer.tell(mapped, {name: of_all[number] for name, of_all in counts.items()})
 
 
 @dataclass(frozen=True)
@@ -149,9 +208,14 @@ def look_like(samples: Sequence[pl.Series], dialect: Dialect) -> list[str]:
     looks, start = [], 0
     for sample in samples:
         own, start = matches.slice(start, len(sample)), start + len(sample)
-        kinds = (kind.name for kind in own if kind.sum() >= LOOKS_LIKE * len(sample))
-        looks.append(EMPTY if sample.is_empty() else next(kinds, "text"))
+        looks.append(_look(len(sample), [int(kind.sum()) for kind in own]))
     return looks
+
+
+def _look(values: int, alike: Sequence[int]) -> str:
+    """alike: how many of the values look like each kind."""
+    kinds = (kind for kind, count in zip(_KINDS, alike, strict=True) if count >= LOOKS_LIKE * values)
+    return next(kinds, "text") if values else EMPTY
 
 
 @lru_cache(maxsize=256)
@@ -161,7 +225,7 @@ def _matches(dialect: Dialect) -> tuple[pl.Expr, ...]:
 
 
 def _patterns(dialect: Dialect) -> Mapping[str, str]:
-    """Narrowest first: every integer is a decimal too."""
+    """For each of `_KINDS`, in their order."""
     digits = r"\d+"
     if dialect.thousands:
         digits = rf"(?:\d+|\d{{1,3}}(?:{re.escape(dialect.thousands)}\d{{3}})+)"

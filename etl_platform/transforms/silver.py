@@ -45,7 +45,8 @@ from etl_platform.transforms.quarantine import (
 )
 from etl_platform.transforms.raw_text import raw_texts
 from etl_platform.transforms.row_hash import row_hash
-from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema
+from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, see_together
+from etl_platform.transforms.together import Piece, Together, Waiting
 from etl_platform.transforms.validate import find_failures
 
 _DELIVERY_FIELD = {DELIVERY: pl.Int64()}
@@ -182,6 +183,7 @@ class _Collector:
         self._good = FrameSpool(good, plan.scratch / "good", plan.budget * 3 // 4)
         self._bad = FrameSpool(bad, plan.scratch / "bad", plan.budget // 4)
         self._files: dict[int, tuple[SourceFile, _Progress]] = {}
+        self._waiting = Waiting()
 
     def rows_read(self, file: SourceFile) -> int:
         return self._files[file.delivery][1].rows_read
@@ -192,11 +194,11 @@ class _Collector:
         subject = self._subject(file)
         try:
             for batch in self._read(file):
-                self._take_batch(file, state, self._mapped(file, state, batch, subject), batch)
+                self._take_batch(state, Piece(file, self._mapped(file, state, batch, subject), batch))
             if state.mapped is not None and state.names:
                 require_columns(state.mapped, state.names, self.plan.contract, subject)
         except FileRefusedError as refusal:
-            # Batches already taken of this file are dropped in finish(): half a file would be a silent loss.
+            # Batches already taken of this file are dropped later: half a file would be a silent loss.
             state.refusal, state.rows_read, state.quarantined = refusal, 0, 0
 
     def _read(self, file: SourceFile) -> Iterator[Batch]:
@@ -226,37 +228,61 @@ class _Collector:
                 raise
         return state.mapped
 
-    def _take_batch(self, file: SourceFile, state: _Progress, mapped: Mapped, batch: Batch) -> None:
+    def _take_batch(self, state: _Progress, piece: Piece) -> None:
+        batch = piece.batch
         state.rows_read += batch.columns.height + batch.rejects.height
         if batch.rejects.height:
-            self._bad.append(self._in_context(rejected_records(batch.rejects), file))
+            self._bad.append(self._in_context(rejected_records(batch.rejects), piece.file))
             state.quarantined += batch.rejects.height
         # Not `is_empty()`: records without any field (`{}`) make a frame of rows and no columns.
         if not batch.columns.height:
-            state.observer.see(batch.columns, mapped)
+            state.observer.see(batch.columns, piece.mapped)
             return
-        contract = self.plan.contract
-        normalised = normalise(batch.columns, contract, file.sender, mapped)
-        state.observer.see(batch.columns, mapped, normalised.frame)
+        if not self._waiting.takes(piece):
+            self._pass()
+        self._waiting.add(piece)
+        if self._waiting.is_enough:
+            self._pass()
+
+    def _pass(self) -> None:
+        """Cast, validate and split what waits."""
+        waiting, self._waiting = self._waiting.pieces, Waiting()
+        pieces = []
+        for piece in waiting:
+            if (state := self._state(piece)).refusal:
+                state.observer.see(piece.batch.columns, piece.mapped)  # of what explains the refusal
+            else:
+                pieces.append(piece)
+        if not pieces:
+            return
+        contract, rows = self.plan.contract, Together(pieces)
+        sender, mapped = pieces[0].file.sender, pieces[0].mapped
+        normalised = normalise(rows.columns, contract, sender, mapped, rows.supplied())
+        observers = [self._state(piece).observer for piece in pieces]
+        see_together(observers, rows.columns, mapped, normalised.frame, rows.starts)
         derived = derive(normalised.frame, contract)
-        frame = derived.frame.with_columns(
-            *self._context(file), batch.source_rows.alias(SOURCE_ROW), self._extra(batch, mapped)
-        )
+        origin = rows.origin(lambda: rows.number)
+        frame = derived.frame.with_columns(*self._place, *origin, rows.source_rows, self._extra(rows.columns, mapped))
         failures = pl.concat([normalised.failures, derived.failures, find_failures(frame, contract)])
         if failures.height:
             folded = fold(failures, contract)
             indices = folded.get_column("index")
-            rows = failed_rows(folded, batch.source_rows.gather(indices), batch.raw(indices))
-            self._bad.append(self._in_context(rows, file))
-            state.quarantined += folded.height
+            number = rows.number.gather(indices)
+            bad = failed_rows(folded, rows.source_rows.gather(indices), rows.raw(indices))
+            self._bad.append(self._placed(bad).with_columns(rows.origin(lambda: number)))
+            for place, count in number.value_counts().iter_rows():
+                self._state(pieces[place]).quarantined += count
             is_good = pl.repeat(True, frame.height, eager=True).scatter(indices, False)
             frame = frame.filter(is_good)
         self._good.append(frame.with_columns(row_hash(contract)))
 
-    def _extra(self, batch: Batch, mapped: Mapped) -> pl.Series | pl.Expr:
+    def _state(self, piece: Piece) -> _Progress:
+        return self._files[piece.file.delivery][1]
+
+    def _extra(self, columns: pl.DataFrame, mapped: Mapped) -> pl.Series | pl.Expr:
         if not self.plan.keeps_extra:
             return no_extra()
-        return extra_columns(batch.columns, [name for name in batch.columns.columns if name in mapped.extra])
+        return extra_columns(columns, [name for name in columns.columns if name in mapped.extra])
 
     def _in_context(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
         return frame.with_columns(self._context(file))
@@ -277,6 +303,7 @@ class _Collector:
         )
 
     def finish(self) -> Silver:
+        self._pass()
         refused = {delivery: state.refusal for delivery, (_, state) in self._files.items() if state.refusal}
         good, bad_rows = self._good.scan(), self._bad.scan()
         if refused:
