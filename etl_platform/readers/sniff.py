@@ -40,7 +40,8 @@ _BOMS = (
     (b"\xfe\xff", "utf-16"),
 )
 _HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|script)\b", re.IGNORECASE)
-_FIELD_FOLLOWS = re.compile(r" *[,;\t|]\s*[^\s{\[]")
+_FIELD_FOLLOWS = re.compile(r"[ \t]*[,;\t|]\s*[^\s{\[]")
+_TEXT_FOLLOWS = re.compile(r"[ \t]*[^\s{\[,]")
 _JSON = re.compile(r'\{\s*("|\}|$)|\[\s*([{\["\]\d-]|$)')
 
 
@@ -123,11 +124,13 @@ def _kind(head: bytes) -> Kind:
 
 
 def _is_json(text: str) -> bool:
-    """Whether text begins as JSON does. The first field of a CSV without a header may be `{}`, too: another follows."""
+    """Whether text begins as JSON does. The first field of a CSV without a header may be `{}` or begin with it, too:
+    something else follows on the line."""
     if not _JSON.match(text):
         return False
     try:
         _, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         return True  # cut off, or broken: the reader says so
-    return not _FIELD_FOLLOWS.match(text, end)
+    has_names = '"' in text[:end]
+    return not (_FIELD_FOLLOWS.match(text, end) or (not has_names and _TEXT_FOLLOWS.match(text, end)))

@@ -56,6 +56,8 @@ HTML = b"\n<!DOCTYPE html><html><body>Service unavailable</body></html>"
         (b"[id],{name}\n1,2\n", Sniffed("csv", "none")),
         (b"{},0,A\n", Sniffed("csv", "none")),
         (b"[1] ;x\n", Sniffed("csv", "none")),
+        (b"{}0,A\n", Sniffed("csv", "none")),
+        (b'{"a":1}x\n', Sniffed("json", "none")),
         (b'{},\n{"a":1}\n', Sniffed("json", "none")),
         (b'{"a":1}{"a":2}', Sniffed("json", "none")),
         (parquet(), Sniffed("parquet", "none")),
