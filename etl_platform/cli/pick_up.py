@@ -81,8 +81,12 @@ def _out_of_sight(session: Session, held: dict[DatasetPartition, str], processes
     found = set()
     for run_id in set(held.values()):
         run = dagster_instance().get_run_by_id(run_id)
-        name = run.tags.get(PROCESS_TAG) if run else None
-        if name and not processes.is_known(name):
+        if run is None:
+            is_seen = processes.executes(run_id) is not None
+        else:
+            name = run.tags.get(PROCESS_TAG)
+            is_seen = name is None or processes.is_known(name)
+        if not is_seen:
             found.add(run_id)
     return found
 

@@ -116,8 +116,9 @@ def sign_of(cell: PartitionStatus, kind: Kind | None) -> str:
     is_open = latest is not None and latest.outcome in (Outcome.RUNNING, Outcome.CHECKED)
     if is_open or cell.objects.get(State.SEEN):
         return "running"
-    # Also after a run over a date on which nothing arrived: its empty tables are no delivery.
-    return "published" if _current(cell) and cell.published else "nothing"
+    # Also after a run over a date on which nothing arrived: its empty tables are no delivery. Nor are those from which
+    # everything was withdrawn; in mode `append` what was overwritten before that is still there.
+    return "published" if cell.published and (_current(cell) or _published_rows(cell)) else "nothing"
 
 
 def _current(cell: PartitionStatus) -> int:

@@ -55,7 +55,7 @@ class Census:
         """Whether nobody executes the run any more: its process is gone, or it has ended, or nobody knows it."""
         if run_id not in self._gone:
             record = self._instance.get_run_record_by_id(run_id)
-            self._gone[run_id] = record is None or run_id in self.gone([record])
+            self._gone[run_id] = self._stranger_is_gone(run_id) if record is None else run_id in self.gone([record])
         return self._gone[run_id]
 
     def holder_is_gone(self, name: str) -> bool:
@@ -63,6 +63,14 @@ class Census:
         if self._processes.is_known(name):
             return not self._processes.is_alive(name)
         return name in self._silent([name])
+
+    def _stranger_is_gone(self, run_id: str) -> bool:
+        """The same of a run that is not in this Dagster instance: of another one, or of one that only lives as long as
+        its process (`dagster asset materialize` without DAGSTER_HOME)."""
+        executes = self._processes.executes(run_id)
+        if executes is not None:
+            return not executes
+        return not self._ledger.has_beaten(run_id) or run_id in self._silent([run_id])
 
     def _silent(self, names: Sequence[str | None]) -> set[str]:
         """Those who have no lock file here and of whom nothing was heard for a while."""

@@ -6,6 +6,7 @@ It rests in the resource that every step uses, so that no launcher (UI, sensor, 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,10 +37,13 @@ def announcing(ledger: Ledger, processes: Processes) -> dg.ResourceDefinition:
 @contextmanager
 def announced(instance: dg.DagsterInstance, run_id: str, ledger: Ledger, processes: Processes) -> Iterator[None]:
     """The run is alive for the time of the block."""
-    with processes.held() as name:
+    with processes.held(run_id) as name:
         instance.add_run_tags(run_id, {PROCESS_TAG: name})
         ended = threading.Event()
-        beating = threading.Thread(target=_beat, args=(ledger, name, ended), name="heartbeat", daemon=True)
+        # Without DAGSTER_HOME the instance is a folder of this process, and nobody else sees the run's tags: its id is
+        # all that its attempt tells.
+        told, at_once = (name, False) if os.environ.get("DAGSTER_HOME") else (run_id, True)
+        beating = threading.Thread(target=_beat, args=(ledger, told, ended, at_once), name="heartbeat", daemon=True)
         beating.start()
         try:
             yield
@@ -48,10 +52,11 @@ def announced(instance: dg.DagsterInstance, run_id: str, ledger: Ledger, process
             beating.join()
 
 
-def _beat(ledger: Ledger, name: str, ended: threading.Event) -> None:
+def _beat(ledger: Ledger, name: str, ended: threading.Event, at_once: bool) -> None:
     """Most runs end before the first beat and cost the ledger nothing."""
-    has_beaten = False
-    while not ended.wait(heartbeats.EVERY.total_seconds()):
+    has_beaten, seconds = False, 0.0 if at_once else heartbeats.EVERY.total_seconds()
+    while not ended.wait(seconds):
+        seconds = heartbeats.EVERY.total_seconds()
         # A ledger that is away hears of it when it is back: three beats must be missing.
         with suppress(EtlError):
             ledger.beat(name)

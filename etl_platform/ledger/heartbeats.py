@@ -28,6 +28,11 @@ def beat(connection: sa.Connection, name: str) -> None:
         connection.execute(sa.insert(processes), {"name": name, "beats": 1})
 
 
+def is_known(connection: sa.Connection, name: str) -> bool:
+    """Whether the process of that name has ever said that it is alive, and not that it has ended."""
+    return connection.execute(sa.select(_p.name).where(_p.name == name, _p.beats > 0)).first() is not None
+
+
 def forget(connection: sa.Connection, names: Collection[str]) -> None:
     """They have ended, and somebody has seen to it."""
     connection.execute(sa.delete(processes).where(_p.name.in_(list(names))))

@@ -258,7 +258,9 @@ def _holds(wanted: Move) -> list[sa.ColumnElement[bool]]:
             # What no run has read is nowhere but under its key, where a later content lies now, withdrawn as well.
             is_later = sa.tuple_(newer.c.last_modified, newer.c.id) > sa.tuple_(_o.last_modified, _o.id)
             is_lost = sa.and_(is_later, _o.rows_read.is_(None))
-            found.append(~sa.exists().where(same, sa.or_(is_current, is_lost)))
+            # What it had replaced counts again since it was taken out, and gives way.
+            stays = sa.and_(is_current, sa.or_(is_later, ~newer.c.is_published))
+            found.append(~sa.exists().where(same, sa.or_(stays, is_lost)))
         case Guard.PUBLISHED:
             found.append(_o.is_published)
         case Guard.GONE:

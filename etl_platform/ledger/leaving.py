@@ -15,7 +15,7 @@ from etl_platform.ledger import reruns
 from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, State, Withdrawal
-from etl_platform.ledger.rows import reinstate
+from etl_platform.ledger.rows import REPLACED, reinstate
 from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
 
 _t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
@@ -56,7 +56,9 @@ def mark_gone(connection: sa.Connection, ids: Sequence[int], run_id: str | None,
 
 
 def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: str, now: dt.datetime) -> bool:
-    """Take one object out, on record. False: it is none of its partition's any more."""
+    """Take one object out, on record. False: it is none of its partition's any more.
+
+    Where it was never published, what it had replaced counts again: nobody has taken that out."""
     where = _t.id == found.id
     touched = _touched(connection, where)
     told = f"withdrawn by {by}: {reason}"
@@ -65,6 +67,8 @@ def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: st
     row = {"object_id": found.id, "root": found.root, "key": found.key, "identity": found.identity}
     connection.execute(sa.insert(withdrawals).values(**row, reason=reason, requested_by=by, requested_at=now))
     reruns.request(connection, touched, told, now)
+    if not found.is_published:
+        reinstate(connection, [found.id], now)
     return True
 
 
@@ -72,6 +76,9 @@ def restore(connection: sa.Connection, found: LedgerObject, by: str, now: dt.dat
     """Undo the withdrawal of an object, on record. False: a newer content of its key is part of the partition."""
     if not move(connection, Happens.RESTORED, _t.id == found.id, now=now):
         return False
+    # What counted again since it was taken out is replaced, as it was before.
+    others = (_t.root == found.root, _t.key == found.key, _t.id != found.id, _t.state.in_(CURRENT))
+    move(connection, Happens.REPLACED, *others, now=now, values=REPLACED)
     update = sa.update(withdrawals).where(_w.object_id == found.id, _w.undone_at.is_(None))
     connection.execute(update.values(undone_by=by, undone_at=now))
     return True

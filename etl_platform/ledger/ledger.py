@@ -97,6 +97,7 @@ class Ledger:
 
     def __init__(self, url: str, *, read_only: bool = False, retries: Retries | None = None) -> None:
         self._database = LedgerDatabase(url, read_only=read_only, retries=retries)
+        self._root_names: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<{self._database.label}>"
@@ -164,17 +165,21 @@ class Ledger:
     ) -> list[MovedRoot]:
         """The landing roots (name -> address) are there now. Returns those that were elsewhere before, once.
 
-        names: institution -> name of its root. Under a name that is seen for the first time an institution has what it
-        delivered under the one before.
+        names: institution -> name of its root. Under another name than before it has what it delivered under that one.
+        Looked at once in a process, and when they change.
         """
+        wanted = dict(names or {})
         with self._database.read() as connection:
             before = roots.select_roots(connection)
-        if all(before.get(name) == url for name, url in urls.items()):
-            return []
-        with self._database.write() as connection:
-            if names and not urls.keys() <= before.keys():
-                root_names.name_roots(connection, names)
-            return roots.note(connection, urls, now)
+            are_named = wanted == self._root_names or not root_names.are_due(connection, wanted)
+        if not are_named or any(before.get(name) != url for name, url in urls.items()):
+            with self._database.write() as connection:
+                root_names.name_roots(connection, wanted)
+                moved = roots.note(connection, urls, now)
+        else:
+            moved = []
+        self._root_names = wanted
+        return moved
 
     def stuck(self, root_names: Sequence[str]) -> list[tuple[str, int]]:
         """Key and id, sorted, of every object below the roots that was refused, has failed or waits for a service."""
@@ -233,6 +238,11 @@ class Ledger:
             return []
         with self._database.write() as connection:
             return heartbeats.silent(connection, names, now)
+
+    def has_beaten(self, name: str) -> bool:
+        """Whether the process of that name has said that it is alive, and not that it has ended."""
+        with self._database.read() as connection:
+            return heartbeats.is_known(connection, name)
 
     def forget_beats(self, names: Collection[str]) -> None:
         """They have ended."""

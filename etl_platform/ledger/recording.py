@@ -18,13 +18,10 @@ from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.nobodys import leave
 from etl_platform.ledger.places import NOBODYS, OPEN, Compared, Finding, Place, compare, happens, overwritten
 from etl_platform.ledger.records import CURRENT, LandingObject, ObjectResult, State
-from etl_platform.ledger.rows import IS_ROW, distinct, identified, identify, insert, new_row, partition_of
+from etl_platform.ledger.rows import IS_ROW, REPLACED, distinct, identified, identify, insert, new_row, partition_of
 from etl_platform.ledger.tables import landing_objects, storable
 
-SUPERSEDED_REASON = "a newer version of this object was recorded"
-
 _t = landing_objects.c
-_WHY = {"reason": sa.func.coalesce(_t.reason, SUPERSEDED_REASON)}
 
 
 def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now: dt.datetime) -> int:
@@ -83,7 +80,7 @@ def _replace_all(connection: sa.Connection, returned: Sequence[Compared], now: d
     """What lies at a place again replaces everything else there, whatever the times: a rollback brings an old one."""
     replaced = [o.id for c in returned for o in c.others if o.state in (*CURRENT, *NOBODYS)]
     for ids in in_chunks(replaced):
-        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=_WHY)
+        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=REPLACED)
 
 
 def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.datetime) -> None:
@@ -106,4 +103,4 @@ def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.d
         replaced += connection.scalars(query)
     # In two statements: as a subquery of the update Postgres may run it once for every row of the table.
     for ids in in_chunks(replaced):
-        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=_WHY)
+        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=REPLACED)

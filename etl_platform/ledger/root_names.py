@@ -15,6 +15,15 @@ from etl_platform.ledger.tables import landing_objects, schema_drift, withdrawal
 _o, _s, _w = landing_objects.c, schema_drift.c, withdrawals.c
 
 
+def are_due(connection: sa.Connection, roots: Mapping[str, str]) -> bool:
+    """Whether an institution has objects or schemas under another name than that of its landing root."""
+    for columns in (_o, _s):
+        names = sa.select(columns.institution, columns.root).distinct()
+        if any(roots.get(code, name) != name for code, name in connection.execute(names)):
+            return True
+    return False
+
+
 def name_roots(connection: sa.Connection, roots: Mapping[str, str]) -> int:
     """Give the objects and schemas of each institution the name of its landing root. Returns how many objects changed.
 
@@ -22,13 +31,10 @@ def name_roots(connection: sa.Connection, roots: Mapping[str, str]) -> int:
     here, in the same transaction or later. Safe to repeat. Objects that fall together are merged as after a move
     (`migrations/same_place.py`). Reads every row of these institutions, so it belongs to a start, not to a tick.
     """
-    if not roots:
+    if not roots or not are_due(connection, roots):
         return 0
     elsewhere = sa.or_(*(sa.and_(_o.institution == code, _o.root != name) for code, name in roots.items()))
     elsewhere_too = sa.or_(*(sa.and_(_s.institution == code, _s.root != name) for code, name in roots.items()))
-    moving = connection.execute(sa.select(sa.exists().where(elsewhere))).scalar()
-    if not moving and not connection.execute(sa.select(sa.exists().where(elsewhere_too))).scalar():
-        return 0
     gone = merge_contents(connection, roots)
     if gone:
         same = sa.update(withdrawals).where(_w.object_id == sa.bindparam("old"))

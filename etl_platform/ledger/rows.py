@@ -13,6 +13,9 @@ from etl_platform.ledger.places import OnRecord
 from etl_platform.ledger.records import CURRENT, LandingObject, State
 from etl_platform.ledger.tables import landing_objects, storable
 
+SUPERSEDED_REASON = "a newer version of this object was recorded"
+REPLACED = {"reason": sa.func.coalesce(landing_objects.c.reason, SUPERSEDED_REASON)}
+"""What changes in the row of a content that is replaced."""
 IS_ROW = landing_objects.c.id == sa.bindparam("row_id")
 
 

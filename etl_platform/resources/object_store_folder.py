@@ -171,9 +171,9 @@ class FolderObjectStore(ObjectStore):
                         file.write(chunk)
                     file.flush()
                     os.fsync(file.fileno())
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    staged.replace(place)
                     info = self._info(key, os.fstat(file.fileno()))  # ours, whoever replaces the object next
-                place.parent.mkdir(parents=True, exist_ok=True)
-                staged.replace(place)
             except BaseException:  # an interrupt, too, must leave no half file behind
                 with contextlib.suppress(FileNotFoundError):
                     staged.unlink()
@@ -285,7 +285,9 @@ class FolderObjectStore(ObjectStore):
             uri=self.uri(key),
             key=key,
             size=status.st_size,
-            etag=f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}",
+            # Its last change, too: a sender may set the time of modification, and a new file gets the number of the one
+            # that was removed before it.
+            etag="-".join(f"{n:x}" for n in (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)),
             version=None,
             last_modified=dt.datetime.fromtimestamp(status.st_mtime_ns / 1e9, tz=dt.UTC),
         )

@@ -8,6 +8,7 @@ once; for those who cannot (another host, a container whose folder went with it)
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import socket
@@ -22,7 +23,7 @@ from pathlib import Path
 
 PROCESS_TAG = "etl-platform/process"
 """Run tag that names the lock of the process that executes the run."""
-_SUFFIX, _END, _SERVERS = ".lock", "~", "servers"
+_SUFFIX, _END, _OF_RUN, _SERVERS = ".lock", "~", "@", "servers"
 _YOUNG_SECONDS = 60.0
 
 
@@ -37,14 +38,19 @@ class Processes:
         return _hold(self._folder, os.getpid())
 
     @contextmanager
-    def held(self) -> Iterator[str]:
+    def held(self, run_id: str) -> Iterator[str]:
         """A name of its own for the time of the block: of one run among many that a process executes."""
-        name, file = _lock(self._folder)
+        name, file = _lock(self._folder, f"{run_id}{_OF_RUN}")
         try:
             yield name
         finally:
             self.forget([name])
             file.close()
+
+    def executes(self, run_id: str) -> bool | None:
+        """Whether a process that executes the run is still there. None: none of it was ever seen here."""
+        files = list(self._folder.glob(f"{glob.escape(run_id)}{_OF_RUN}*{_SUFFIX}"))
+        return any(_is_held(path) for path in files) if files else None
 
     def serve(self) -> None:
         """This process launches runs, and tells Dagster when one of them is gone. Known until it ends."""
@@ -117,9 +123,9 @@ def _hold(folder: Path, pid: int) -> str:
     return name
 
 
-def _lock(folder: Path) -> tuple[str, FileIO]:
+def _lock(folder: Path, prefix: str = "") -> tuple[str, FileIO]:
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    name = f"{prefix}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     # Locked before it has the name by which others find it: it is never seen without its lock.
     unseen = folder / f".{name}"
     file = FileIO(str(unseen), "w")

@@ -326,7 +326,7 @@ def test_the_attempt_of_a_run_that_is_alive_is_left_alone(daemon: Daemon) -> Non
     daemon.tick()
     partition = next(iter(platform.ledger.pending_partitions(1))).partition
     processes = Processes(platform.settings.processes)
-    with processes.held() as name:
+    with processes.held("a run") as name:
         run_id = started_run(platform, name)
         platform.ledger.start_attempts(run_id, [partition], now=dt.datetime.now(dt.UTC) - dt.timedelta(days=1))
 
@@ -351,7 +351,7 @@ def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
     platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     daemon.tick()
     partition = next(iter(platform.ledger.pending_partitions(1))).partition
-    with Processes(platform.settings.processes).held() as name:
+    with Processes(platform.settings.processes).held("a run") as name:
         living = started_run(platform, name)
         platform.ledger.start_attempts(living, [partition], now=dt.datetime.now(dt.UTC))
         platform.put(f"first/prices/{DATE}/b.csv", HEADER + bar("BBB"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from etl_platform.cli import execute
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import State
 from etl_platform_tests.cli.test_commands import Shell, etl, home, put
+from etl_platform_tests.support.datasets import LEAST, write
 from etl_platform_tests.support.platform import DATE, HEADER, bar
 
 __all__ = ["etl", "home"]
@@ -104,3 +107,98 @@ def test_a_content_that_is_deleted_before_it_was_published_is_as_if_it_never_cam
 
     assert symbols(home) == ["OLD"] and states(home) == [State.LOADED, State.WITHDRAWN]
     assert etl("status").status == 0 and "nothing to run" in etl("run").out
+
+
+def test_other_bytes_with_the_number_time_and_size_of_those_before_are_loaded(
+    landing: Path, home: Path, etl: Shell
+) -> None:
+    """As `tar`, `rsync -t` and `cp -p` leave them, where the times were set to one moment."""
+    path = landing / KEY
+    status = path.stat()
+    with path.open("r+") as file:
+        file.write(HEADER + bar("ODD"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = path.stat()
+    assert (again.st_ino, again.st_mtime_ns, again.st_size) == (status.st_ino, status.st_mtime_ns, status.st_size)
+
+    assert etl("run").status == 0
+
+    assert symbols(home) == ["ODD"]
+    path.chmod(0o600)
+    assert "nothing to run" in etl("run").out, "its bytes are what they were"
+
+
+def test_what_a_withdrawn_content_had_replaced_before_it_was_published_counts_again(
+    landing: Path, home: Path, etl: Shell
+) -> None:
+    overwritten(landing, "\x00\x01 no table\n")
+    assert etl("run").status == 1 and symbols(home) == ["OLD"]
+
+    assert etl("withdraw", KEY, "--reason", "broken").status == 0
+
+    assert etl("run").status == 0
+    assert symbols(home) == ["OLD"] and states(home) == [State.LOADED, State.WITHDRAWN]
+    assert etl("status").status == 0 and "nothing to run" in etl("run").out
+    assert etl("withdraw", KEY, "--undo").status == 0
+    assert states(home) == [State.SUPERSEDED, State.SEEN]
+    assert etl("run").status == 1 and states(home) == [State.SUPERSEDED, State.REFUSED]
+    (landing / KEY).unlink()
+    assert etl("run").status == 0
+    assert symbols(home) == ["OLD"] and etl("status").status == 0
+
+
+def test_a_withdrawn_content_that_was_published_takes_its_rows_with_it(landing: Path, home: Path, etl: Shell) -> None:
+    overwritten(landing, NEW)
+    assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER"]
+    assert etl("withdraw", KEY, "--reason", "broken").status == 0
+    assert etl("run").status == 0
+    assert symbols(home) == [] and states(home) == [State.SUPERSEDED, State.WITHDRAWN]
+    assert etl("withdraw", KEY, "--undo").status == 0
+    assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER"]
+
+
+@pytest.mark.parametrize("move", ["mv", "cp"])
+def test_an_institution_that_comes_to_the_shared_root_has_nothing_to_run(
+    home: Path, etl: Shell, tmp_path: Path, move: str
+) -> None:
+    own, file = tmp_path / "own", tmp_path / "institutions" / "first.yaml"
+    shared = file.read_text()
+    file.write_text(f"{shared}landing: {own}\n")
+    put(home, f"second/prices/{DATE}/a.csv", HEADER + bar("BBB"))
+    (own / f"first/prices/{DATE}").mkdir(parents=True)
+    for name, body in (("a.csv", OLD), ("wrong.csv", NEW)):
+        (own / f"first/prices/{DATE}" / name).write_text(body)
+    assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER", "OLD"]
+    assert etl("withdraw", f"first/prices/{DATE}/wrong.csv", "--reason", "a mistake").status == 0
+    assert etl("run").status == 0 and symbols(home) == ["OLD"]
+    if move == "mv":
+        (own / "first").rename(home / "landing" / "first")
+    else:
+        shutil.copytree(own / "first", home / "landing" / "first")
+    file.write_text(shared)
+    execute.loaded.cache_clear()  # as a new process has it
+
+    assert "nothing to run" in etl("run").out
+
+    assert "nothing to run" in etl("run").out and etl("status").status == 0
+    assert states(home) == [State.LOADED, State.WITHDRAWN, State.LOADED] and symbols(home) == ["OLD"]
+    assert etl("withdraw", f"first/prices/{DATE}/wrong.csv", "--undo").status == 0
+    assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER", "OLD"]
+
+
+def test_what_is_published_of_a_withdrawn_key_is_no_day_on_which_nothing_arrived(
+    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In mode `append` the content before the withdrawn one is still in the tables."""
+    write(tmp_path / "datasets", f"{LEAST}write_mode: append\n")
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {visits: {}}\n", "first.yaml")
+    monkeypatch.setenv("ETL_DATASETS_PATH", str(tmp_path / "datasets"))
+    key = f"first/visits/{DATE}/a.csv"
+    for body in ("visit_id,pages\nA,1\nB,2\n", "visit_id,pages\nC,3\n"):
+        put(home, key, body)
+        assert etl("run").status == 0
+    assert etl("withdraw", key, "--reason", "a mistake").status == 0 and etl("run").status == 0
+
+    (told,) = json.loads(etl("status", "--json", "--date", str(DATE)).out)["partitions"]
+
+    assert (told["status"], told["rows_published"]) == ("published", 2)
