@@ -5,6 +5,7 @@ Exit status: 0 all well, 1 a partition failed, 2 wrong use or configuration, 3 a
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -80,3 +81,20 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except Exception as error:
+        if (told := _of_dagster(error)) is None:
+            raise
+        click.echo(f"error: {told}", err=True)
+        sys.exit(3)
+
+
+def _of_dagster(error: Exception) -> str | None:
+    """What a storage of Dagster that fails (a full disk, a file that is broken) means; None for any other error."""
+    database = sys.modules.get("sqlalchemy.exc")  # what was never imported has not failed, and importing it is slow
+    if database is None or not isinstance(error, database.DBAPIError):
+        return None
+    return (
+        f"Dagster's storage (DAGSTER_HOME {os.environ.get('DAGSTER_HOME', 'not set')}): found "
+        f"{type(error.orig).__name__}: {error.orig}; expected a database that can be read and written; next step: look "
+        "at the free space and the rights of that folder, or at the database that its dagster.yaml names, and run again"
+    )

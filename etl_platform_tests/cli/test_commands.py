@@ -351,3 +351,16 @@ def test_the_closing_table_cuts_no_name_and_no_number() -> None:
     assert isinstance(console.file, io.StringIO)
     row = row_of(console.file.getvalue(), str(DATE), "an_institution_of_a_long_name", "technical_indicators")
     assert row.count("2,000,000,000") == 2 and "…" not in console.file.getvalue()
+
+
+def test_a_storage_of_dagster_that_fails_is_one_line(home: Path, etl: Shell) -> None:
+    deliver(home, "first", DATE)
+    assert etl("run").status == 0
+    execute.dagster_instance.cache_clear()
+    for path in (home / "dagster").rglob("*.db"):
+        path.write_bytes(b"no database" * 100)
+
+    said = etl("run")
+
+    assert said.status == 3 and len(said.err.splitlines()) == 1
+    assert "found DatabaseError: file is not a database" in said.err and "next step: look at the free space" in said.err
