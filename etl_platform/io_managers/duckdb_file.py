@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.io_managers.duckdb_holder import holders
 from etl_platform.resources.object_store_transfer import file_errors
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class DuckDBFile:
                 if "lock" not in str(error):
                     raise
                 if time.monotonic() > deadline:
-                    raise self._busy(str(error), patience) from error
+                    raise self._busy(holders(self.path, str(error)), patience) from error
                 time.sleep(_RETRY_SECONDS)
 
     @contextmanager
@@ -129,5 +130,6 @@ class DuckDBFile:
             self.subject,
             found=found,
             expected=f"the file to be free within {patience:g} seconds",
-            next_step="try again, or end that process; for many writers at once use Postgres as warehouse",
+            next_step="none: it is tried again by itself. End that process to have it sooner; `etl-platform query` "
+            "reads without holding anybody up (docs/query.md)",
         )

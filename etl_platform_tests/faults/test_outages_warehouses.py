@@ -24,7 +24,7 @@ __all__ = ["scaled", "snowflake_emulator", "snowflake_server"]
 # An analyst's command line, which knows nothing of our lock.
 HOLDER = """
 import duckdb, sys
-connection = duckdb.connect(sys.argv[1])
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reads")
 connection.execute("SELECT 1")
 print("held", flush=True)
 sys.stdin.read()
@@ -33,8 +33,8 @@ sys.stdin.read()
 
 def goes_through_an_outage(
     daemon: Clockwork, point: Point, leave: Callable[[], object], back: Callable[[], object]
-) -> None:
-    """Loaded once, and its second version cut off at `point`."""
+) -> str:
+    """Loaded once, and its second version cut off at `point`. Returns why it waited."""
     platform = daemon.platform
     platform.put(f"first/prices/{DATE}/a.csv", body("first"))
     daemon.heal(1)
@@ -52,9 +52,11 @@ def goes_through_an_outage(
     assert platform.ledger.troubles() == [] and platform.attempt("prices", "first").outcome is Outcome.SUCCEEDED
     assert platform.table("warehouse", "prices", "first").height == 6
     assert platform.table("warehouse", "daily_bars", "first").height == 6
+    return trouble.error
 
 
-def test_a_duckdb_file_that_another_process_holds(tmp_path: Path, scaled: None) -> None:
+@pytest.mark.parametrize("mode", ["reads", "writes"])
+def test_a_duckdb_file_that_another_process_holds(tmp_path: Path, scaled: None, mode: str) -> None:
     institutions = plain_senders(tmp_path / "institutions", "first")
     settings = Settings.model_validate({"home": tmp_path / "home", "institutions_path": institutions, **QUICK})
     with open_instance(tmp_path / "dagster") as instance:
@@ -64,7 +66,7 @@ def test_a_duckdb_file_that_another_process_holds(tmp_path: Path, scaled: None) 
         holders: list[subprocess.Popen[bytes]] = []
 
         def hold() -> None:
-            command = [sys.executable, "-c", HOLDER, str(settings.duckdb_file)]
+            command = [sys.executable, "-c", HOLDER, str(settings.duckdb_file), mode]
             holders.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
             assert holders[0].stdout is not None and holders[0].stdout.readline() == b"held\n"
 
@@ -73,10 +75,12 @@ def test_a_duckdb_file_that_another_process_holds(tmp_path: Path, scaled: None) 
             holders[0].communicate()
 
         try:
-            goes_through_an_outage(Clockwork(platform), Point(DuckDBStore, "replace"), hold, release)
+            why = goes_through_an_outage(Clockwork(platform), Point(DuckDBStore, "replace"), hold, release)
         finally:
             for holder in holders:
                 holder.kill()
+    assert f"open in process {holders[0].pid} of " in why and sys.executable in why and "read_only=" in why
+    assert "expected the file to be free" in why and "tried again by itself" in why
 
 
 @pytest.mark.long
