@@ -17,9 +17,9 @@ from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import UnknownNameError
 from etl_platform.institutions.faults import hold_usable
-from etl_platform.resources.build import s3_options
 from etl_platform.resources.landing import Root, Routed, Unrouted
 from etl_platform.resources.object_store import ObjectInfo, ObjectStore, open_object_store
+from etl_platform.resources.s3_settings import s3_options
 
 NEXT = "give --institution, --dataset and --date, or correct the key"
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from etl_platform.contracts.catalog import Catalog
-from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.lake import LakeStore
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform.resources.landing import build_landing_zone
-from etl_platform.resources.object_store import S3Options, open_object_store
+from etl_platform.resources.object_store import open_object_store
 from etl_platform.resources.probes import build_probes
+from etl_platform.resources.s3_settings import s3_options
 from etl_platform.resources.warehouse import build_warehouse
 from etl_platform.settings import Settings
 
@@ -39,20 +37,3 @@ def build_resources(settings: Settings, institutions: Mapping[str, Institution],
         "bronze": BronzeStore(lake_objects, settings.scratch, settings.download_concurrency),
         "ledger": Ledger(settings.ledger.get_secret_value(), retries=settings.retries),
     }
-
-
-def s3_options(settings: Settings) -> S3Options:
-    """How to reach S3; without keys the machine's own credentials chain serves."""
-    try:
-        return S3Options(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            access_key_id=settings.s3_access_key_id,
-            secret_access_key=settings.s3_secret_access_key,
-            session_token=settings.s3_session_token,
-            allow_http=settings.s3_allow_http,
-        )
-    except ValidationError as error:
-        # Its own text shows the values.
-        found = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
-        raise ConfigurationError("environment variables ETL_S3_*", found=found) from None
