@@ -202,3 +202,11 @@ GOLD_CONTRACTS: dict[str, Contract] = {
 GOLD: dict[str, Table] = {
     name: gold_table(contract, shared=contract is MARKET_OVERVIEW) for name, contract in GOLD_CONTRACTS.items()
 }
+
+SOURCES: dict[str, tuple[str, str]] = {
+    "daily_bars": ("silver", "prices"),
+    "transaction_summary": ("silver", "transactions"),
+    "daily_sales": ("silver", "orders"),
+    "market_overview": ("gold", "daily_bars"),
+}
+"""Gold table -> layer and name of the table that it is computed from."""

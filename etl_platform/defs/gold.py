@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from etl_platform.contracts.gold import GOLD
+from etl_platform.contracts.gold import GOLD, SOURCES
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.defs.attempt import failures_reported
 from etl_platform.defs.gate import publication_reported, require_checked
@@ -43,7 +43,7 @@ _PARTITION = {"business_date": ("business_date",), "institution": ("institution"
 AGGREGATES: tuple[Aggregate, ...] = (
     Aggregate(
         GOLD["daily_bars"],
-        ("silver", "prices"),
+        SOURCES["daily_bars"],
         daily_bars,
         {
             "symbol": ("symbol",),
@@ -61,7 +61,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     ),
     Aggregate(
         GOLD["transaction_summary"],
-        ("silver", "transactions"),
+        SOURCES["transaction_summary"],
         transaction_summary,
         {
             "account_id": ("account_id",),
@@ -74,7 +74,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     ),
     Aggregate(
         GOLD["daily_sales"],
-        ("silver", "orders"),
+        SOURCES["daily_sales"],
         daily_sales,
         {
             "product_id": ("product_id",),
@@ -87,7 +87,7 @@ AGGREGATES: tuple[Aggregate, ...] = (
     ),
     Aggregate(
         GOLD["market_overview"],
-        ("gold", "daily_bars"),
+        SOURCES["market_overview"],
         market_overview,
         {
             "symbol": ("symbol",),
