@@ -116,6 +116,10 @@ class UnsupportedTypeError(PermanentError):
     """An asset gave or asked for a type that the IO managers do not know."""
 
 
+class QueryError(PermanentError):
+    """What a person asked of the tables is wrong SQL, or more than reading them."""
+
+
 class StorageError(PermanentError):
     """A lake, database or ledger refused: wrong credentials, missing privilege, full disk, corrupt object."""
 

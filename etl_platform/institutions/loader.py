@@ -21,7 +21,12 @@ from etl_platform.institutions.model import Institution
 from etl_platform.transforms.validate import find_failures
 
 BUILT_IN = Path(__file__).parent
-SHARED_SCHEMA = "shared"
+SHARED_SCHEMA, STORED_SCHEMA = "shared", "stored"
+_TAKEN = {
+    SHARED_SCHEMA: "the tables across institutions",
+    STORED_SCHEMA: "what the lake holds, published or not (`etl-platform query`)",
+}
+"""Schemas that are nobody's, and what they belong to."""
 RootOf = Callable[[Institution], str]
 
 
@@ -76,10 +81,10 @@ def _paths(folder: Path) -> list[Path]:
 def _candidate(path: Path, document: Any, contracts: Mapping[str, Contract], root_of: RootOf) -> Candidate:
     """What one file says, right by itself. Raises ConfigurationError."""
     institution = as_model(path, document, Institution)
-    if institution.schema_name == SHARED_SCHEMA:
+    if institution.schema_name in _TAKEN:
         raise ConfigurationError(
             f"{path} field warehouse_schema",
-            found=f"{SHARED_SCHEMA!r}, which belongs to the tables across institutions",
+            found=f"{institution.schema_name!r}, which belongs to {_TAKEN[institution.schema_name]}",
             expected="a schema of its own: tenants never share one",
         )
     _check_against_contracts(path, institution, contracts)

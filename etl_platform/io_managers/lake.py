@@ -11,6 +11,8 @@ they were cut into batches.
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +55,7 @@ class LakeStore:
 
     def key(self, table: Table, partition: PartitionKey) -> str:
         """Where the object of a partition is."""
-        return f"{_folder(table)}{_institution(partition)}date={partition.business_date}/data.parquet"
+        return f"{folder(table, partition.institution)}date={partition.business_date}/data.parquet"
 
     def replace(self, table: Table, partitions: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         """See `TableStore.replace`; atomic per partition. A partition without rows becomes an object without rows."""
@@ -75,7 +77,7 @@ class LakeStore:
                 self._publish(self.key(table, key), file, path)
                 for key, file, path in zip(keys, files, paths, strict=True)
             ]
-        location = infos[0].uri if len(infos) == 1 else self._objects.uri(_folder(table))
+        location = infos[0].uri if len(infos) == 1 else self._objects.uri(folder(table))
         return Written(location, sum(file.rows for file in files), sum(info.size for info in infos))
 
     def read(
@@ -106,9 +108,20 @@ class LakeStore:
                 path.unlink(missing_ok=True)
 
 
-def _folder(table: Table) -> str:
-    return f"{table.layer}/{table.name}/"
+def folder(table: Table, institution: str | None = None) -> str:
+    """What the keys of a table's objects begin with, or those of one institution's."""
+    return f"{table.layer}/{table.name}/" + (f"institution={institution}/" if institution else "")
 
 
-def _institution(partition: PartitionKey) -> str:
-    return f"institution={partition.institution}/" if partition.institution else ""
+_PLACE = re.compile(r"(?:institution=(?P<institution>[^/]+)/)?date=(?P<date>\d{4}-\d{2}-\d{2})/data\.parquet")
+
+
+def partition_at(table: Table, key: str) -> PartitionKey | None:
+    """The partition of `table` whose object is at `key`; None where it is no object of it."""
+    found = _PLACE.fullmatch(key.removeprefix(folder(table)))
+    if found is None or (found["institution"] is None) != table.shared:
+        return None
+    try:
+        return PartitionKey(dt.date.fromisoformat(found["date"]), found["institution"])
+    except ValueError:
+        return None

@@ -37,6 +37,7 @@ from etl_platform.ledger import (
     places,
     profiles,
     publications,
+    published,
     recording,
     reruns,
     root_names,
@@ -576,6 +577,14 @@ class Ledger:
         """What the ledger knows of each partition; those of which it knows nothing are missing."""
         with self._database.read() as connection:
             return status.select_status(connection, dates, institutions, datasets)
+
+    def published(
+        self, datasets: Collection[str], institutions: Collection[str]
+    ) -> dict[DatasetPartition, dt.datetime | None]:
+        """The partitions that were ever published, each with the time at which the first attempt after that began;
+        None: no run has begun there since."""
+        with self._database.read() as connection:
+            return published.select_published(connection, datasets, institutions)
 
     def unwell(self) -> list[Unwell]:
         """Every partition that failed, waits for a service, or of which a file was refused; by date."""

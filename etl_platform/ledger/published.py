@@ -1,0 +1,39 @@
+"""Which partitions were ever published, and whether a run has begun at them since.
+
+For those who read what runs write without standing in their way. Not here: what becomes of attempts (`attempts.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from etl_platform.ledger.records import DatasetPartition, Outcome
+from etl_platform.ledger.tables import attempts
+
+_a = attempts.c
+_partition = (_a.dataset, _a.business_date, _a.institution)
+
+
+def select_published(
+    connection: sa.Connection, datasets: Collection[str], institutions: Collection[str]
+) -> dict[DatasetPartition, dt.datetime | None]:
+    """Partition -> when the first attempt behind its last success began; None where that success is the latest."""
+    wanted = (_a.dataset.in_(datasets), _a.institution.in_(institutions))
+    success = (
+        sa.select(*_partition, sa.func.max(_a.started_at).label("started_at"))
+        .where(_a.outcome == Outcome.SUCCEEDED, *wanted)
+        .group_by(*_partition)
+        .subquery("success")
+    )
+    later = attempts.alias("later")
+    key = tuple(success.c[column.name] for column in _partition)
+    same = sa.and_(*(later.c[column.name] == column for column in key))
+    query = (
+        sa.select(*key, sa.func.min(later.c.started_at))
+        .outerjoin_from(success, later, sa.and_(same, later.c.started_at > success.c.started_at))
+        .group_by(*key)
+    )
+    return {DatasetPartition(*row[:3]): row[3] for row in connection.execute(query)}
