@@ -22,6 +22,7 @@ from etl_platform.cli.infer import infer_command
 from etl_platform.cli.ledger import ledger
 from etl_platform.cli.plan import plan
 from etl_platform.cli.quarantine import quarantine
+from etl_platform.cli.query import query_command
 from etl_platform.cli.replay import replay
 from etl_platform.cli.run import run
 from etl_platform.cli.status import status
@@ -58,6 +59,7 @@ for command in (
     ledger,
     plan,
     quarantine,
+    query_command,
     replay,
     run,
     status,
