@@ -193,7 +193,7 @@ def _require_reading(sql: str) -> None:
 def _wrong(error: Exception) -> QueryError:
     return QueryError(
         "query",
-        found=str(error).strip(),
+        found=" ".join(str(error).partition("\n\nLINE")[0].split()),
         expected="SQL of DuckDB over <institution>.<table>, shared.<table> and stored.<table>, and nothing outside",
         next_step="`show all tables` lists them, `describe <institution>.<table>` their columns; docs/query.md",
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from etl_platform.contracts.ddl import sql_type, text_literal
 from etl_platform.contracts.identifiers import qualify, quote
-from etl_platform.contracts.table import BUSINESS_DATE, Table
+from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.query.objects import Found, View
 from etl_platform.resources.object_store_folder import FolderObjectStore
 from etl_platform.resources.object_store_types import S3Options
@@ -32,6 +32,9 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # Parts of an object that has been replaced must not be remembered.
     "enable_external_file_cache": "false",
 }
+_PATH = "_lake_path"
+_ENDING = "2025-01-15/data.parquet"
+"""How the path of every object ends, behind `date=`."""
 _PATTERN_SIGNS = set("*?[")
 
 
@@ -113,7 +116,8 @@ class Source:
         """SQL for the rows of these objects of `table`, of which there is at least one. name: free in the connection,
         for what DuckDB reads through Arrow."""
         if self.reads_paths:
-            return f"SELECT * FROM read_parquet({_list(self.paths(found))}, {_columns(table)})"  # noqa: S608 - literals
+            source = f"read_parquet({_list(self.paths(found))}, {_columns(table)}, filename = '{_PATH}')"
+            return f"SELECT {', '.join(map(_selected, table.columns))} FROM {source}"  # noqa: S608 - literals
         connection.register(name, self._dataset(table, found))
         return f"SELECT * FROM {quote(name, 'duckdb')}"  # noqa: S608 - a checked name
 
@@ -135,6 +139,14 @@ class Source:
             filesystem=fs.LocalFileSystem() if self._folder is not None else _s3(self._s3),
             partitions=dates,
         )
+
+
+def _selected(column: Column) -> str:
+    """The partition's date is told from its path, so that a query for some dates opens their objects alone."""
+    name = quote(column.name, "duckdb")
+    if column.name != BUSINESS_DATE:
+        return name
+    return f"CAST(left(right({_PATH}, {len(_ENDING)}), {len(_ENDING.partition('/')[0])}) AS DATE) AS {name}"
 
 
 def _columns(table: Table) -> str:
