@@ -126,7 +126,7 @@ class Lake:
         )
 
     def _connect(self, shown: Mapping[View, Sequence[Found]]) -> duckdb.DuckDBPyConnection:
-        return connect(self.views, shown, self._source, self._settings.scratch)
+        return connect(self.views, shown, self._source)
 
     def _answer(self, sql: str, shown: Mapping[View, Sequence[Found]], limit: int | None) -> Answer | Exception:
         """What DuckDB answers, or why it does not: only the caller knows whether that was the objects' doing."""

@@ -7,6 +7,8 @@ Not here: which objects (`objects.py`).
 
 from __future__ import annotations
 
+import tempfile
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,17 +41,14 @@ _PATTERN_SIGNS = set("*?[")
 
 
 def connect(
-    views: Collection[View], shown: Mapping[View, Sequence[Found]], source: Source, scratch: Path
+    views: Collection[View], shown: Mapping[View, Sequence[Found]], source: Source
 ) -> duckdb.DuckDBPyConnection:
-    """All `views`, each over the objects `shown` of it; those that are not among them only tell their columns.
-
-    scratch: folder for what does not fit into memory.
-    """
+    """All `views`, each over the objects `shown` of it; those that are not among them only tell their columns."""
     import duckdb
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
     try:
-        _make(connection, views, shown, source, scratch)
+        _make(connection, views, shown, source)
     except BaseException:  # whatever ends it, nobody would close what nobody has got
         connection.close()
         raise
@@ -61,10 +60,11 @@ def _make(
     views: Collection[View],
     shown: Mapping[View, Sequence[Found]],
     source: Source,
-    scratch: Path,
 ) -> None:
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"SET temp_directory = {text_literal(str(scratch / 'query'))}")
+    # DuckDB's own choice is a folder below the present one. It makes it, and removes it, when memory is short.
+    spill = Path(tempfile.gettempdir()) / f"etl-query-{uuid.uuid4().hex}"
+    connection.execute(f"SET temp_directory = {text_literal(str(spill))}")
     for schema in sorted({view.schema for view in views}):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema, 'duckdb')}")
     for number, view in enumerate(views):
@@ -130,15 +130,19 @@ class Source:
         import pyarrow.dataset as ds
         from pyarrow import fs
 
-        # What is known of an object without opening it: a query for one date opens one object.
-        dates = [ds.field(BUSINESS_DATE) == pa.scalar(one.partition.business_date) for one in found]
-        return ds.FileSystemDataset.from_paths(
-            [self._path(one) for one in found],
-            schema=table.arrow_schema,
-            format=ds.ParquetFileFormat(),
-            filesystem=fs.LocalFileSystem() if self._folder is not None else _s3(self._s3),
-            partitions=dates,
-        )
+        form = ds.ParquetFileFormat()
+        system = fs.LocalFileSystem() if self._folder is not None else _s3(self._s3)
+        fragments = [
+            form.make_fragment(
+                self._path(one),
+                system,
+                # What is known without opening it: a query for one date opens one object, and asks no object's size.
+                ds.field(BUSINESS_DATE) == pa.scalar(one.partition.business_date),
+                file_size=one.info.size,
+            )
+            for one in found
+        ]
+        return ds.FileSystemDataset(fragments, table.arrow_schema, form, system)
 
 
 def _selected(column: Column) -> str:
