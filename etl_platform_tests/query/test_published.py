@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl_platform.contracts.ddl import sql_type
+from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.query import Lake, open_lake, query
 from etl_platform.settings import Settings
@@ -135,6 +137,8 @@ def test_nobody_may_have_the_schema_of_what_is_stored(tmp_path: Path) -> None:
     senders = plain_senders(tmp_path / "institutions", "first", settings="warehouse_schema: stored")
     lake = Lake(Settings(home=tmp_path / "home", institutions_path=senders))
     assert {view.schema for view in lake.views} == {"stored", "shared"}, "the institution is out of use"
+    (fault,) = load_institutions(senders, built_in_contracts()).faults
+    assert "field warehouse_schema: 'stored', which belongs to what the lake holds" in fault.message
 
 
 def test_rows_and_types_are_those_of_the_warehouse(platform: Platform) -> None:
