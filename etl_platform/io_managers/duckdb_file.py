@@ -120,9 +120,11 @@ class DuckDBFile:
 
     def _read_holder(self) -> str:
         try:
-            return f"in use by {self._holder.read_text()}"
+            found = f"in use by {self._holder.read_text()}"
         except OSError:
-            return "in use by another process"
+            found = "in use by another process"
+        # Who has our lock may itself be waiting for somebody who does not know it.
+        return "; ".join(filter(None, (found, holders(self.path, ""))))
 
     def _busy(self, found: str, patience: float) -> StorageUnavailableError:
         # Nobody waits once more: whoever gets this has already waited as long as other services are asked.

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,37 @@ def test_who_waits_too_long_is_told_the_file_and_its_holder(path: Path, program:
             assert str(path) in str(caught.value) and str(process.pid) in str(caught.value)
     impatient.replace(SAMPLES, [key(0)], batches(rows(key(0))))
     assert stored(impatient, [key(0)]).equals(rows(key(0)))
+
+
+_READER = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_who_waits_behind_one_who_waits_is_told_of_every_reader(warehouse: DuckDBStore, path: Path) -> None:
+    warehouse.replace(SAMPLES, [key(0)], batches(rows(key(0))))
+    patient, failed = DuckDBStore(path, SCHEMAS, wait_seconds=3), list[Exception]()
+
+    def load() -> None:
+        try:
+            patient.replace(SAMPLES, [key(1)], batches(rows(key(1))))
+        except StorageUnavailableError as error:
+            failed.append(error)
+
+    with other_process(_READER, str(path)) as one, other_process(_READER, str(path)) as other:
+        thread = threading.Thread(target=load)
+        thread.start()
+        while not Path(f"{path}.holder").exists():
+            time.sleep(0.01)
+        with pytest.raises(StorageUnavailableError) as caught:
+            warehouse.probe()
+        thread.join()
+        for told in (str(caught.value), str(failed[0])):
+            assert all(f"process {reader.pid} of " in told for reader in (one, other)) and "read_only=True" in told
+    patient.replace(SAMPLES, [key(1)], batches(rows(key(1))))
 
 
 @pytest.mark.parametrize("program", [_HOLDER, _STRANGER], ids=["one of us", "another program"])
