@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import getpass
+from contextlib import suppress
+from dataclasses import replace
 
 import click
 
 from etl_platform.cli.choices import parse_institutions
 from etl_platform.cli.session import Session, open_console, open_session, plain
-from etl_platform.errors import ConfigurationError, UnknownNameError
+from etl_platform.errors import ConfigurationError, EtlError, UnknownNameError
 from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import CURRENT, LedgerObject, State
 from etl_platform.resources.landing import root_name
@@ -45,12 +47,24 @@ def withdraw(key: str, reason: str | None, institution: str | None, undo: bool, 
     if undo:
         done = session.ledger.undo_withdrawal(found, by=who, now=now)
     else:
-        done = session.ledger.withdraw(found, reason=(reason or "").strip(), by=who, now=now)
+        known = _with_hash(session, found)
+        done = session.ledger.withdraw(known, reason=(reason or "").strip(), by=who, now=now)
     if not done:
         raise _refused(key, _told(found), undo)
     which = f"{found.institution} {found.dataset} {found.business_date}"
     told = "put back; the next run loads it" if undo else "withdrawn; the next run leaves it out"
     open_console().print(plain(f"{found.key} ({which}): {told}"), soft_wrap=True)
+
+
+def _with_hash(session: Session, found: LedgerObject) -> LedgerObject:
+    """What no run has read is known by its bytes from now on: under another time it would be another content."""
+    if found.sha256 is not None or found.institution not in session.graph.institutions:
+        return found
+    with suppress(EtlError):  # it is there no more, or not now
+        receipt = session.landing.store_of(found.institution or "").digest(found.key)
+        if receipt.etag == found.etag:
+            return replace(found, sha256=receipt.sha256)
+    return found
 
 
 def _object(session: Session, key: str, institution: str | None, undo: bool) -> LedgerObject:

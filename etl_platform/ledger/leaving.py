@@ -62,7 +62,8 @@ def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: st
     where = _t.id == found.id
     touched = _touched(connection, where)
     told = f"withdrawn by {by}: {reason}"
-    if not move(connection, Happens.WITHDRAWN, where, now=now, values={"reason": told}):
+    values = {"reason": told, "sha256": sa.func.coalesce(_t.sha256, found.sha256)}
+    if not move(connection, Happens.WITHDRAWN, where, now=now, values=values):
         return False
     row = {"object_id": found.id, "root": found.root, "key": found.key, "identity": found.identity}
     connection.execute(sa.insert(withdrawals).values(**row, reason=reason, requested_by=by, requested_at=now))

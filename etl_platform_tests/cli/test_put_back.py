@@ -157,6 +157,26 @@ def test_a_withdrawn_content_that_was_published_takes_its_rows_with_it(landing: 
     assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER"]
 
 
+@pytest.mark.parametrize("is_over", [True, False], ids=["over another", "alone"])
+def test_what_was_withdrawn_before_a_run_read_it_stays_out_under_another_time(
+    landing: Path, home: Path, etl: Shell, *, is_over: bool
+) -> None:
+    path = landing / KEY if is_over else landing / KEY.replace("a.csv", "b.csv")
+    path.write_text(NEW)
+    record_only(etl)
+    key = KEY if is_over else KEY.replace("a.csv", "b.csv")
+    assert etl("withdraw", key, "--reason", "a mistake").status == 0
+    path.chmod(0o600)
+    os.utime(path)
+
+    assert etl("run").status == 0
+
+    assert symbols(home) == ["OLD"] and State.WITHDRAWN in states(home) and State.SEEN not in states(home)
+    assert "nothing to run" in etl("run").out
+    assert etl("withdraw", key, "--undo").status == 0 and etl("run").status == 0
+    assert symbols(home) == (["NEW", "NEWER"] if is_over else ["NEW", "NEWER", "OLD"])
+
+
 @pytest.mark.parametrize("move", ["mv", "cp"])
 def test_an_institution_that_comes_to_the_shared_root_has_nothing_to_run(
     home: Path, etl: Shell, tmp_path: Path, move: str
