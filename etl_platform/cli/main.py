@@ -83,7 +83,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # by no name: that of SQLAlchemy's would be imported for every `--help`
         if (told := _of_dagster(error)) is None:
             raise
         click.echo(f"error: {told}", err=True)

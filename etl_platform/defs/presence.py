@@ -53,7 +53,7 @@ def announced(instance: dg.DagsterInstance, run_id: str, ledger: Ledger, process
 
 
 def _beat(ledger: Ledger, name: str, ended: threading.Event, at_once: bool) -> None:
-    """Most runs end before the first beat and cost the ledger nothing."""
+    """Most runs end before the first beat and cost the ledger nothing. at_once: it is all that others can see."""
     has_beaten, seconds = False, 0.0 if at_once else heartbeats.EVERY.total_seconds()
     while not ended.wait(seconds):
         seconds = heartbeats.EVERY.total_seconds()
