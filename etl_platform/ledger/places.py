@@ -87,18 +87,19 @@ def compare(connection: sa.Connection, objects: Sequence[LandingObject]) -> list
 
 
 def _compared(found: LandingObject, row: OnRecord | None, at_place: Sequence[OnRecord]) -> Compared:
-    if row is None and found.sha256 is not None:
+    if (row is None or is_unread(row)) and found.sha256 is not None:
         same = [other for other in at_place if other.sha256 == found.sha256]
         # Of several rows with the same bytes the one that counts today, else the last one.
-        row = max(same, key=lambda other: (other.state in CURRENT, other.id), default=None)
+        row = max(same, key=lambda other: (other.state in CURRENT, other.id), default=row)
     others = tuple(other for other in at_place if row is None or other.id != row.id)
     return Compared(found, row, others, _finding(found, row, others))
 
 
 def _finding(found: LandingObject, row: OnRecord | None, others: Sequence[OnRecord]) -> Finding:
+    is_of_no_row = row is None or (is_unread(row) and found.institution is not None and not found.is_held)
+    if is_of_no_row and found.sha256 is None and any(o.sha256 and o.size == found.size for o in others):
+        return Finding.UNSURE
     if row is None:
-        if found.sha256 is None and any(o.sha256 and o.size == found.size for o in others):
-            return Finding.UNSURE
         if found.institution is None and any(_is_nobodys(o, found) for o in others) and not _open(found, others):
             return Finding.MOVED  # another content of what is nobody's: no news to anybody
         return Finding.NEWS
@@ -109,6 +110,11 @@ def _finding(found: LandingObject, row: OnRecord | None, others: Sequence[OnReco
         return Finding.UNSURE
     is_same = (row.uri, row.root, row.identity) == (storable(found.uri), found.root, storable(found.identity))
     return Finding.KNOWN if is_same and not _are_left(found, row, others) else Finding.MOVED
+
+
+def is_unread(row: OnRecord) -> bool:
+    """Whether it is nobody's, and nobody has looked at its bytes."""
+    return row.state in NOBODYS and row.sha256 is None and row.institution is None
 
 
 def happens(found: LandingObject, row: OnRecord) -> Happens | None:
@@ -152,7 +158,7 @@ def overwritten(row: OnRecord, others: Sequence[OnRecord]) -> list[OnRecord]:
 def _is_nobodys(row: OnRecord, found: LandingObject) -> bool:
     wanted = State.IGNORED if found.is_ignored else State.UNROUTED
     # What once was a partition's keeps its name: a run may have copied it, and must leave it out.
-    return row.state is wanted and row.sha256 is None and row.institution is None
+    return row.state is wanted and is_unread(row)
 
 
 def replaceable(compared: Compared) -> OnRecord | None:
@@ -163,8 +169,10 @@ def replaceable(compared: Compared) -> OnRecord | None:
 
 
 def _needs_place(found: LandingObject, row: OnRecord | None) -> bool:
-    # A newer content may wait at the place of a replaced or a withdrawn one.
-    return row is None or row.state in (State.SUPERSEDED, State.WITHDRAWN)
+    # A newer content may wait at the place of a replaced or a withdrawn one, and what was nobody's be known there.
+    if row is None or row.state in (State.SUPERSEDED, State.WITHDRAWN):
+        return True
+    return found.institution is not None and is_unread(row)
 
 
 def _roots(found: LandingObject) -> tuple[str, ...]:

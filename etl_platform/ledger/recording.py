@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from etl_platform.ledger.given import given_rows, in_chunks
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.nobodys import leave
-from etl_platform.ledger.places import NOBODYS, OPEN, Compared, Finding, Place, compare, happens, overwritten
+from etl_platform.ledger.places import NOBODYS, OPEN, Compared, Finding, Place, compare, happens, is_unread, overwritten
 from etl_platform.ledger.records import CURRENT, LandingObject, ObjectResult, State
 from etl_platform.ledger.rows import IS_ROW, REPLACED, distinct, identified, identify, insert, new_row, partition_of
 from etl_platform.ledger.tables import landing_objects, storable
@@ -30,6 +30,7 @@ def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now
     # By age, so that of two versions in one listing the newer one gets the higher id (see `_supersede`).
     found = distinct(sorted(objects, key=lambda found: found.last_modified))
     compared = compare(connection, list(found.values()))
+    _give_way(connection, compared)
     news = [c for c in compared if c.finding in (Finding.NEWS, Finding.UNSURE)]
     insert(connection, [new_row(c.found, Happens.FOUND, None, now) for c in news if c.row is None])
     _disown(connection, news, now)
@@ -53,6 +54,14 @@ def receive(connection: sa.Connection, run_id: str, results: Sequence[ObjectResu
     update = sa.update(landing_objects).where(*held, _t.identity == sa.bindparam("in_identity")).values(updated_at=now)
     rows = [{"in_root": r.root, "in_key": r.key, "in_identity": r.identity, "sha256": r.sha256} for r in results]
     return connection.execute(update, rows).rowcount
+
+
+def _give_way(connection: sa.Connection, compared: Sequence[Compared]) -> None:
+    """What was recorded as nobody's, and is a content that its place had before: that row goes on, under its name."""
+    names = [(c.others, (c.found.root, storable(c.found.identity))) for c in compared if c.row]
+    gone = [o.id for others, name in names for o in others if is_unread(o) and (o.root, o.identity) == name]
+    for ids in in_chunks(gone):
+        connection.execute(sa.delete(landing_objects).where(_t.id.in_(ids)))
 
 
 def _disown(connection: sa.Connection, compared: Sequence[Compared], now: dt.datetime) -> None:

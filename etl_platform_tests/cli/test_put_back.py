@@ -206,6 +206,40 @@ def test_an_institution_that_comes_to_the_shared_root_has_nothing_to_run(
     assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER", "OLD"]
 
 
+def test_copies_in_both_roots_of_an_institution_that_comes_and_goes_are_what_they_were(
+    home: Path, etl: Shell, tmp_path: Path
+) -> None:
+    """A copy below the other root is nobody's meanwhile."""
+    own, file = tmp_path / "own", tmp_path / "institutions" / "first.yaml"
+    shared = file.read_text()
+    folder = f"first/prices/{DATE}"
+    put(home, f"second/prices/{DATE}/a.csv", HEADER + bar("BBB"))
+    put(home, f"{folder}/a.csv", OLD)
+    wrong = put(home, f"{folder}/wrong.csv", NEW)
+    assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER", "OLD"]
+    assert etl("withdraw", f"{folder}/wrong.csv", "--reason", "a mistake").status == 0
+    put(home, f"{folder}/broken.csv", "\x00\x01 no table\n")
+    assert etl("run").status == 1
+    shutil.copytree(home / "landing" / "first", own / "first")
+    wanted = [State.LOADED, State.LOADED, State.WITHDRAWN, State.REFUSED]
+    assert sorted(states(home)) == sorted(wanted)
+
+    for settings in (f"{shared}landing: {own}\n", shared) * 2:
+        file.write_text(settings)
+        execute.loaded.cache_clear()  # as a new process has it
+        said = etl("run")
+        assert "nothing to run" in said.out or said.status == 1, said
+        assert etl("status").status == 1, "the broken file is still there"
+        ours = [state for state in states(home) if state is not State.UNROUTED]
+        assert sorted(ours) == sorted(wanted)
+
+    (home / "landing" / folder / "broken.csv").unlink()
+    assert etl("run").status == 0 and symbols(home) == ["OLD"] and etl("status").status == 0
+    assert wrong.exists() and "nothing to run" in etl("run").out
+    assert etl("withdraw", f"{folder}/wrong.csv", "--undo").status == 0
+    assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER", "OLD"]
+
+
 def test_what_is_published_of_a_withdrawn_key_is_no_day_on_which_nothing_arrived(
     home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
