@@ -14,6 +14,10 @@ import pyarrow as pa
 from etl_platform.io_managers.spool import Spool
 
 
+IN_MEMORY_BYTES = 64 * 2**20
+"""Of one load, kept for the case that the server goes away: writing them out would cost a fifth of the load's CPU."""
+
+
 class Replay:
     """`source` once, whoever asks how often: each asking gets all rows from the first on.
 
@@ -33,7 +37,7 @@ class Replay:
         for spool in self._taken:
             yield from spool.batches(keep=True)
         # Each asking appends to a spool of its own: one that was read takes no more.
-        taken = Spool(self._schema, self._scratch)
+        taken = Spool(self._schema, self._scratch, in_memory=IN_MEMORY_BYTES)
         self._taken.append(taken)
         while (batch := self._next()) is not None:
             taken.append(batch)

@@ -22,12 +22,16 @@ IN_MEMORY_BYTES = 8 * 2**20
 
 
 class Spool:
-    """Arrow batches, appended, then read back in order. Its scratch file has no name: a crash leaves nothing."""
+    """Arrow batches, appended, then read back in order: the first in memory, the rest in a scratch file.
 
-    def __init__(self, schema: pa.Schema, scratch: Path | None = None) -> None:
+    in_memory: bytes of the first. The file has no name: a crash leaves nothing.
+    """
+
+    def __init__(self, schema: pa.Schema, scratch: Path | None = None, in_memory: int | None = None) -> None:
         self.rows = 0
         self._schema = schema
         self._scratch = scratch
+        self._in_memory = IN_MEMORY_BYTES if in_memory is None else in_memory
         self._kept: deque[pa.RecordBatch] = deque()
         self._kept_bytes = 0
         self._file: BinaryIO | None = None
@@ -37,23 +41,26 @@ class Spool:
         """Keep `batch`, which has the columns of the schema."""
         self.rows += batch.num_rows
         # Batches differ in their nullability labels, which a stream refuses.
-        self._kept.append(labelled(self._schema, batch))
+        labelled_batch = labelled(self._schema, batch)
         # All that the batch keeps alive, of which its rows may be a small part.
-        self._kept_bytes += batch.get_total_buffer_size()
-        if self._writer is not None or self._kept_bytes > IN_MEMORY_BYTES:
-            with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
-                self._spill()
+        size = batch.get_total_buffer_size()
+        if self._writer is None and self._kept_bytes + size <= self._in_memory:
+            self._kept.append(labelled_batch)
+            self._kept_bytes += size
+            return
+        with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
+            self._write(labelled_batch)
 
     def batches(self, *, keep: bool = False) -> Iterator[pa.RecordBatch]:
         """What was appended, in order; nothing can be appended after. keep: all of it can be asked for again."""
-        if self._file is not None and self._writer is not None:
-            self._writer.close()  # the first time; again it does nothing
-            self._file.seek(0)
-            yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
         if keep:
             yield from tuple(self._kept)
         while self._kept and not keep:
             yield self._kept.popleft()
+        if self._file is not None and self._writer is not None:
+            self._writer.close()  # the first time; again it does nothing
+            self._file.seek(0)
+            yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
 
     def close(self) -> None:
         """Forget the rows. Closing twice does no harm."""
@@ -61,7 +68,7 @@ class Spool:
         if self._file is not None:
             self._file.close()
 
-    def _spill(self) -> None:
+    def _write(self, batch: pa.RecordBatch) -> None:
         if self._file is None or self._writer is None:
             if self._scratch is not None:
                 self._scratch.mkdir(parents=True, exist_ok=True)
@@ -70,5 +77,4 @@ class Spool:
             self._writer = pa.ipc.new_stream(
                 pa.PythonFile(self._file, mode="w"), self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
             )
-        while self._kept:
-            self._writer.write_batch(self._kept.popleft())
+        self._writer.write_batch(batch)
