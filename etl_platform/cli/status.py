@@ -114,7 +114,7 @@ def sign_of(cell: PartitionStatus, kind: Kind | None) -> str:
         return kind.value
     latest = cell.latest_attempt
     is_open = latest is not None and latest.outcome in (Outcome.RUNNING, Outcome.CHECKED)
-    if is_open or cell.objects.get(State.SEEN):
+    if is_open or cell.asked or cell.objects.get(State.SEEN):
         return "running"
     # Also after a run over a date on which nothing arrived: its empty tables are no delivery. Nor are those from which
     # everything was withdrawn; in mode `append` what was overwritten before that is still there.

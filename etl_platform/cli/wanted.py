@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.console import Console
 
@@ -17,6 +17,7 @@ from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, starting_runs, void_leases
+from etl_platform.defs.overlap import SAME_KEYS
 from etl_platform.defs.pick_up import process
 from etl_platform.ledger.records import DatasetPartition, Kind
 from etl_platform.resources.processes import Processes
@@ -56,6 +57,26 @@ def pending_tasks(
         *as_tasks([p for p in free if p in checked], publishes=True),
     ]
     return tasks, not scan.away
+
+
+def unsettled_tasks(
+    session: Session,
+    codes: Sequence[str],
+    names: Sequence[str],
+    dates: Collection[dt.date] | None,
+    console: Console,
+) -> list[Task]:
+    """What is to be run again because another date that holds the same keys has changed. dates: None for all; what is
+    at others is named and left."""
+    reasons = session.ledger.open_reruns()
+    pending = [item.partition for item in session.ledger.pending_partitions(2**31 - 1)] if reasons else []
+    wanted = [p for p in pending if reasons.get(p) == SAME_KEYS and p.institution in codes and p.dataset in names]
+    if not wanted:
+        return []
+    left = [p for p in wanted if dates is not None and p.business_date not in dates]
+    if left:
+        console.print(f"[yellow]to be run again[/] {named(left)}: {SAME_KEYS}; `etl-platform run` does", soft_wrap=True)
+    return as_tasks(free_ones(session, [p for p in wanted if p not in left], {}, console))
 
 
 def free_ones(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from etl_platform.contracts.declaration import Declaration
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+TOLERANCE = "business_date_tolerance_hours"
 _RULE_COLUMNS = "_etl_rule_columns"
 
 HOUSEKEEPING: tuple[Column, ...] = (
@@ -285,6 +286,19 @@ class Contract:
         raise UnknownNameError(
             f"dataset {self.dataset} rule {name!r}", found="no such rule", expected=" or ".join(near)
         )
+
+    @cached_property
+    def tolerance_hours(self) -> int | None:
+        """How far outside its business date a row's event time may lie; None: the contract does not say."""
+        return self.parameters.get(TOLERANCE)
+
+    @property
+    def lives_once(self) -> bool:
+        """Whether a key that two dates deliver is kept by one of them alone (`transforms/overlap.py`).
+
+        True of events: the contract says which date an event belongs to. A snapshot has one row per key and date.
+        """
+        return bool(self.key and self.event_time and self.deduplicates and self.tolerance_hours is not None)
 
     @cached_property
     def silver(self) -> Table:

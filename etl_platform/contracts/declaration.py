@@ -194,7 +194,11 @@ class NamingDeclaration(_Strict):
 
 class Declaration(_Strict):
     """A whole dataset. date_formats, timestamp_formats: of columns without `formats` of their own. watched, categories:
-    what is held against earlier partitions (warnings)."""
+    what is held against earlier partitions (warnings).
+
+    business_date_tolerance_hours: how far outside its business date an event may lie; then a key that several dates
+    deliver lives once. None: a delivery is a snapshot, with one row for each key and date.
+    """
 
     name: Name
     title: str = Field(min_length=1)
@@ -204,6 +208,7 @@ class Declaration(_Strict):
     rules: tuple[RuleDeclaration, ...] = ()
     key: tuple[Name, ...] = ()
     event_time: Name | None = None
+    business_date_tolerance_hours: int | None = Field(default=None, ge=0, le=24 * 31)
     naming: NamingDeclaration = NamingDeclaration()
     date_formats: Annotated[tuple[str, ...], AfterValidator(_date_formats)] = ()
     timestamp_formats: Annotated[tuple[str, ...], AfterValidator(_timestamp_formats)] = ()

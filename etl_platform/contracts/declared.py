@@ -8,19 +8,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.column_types import literal
-from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, Watched, row_check, visible_checks
+from etl_platform.contracts.contract import (
+    PARTITION_COLUMNS,
+    TOLERANCE,
+    Contract,
+    Watched,
+    row_check,
+    visible_checks,
+)
 from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, whole_text
 from etl_platform.contracts.document import near, parse_document
 from etl_platform.contracts.expressions import compile_expression, compile_losses, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
 from etl_platform.contracts.table import Column
+from etl_platform.contracts.timing import within_business_date
 from etl_platform.contracts.visible import leaves_no_room
 from etl_platform.contracts.watches import hold_watches
 from etl_platform.errors import ConfigurationError, UnknownNameError
@@ -53,17 +61,23 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     unique = tuple(c.name for c in declaration.columns if c.unique)
     closed = [c.name for c in declaration.columns if _is_closed(c)]
     checks += visible_checks(dtypes, (*declaration.key, *unique), closed)
-    schema = pa.DataFrameSchema(
-        {c.name: pa.Column(c.dtype, nullable=c.nullable, description=c.description) for c in columns}, checks=checks
-    )
+    parameters = _parameters(declaration, columns, origin)
+
+    def compile_schema(bound: Mapping[str, Any]) -> pa.DataFrameSchema:
+        return pa.DataFrameSchema(
+            {c.name: pa.Column(c.dtype, nullable=c.nullable, description=c.description) for c in columns},
+            checks=[*checks, *_event_checks(declaration, bound)],
+        )
+
     naming = Naming(declaration.naming.case, declaration.naming.remove_special)
     contract = Contract(
         dataset=declaration.name,
         title=declaration.title,
         description=f"{declaration.title.rstrip('.')}. {declaration.description}".strip(),
-        schema=schema,
+        schema=compile_schema(parameters),
         key=declaration.key,
         event_time=declaration.event_time,
+        parameters=parameters,
         nulls={c.name: _null_policy(c) for c in declaration.columns if c.null_action in {"fill", "flag"}},
         derived=tuple(_derived_columns(declaration, dtypes, origin)),
         unique=unique,
@@ -76,6 +90,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         declaration=declaration,
         watched=tuple(Watched(w.column, w.by) for w in declaration.watched),
         categories=declaration.categories,
+        _rebind=compile_schema if parameters else None,
     )
     _check_rules(contract, origin)
     _check_sources(declaration, naming, origin)
@@ -122,6 +137,34 @@ def _check_names(declaration: Declaration, columns: list[Column], origin: str) -
         raise ConfigurationError(
             f"{origin} field event_time", found=f"a column of type {found}", expected="a timestamp"
         )
+
+
+def _parameters(declaration: Declaration, columns: list[Column], origin: str) -> dict[str, Any]:
+    """What an institution may set: nothing, but for events, which belong to a date of its time zone."""
+    hours = declaration.business_date_tolerance_hours
+    if hours is None:
+        return {}
+    nullable = {column.name for column in columns if column.nullable}
+    missing = {
+        "an event_time that is never null": declaration.event_time is None or declaration.event_time in nullable,
+        "a key": not declaration.key,
+        "deduplicate: latest": declaration.deduplicate != "latest",
+        # What is final cannot be left to another date later.
+        "write_mode: replace or append": declaration.write_mode == "fail",
+    }
+    if any(missing.values()):
+        raise ConfigurationError(
+            f"{origin} field {TOLERANCE}",
+            found=f"{hours} without {' and '.join(what for what, is_missing in missing.items() if is_missing)}",
+            expected=" and ".join(missing),
+        )
+    return {"time_zone": "UTC", TOLERANCE: hours}
+
+
+def _event_checks(declaration: Declaration, parameters: Mapping[str, Any]) -> Iterator[pa.Check]:
+    if parameters and (name := declaration.event_time):
+        sentence = "The event lies on the business date, give or take the tolerance."
+        yield row_check(f"{name}_is_in_business_date", sentence, (name,), within_business_date(name, parameters))
 
 
 def _null_policy(column: ColumnDeclaration) -> NullPolicy:

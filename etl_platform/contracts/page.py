@@ -16,6 +16,7 @@ def contract_page(contract: Contract) -> str:
         "",
         f"- key inside a partition: {', '.join(f'`{k}`' for k in contract.key) or 'none (whole rows)'}",
         f"- event time: {f'`{contract.event_time}`' if contract.event_time else 'none'}",
+        *_overlap_lines(contract),
         *_declared_lines(contract),
         *_watch_lines(contract),
         "",
@@ -36,6 +37,13 @@ def contract_page(contract: Contract) -> str:
         lines += ["| parameter | default |", "|---|---|"]
         lines += [f"| `{name}` | `{_cell(str(value))}` |" for name, value in sorted(contract.parameters.items())]
     return "\n".join(lines)
+
+
+def _overlap_lines(contract: Contract) -> list[str]:
+    """What becomes of a key that several dates deliver."""
+    if contract.lives_once:
+        return ["- a key that several dates deliver stays on the date of its event time; elsewhere it is a duplicate"]
+    return ["- each date is a snapshot: a key may be there on every date"] if contract.key else []
 
 
 def _declared_lines(contract: Contract) -> list[str]:

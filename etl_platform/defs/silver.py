@@ -16,6 +16,7 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
 from etl_platform.defs.bronze import begin_attempts
 from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.defs.overlap import SAME_KEYS, Neighbours, told
 from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
@@ -98,6 +99,8 @@ def transform(
         wanted = contributing_files(manifest, contract, ledger.excluded(attempt))
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
+        around = Neighbours(plan.contract, partition, ledger, lake.store) if plan.contract.lives_once else None
+        plan = replace(plan, others=around.others if around else None)
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
         if result.wrong_quotes:
             step.log.warning(
@@ -112,6 +115,10 @@ def transform(
         stop_drift(drifted, graph, dataset, partition)
         _stop_above_limit(result, graph, dataset, partition)
         stop_overwriting(lake.store, contract, partition, result)
+        if around:
+            around.record(result)
+        if held := told(result):
+            step.log.info(f"{attempt}: rows counted as duplicates: {held}")
         facts = _facts(result, plan)
         # Silver last: whoever sees new silver finds its quarantine and its account already there.
         yield dg.Output(
@@ -121,6 +128,8 @@ def transform(
             _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
         )
         yield dg.Output(result.silver, "silver", metadata=facts)
+        for unsettled in around.settle(result) if around else ():
+            step.log.info(f"{unsettled} is to be run again: {SAME_KEYS}")
         decided += [_object_result(row, root, counts) for row, counts in zip(rows, result.files, strict=True)]
 
 
@@ -208,6 +217,7 @@ def _facts(result: Silver, plan: SilverPlan) -> dict[str, Any]:
         "rows_read": result.rows_read,
         "rows_quarantined": result.rows_quarantined,
         "rows_duplicate": result.rows_duplicate,
+        **({"rows_held_by_other_dates": result.held.height} if result.held is not None else {}),
         "rows_unexplained": result.unexplained,
         "quarantined_share": result.quarantined_share,
         "files_read": len(result.files) - len(result.refused),

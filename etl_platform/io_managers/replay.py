@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from etl_platform.io_managers.spool import Spool
 
-
 IN_MEMORY_BYTES = 64 * 2**20
 """Of one load, kept for the case that the server goes away: writing them out would cost a fifth of the load's CPU."""
 

@@ -43,6 +43,7 @@ from etl_platform.ledger import (
     root_names,
     roots,
     schemas,
+    shared_keys,
     status,
     troubles,
     unwell,
@@ -63,6 +64,7 @@ from etl_platform.ledger.records import (
     LedgerObject,
     MovedRoot,
     ObjectResult,
+    Overlap,
     PartitionStatus,
     PendingPartition,
     Replay,
@@ -464,6 +466,27 @@ class Ledger:
         """Profiles of the last `count` earlier dates with rows, newest first."""
         with self._database.read() as connection:
             return profiles.select_earlier(connection, partition, count)
+
+    # What two dates hold
+
+    def record_overlap(
+        self, partition: DatasetPartition, *, exposed: int, held: int, now: dt.datetime
+    ) -> Overlap | None:
+        """So many rows of the partition may be held by another date, and so many are. Returns what was so before."""
+        with self._database.write() as connection:
+            before = shared_keys.select_own(connection, partition)
+            shared_keys.replace(connection, partition, exposed, held, now)
+            return before
+
+    def overlaps_near(self, partition: DatasetPartition, days: int) -> list[Overlap]:
+        """The other dates of the dataset within `days` that a run has ever been at."""
+        with self._database.read() as connection:
+            return shared_keys.select_near(connection, partition, days)
+
+    def ask_again(self, partitions: Collection[DatasetPartition], reason: str, *, now: dt.datetime) -> None:
+        """Let each partition be run again, whatever its objects say."""
+        with self._database.write() as connection:
+            reruns.request(connection, partitions, reason, now)
 
     # What people ask
 

@@ -258,9 +258,22 @@ class Unpublished:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """What is known of one date's rows that other dates may hold as well. None: nothing, it was stored before anybody
+    counted them.
+
+    exposed: so many may be held by another date. held: so many are, and are not in silver.
+    """
+
+    business_date: dt.date
+    exposed: int | None
+    held: int | None
+
+
+@dataclass(frozen=True)
 class PartitionStatus:
     """What the ledger knows of one partition: objects per state, rows of the loaded ones, the latest attempt, what was
-    published last (None: nothing yet), and what it waits for."""
+    published last (None: nothing yet), what it waits for, and why it is to be run again (None: it is not)."""
 
     objects: dict[State, int] = field(default_factory=dict)
     rows_read: int = 0
@@ -271,6 +284,7 @@ class PartitionStatus:
     latest_attempt: Attempt | None = None
     published: Attempt | None = None
     trouble: Trouble | None = None
+    asked: str | None = None
 
 
 @dataclass(frozen=True)

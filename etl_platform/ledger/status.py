@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.ledger import reruns
 from etl_platform.ledger.attempt_rows import select_attempts
 from etl_platform.ledger.given import GIVEN_DATE, given, is_given_dataset
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, Outcome, PartitionStatus, State
@@ -106,6 +107,9 @@ def select_status(
     for trouble in select_troubles(connection):
         if trouble.partition in cells:
             cells[trouble.partition] = replace(cells[trouble.partition], trouble=trouble)
+    for partition, reason in reruns.select_open(connection).items():
+        if partition in cells:
+            cells[partition] = replace(cells[partition], asked=reason)
     return cells
 
 

@@ -218,6 +218,16 @@ reruns = sa.Table(
     sa.Index("reruns_open", "is_open", "requested_at"),
 )
 
+# How many rows of a partition another date of the same dataset may hold (exposed), and how many it does (held).
+shared_keys = sa.Table(
+    "shared_keys",
+    metadata,
+    *_partition_key(),
+    sa.Column("exposed", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.BigInteger, nullable=False),
+    sa.Column("recorded_at", UtcDateTime, nullable=False),
+)
+
 # A service as it was seen last: since when it has been away, or NULL.
 services = sa.Table(
     "services",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from etl_platform.transforms.normalise import (
     normalise,
     require_columns,
 )
+from etl_platform.transforms.overlap import Others, find_held
 from etl_platform.transforms.per_contract import once_per_contract
 from etl_platform.transforms.quarantine import (
     failed_rows,
@@ -66,7 +67,8 @@ class SourceFile:
 @dataclass(frozen=True)
 class SilverPlan:
     """What a partition's files are read with. budget: bytes of rows held in memory before scratch files serve.
-    keeps_extra: whether columns that the contract lacks are kept in `_extra`."""
+    keeps_extra: whether columns that the contract lacks are kept in `_extra`. others: what other dates hold, where a
+    key lives once and they are to be looked at."""
 
     contract: Contract
     partition: PartitionKey
@@ -77,6 +79,7 @@ class SilverPlan:
     batch_rows: int = 100_000
     budget: int = 512 * 2**20
     keeps_extra: bool = False
+    others: Others | None = None
 
     @property
     def subject(self) -> str:
@@ -104,13 +107,18 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class Silver:
-    """silver / quarantine: in their tables' schemas, lazy. files: counts per file, in order of delivery."""
+    """silver / quarantine: in their tables' schemas, lazy. files: counts per file, in order of delivery.
+
+    held: the rows that another date holds (`held_by`, `is_same`; lineage). exposed: how many rows it may hold at all.
+    """
 
     silver: pl.LazyFrame
     quarantine: pl.LazyFrame
     files: tuple[FileCounts, ...]
     rules: pl.DataFrame = field(repr=False)
     is_spilled: bool = False
+    held: pl.DataFrame | None = field(default=None, repr=False)
+    exposed: int = 0
 
     @cached_property
     def rows_read(self) -> int:
@@ -312,6 +320,7 @@ class _Collector:
         contract, engine = self.plan.contract, self._good.engine
         split = deduplicate(good, contract.key, is_on=contract.deduplicates, engine=engine)
         split, repeats = without_repeats(split, contract.unique, engine=engine)
+        split, held, exposed = self._without_held(split)
         losers = [superseded_rows(self._with_raw(split.superseded), contract)] if split.superseded.height else []
         losers += [repeated_rows(self._with_raw(rows), contract, column) for column, rows in repeats.items()]
         refusals = [self._in_context(refused_file(r), self._files[d][0]) for d, r in refused.items()]
@@ -329,7 +338,23 @@ class _Collector:
             files=self._counts(split, [split.superseded, *repeats.values()]),
             rules=_rule_counts(quarantine, are_none=not (self._bad.rows or refusals or losers)),
             is_spilled=self._good.is_spilled,
+            held=held,
+            exposed=exposed,
         )
+
+    def _without_held(self, split: Deduplicated) -> tuple[Deduplicated, pl.DataFrame | None, int]:
+        """`split` without the rows that another date holds, those rows, and how many it may hold at all."""
+        plan = self.plan
+        if plan.others is None:
+            return split, None, 0
+        date = plan.partition.business_date
+        held, exposed = find_held(split.kept, plan.contract, date, plan.others, self._good.engine)
+        if held.is_empty():
+            return split, held, exposed
+        identity = [DELIVERY, SOURCE_ROW]
+        kept = split.kept.join(held.select(identity).lazy(), on=identity, how="anti", maintain_order="left")
+        duplicates = pl.concat([split.duplicates, held.select(DELIVERY)])
+        return replace(split, kept=kept, duplicates=duplicates), held, exposed
 
     def _with_raw(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`rows` with the text that their senders sent."""
