@@ -138,7 +138,9 @@ class Contract:
     validation. unique: columns whose values come once in a partition. required: columns that every file must have
     (None: those that hold no null). naming, sources (sender's name -> column), formats (column -> how its dates are
     written): what holds where an institution's file says nothing.
-    deduplicates: whether the latest row of a key wins, or all rows stay. declaration: the file it was compiled from.
+    deduplicates: whether the latest row of a key wins, or all rows stay. by_occurrence: whether the rows of a key in
+    one file are told apart by their number there, so that equal lines of a file all stay. declaration: the file it was
+    compiled from.
     watched, categories: numeric columns whose magnitude, and text columns whose set of values, is held against earlier
     partitions (warnings).
     """
@@ -158,6 +160,7 @@ class Contract:
     sources: Mapping[str, str] = field(default_factory=dict)
     formats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deduplicates: bool = True
+    by_occurrence: bool = False
     write_mode: WriteMode = "replace"
     declaration: Declaration | None = None
     watched: tuple[Watched, ...] = ()
@@ -242,6 +245,11 @@ class Contract:
         own = {derived.name for derived in self.derived} | self.flag_columns
         return tuple(column for column in self.columns if column.name not in own)
 
+    @property
+    def has_unique_key(self) -> bool:
+        """Whether no two stored rows of a partition have the same key, or without one are alike."""
+        return self.deduplicates and not self.by_occurrence
+
     @cached_property
     def flag_columns(self) -> frozenset[str]:
         """The columns that say where another one held no value. They are ours: no rule looks at them."""
@@ -308,7 +316,7 @@ class Contract:
             name=self.dataset,
             description=self.description,
             columns=(*self.columns, *HOUSEKEEPING, *PARTITION_COLUMNS),
-            key=self.key if self.deduplicates else (),
+            key=self.key if self.has_unique_key else (),
         )
 
 

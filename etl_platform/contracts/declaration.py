@@ -212,7 +212,7 @@ class Declaration(_Strict):
     naming: NamingDeclaration = NamingDeclaration()
     date_formats: Annotated[tuple[str, ...], AfterValidator(_date_formats)] = ()
     timestamp_formats: Annotated[tuple[str, ...], AfterValidator(_timestamp_formats)] = ()
-    deduplicate: Annotated[Literal["latest", "off"], BeforeValidator(_off)] = "latest"
+    deduplicate: Annotated[Literal["latest", "occurrence", "off"], BeforeValidator(_off)] = "latest"
     write_mode: WriteMode = "replace"
     watched: tuple[WatchedDeclaration, ...] = ()
     categories: tuple[Name, ...] = ()

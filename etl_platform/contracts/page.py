@@ -14,7 +14,7 @@ def contract_page(contract: Contract) -> str:
         "",
         contract.description,
         "",
-        f"- key inside a partition: {', '.join(f'`{k}`' for k in contract.key) or 'none (whole rows)'}",
+        f"- key inside a partition: {_key(contract)}",
         f"- event time: {f'`{contract.event_time}`' if contract.event_time else 'none'}",
         *_overlap_lines(contract),
         *_declared_lines(contract),
@@ -37,6 +37,12 @@ def contract_page(contract: Contract) -> str:
         lines += ["| parameter | default |", "|---|---|"]
         lines += [f"| `{name}` | `{_cell(str(value))}` |" for name, value in sorted(contract.parameters.items())]
     return "\n".join(lines)
+
+
+def _key(contract: Contract) -> str:
+    columns = ", ".join(f"`{name}`" for name in contract.key) or "none (whole rows)"
+    occurrence = "; the n-th row of a key in one file meets the n-th in others: equal rows of a file all stay"
+    return columns + (occurrence if contract.by_occurrence else "")
 
 
 def _overlap_lines(contract: Contract) -> list[str]:

@@ -42,7 +42,7 @@ def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Ver
     for rule in checkable_rules(contract):
         judges[rule.name] = (rule.sentence, _rule_judge(rule.name))
     key = ", ".join(contract.key) or "all columns"
-    if contract.deduplicates:
+    if contract.has_unique_key:
         judges["keys_are_unique"] = (f"No two stored rows have the same key ({key}).", _keys)
     judges |= {
         "rows_are_conserved": (

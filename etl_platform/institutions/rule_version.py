@@ -36,7 +36,8 @@ def rule_document(contract: Contract, institution: Institution) -> dict[str, Any
         "parameters": dict(contract.parameters),
         "key": list(contract.key),
         "event_time": contract.event_time,
-        "deduplicates": contract.deduplicates,
+        # One field for both: what has no occurrences keeps the name that its version always had.
+        "deduplicates": "occurrence" if contract.by_occurrence else contract.deduplicates,
         "declaration": contract.declaration.model_dump(mode="json") if contract.declaration else None,
         "sender": {
             "time_zone": institution.time_zone,

@@ -62,9 +62,9 @@ class _Counts:
         enough = rows >= FEWEST_ROWS
         changes, contract = corrections(sender), sender.contract
         correctable = enough and contract.key and changes and not set(changes) & sender.supplied
-        superseded = min(max(1, rows // 500), room) if correctable and contract.deduplicates else 0
+        superseded = min(max(1, rows // 500), room) if correctable and contract.has_unique_key else 0
         broken = min(max(round(rows * share), kinds), room - superseded) if kinds else 0
-        return cls(broken, max(1, rows // 400) if enough and contract.deduplicates else 0, superseded)
+        return cls(broken, max(1, rows // 400) if enough and contract.has_unique_key else 0, superseded)
 
 
 def compose(

@@ -95,7 +95,7 @@ def _differing_columns(sender: Sender) -> set[str]:
     free = [c for c in declaration.columns if c.name in key and c.name not in sender.supplied and not c.allowed]
     ranked = sorted((c for c in free if _kind(c) in _KEY_TYPES), key=lambda c: _KEY_TYPES.index(_kind(c)))
     unique = {column.name for column in declaration.columns if column.unique}
-    if not ranked and sender.contract.deduplicates and not unique & set(key):
+    if not ranked and sender.contract.has_unique_key and not unique & set(key):
         raise ConfigurationError(
             f"sample of institution {sender.code} dataset {sender.dataset}",
             found=f"key {', '.join(key)}",

@@ -3,6 +3,9 @@
 The value of the latest delivery wins (`_delivery`, then `_source_row`); of several rows with the winning value the
 first is kept, so that a repeated file changes nothing. A row equal to an earlier row of the same key (same
 `_row_hash`) is a *duplicate*; a row with other values than the winner is *superseded* and goes to quarantine.
+
+By occurrence, the n-th row of a key in one file meets the n-th of that key in every other file alone: equal rows of one
+file all stay, and a file that is sent again still repeats them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from etl_platform.transforms.frame_spool import Engine
 
 DELIVERY, ROW = "_delivery", "_source_row"
 _ID = (DELIVERY, ROW)
+_OCCURRENCE = "_occurrence"
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,24 @@ class Deduplicated:
 
 
 def deduplicate(
-    rows: pl.LazyFrame, key: Sequence[str], *, is_on: bool = True, engine: Engine = "streaming"
+    rows: pl.LazyFrame,
+    key: Sequence[str],
+    *,
+    is_on: bool = True,
+    by_occurrence: bool = False,
+    engine: Engine = "streaming",
 ) -> Deduplicated:
     """Split `rows` (with `_delivery`, `_source_row`, `_row_hash`) by natural `key`; without a key the whole row is it.
 
-    is_on: false keeps every row. Only rows of keys that occur more than once are collected. engine: what seeks them.
+    is_on: false keeps every row. by_occurrence: the number of a row among those of its key in its file is part of the
+    key. Only rows of keys that occur more than once are collected. engine: what seeks them.
     """
     identity = list(key) or ["_row_hash"]
     candidates = _candidates(rows, identity, engine) if is_on else None
     if candidates is None:
         nothing = no_rows(rows.collect_schema())
         return Deduplicated(rows, nothing, nothing[[DELIVERY]])
-    fate = _fates(candidates, identity)
+    fate = _fates(candidates, identity, by_occurrence)
     losers = candidates.join(fate.filter(pl.col("fate") == "superseded"), on=_ID, how="semi")
     repeats = fate.filter(pl.col("fate") == "duplicate")
     dropped = fate.filter(pl.col("fate") != "kept").select(_ID)
@@ -49,9 +59,12 @@ def deduplicate(
     return Deduplicated(kept, losers.sort(_ID), repeats.select(DELIVERY))
 
 
-def _fates(candidates: pl.DataFrame, identity: Sequence[str]) -> pl.DataFrame:
-    """`_delivery`, `_source_row`, `fate` (kept, duplicate, superseded) of rows that share keys."""
+def _fates(candidates: pl.DataFrame, identity: Sequence[str], by_occurrence: bool) -> pl.DataFrame:
+    """`_delivery`, `_source_row`, `fate` (kept, duplicate, superseded) of all rows of keys that come more than once."""
     ordered = candidates.sort(_ID)
+    if by_occurrence:
+        number = pl.int_range(pl.len()).over([DELIVERY, *identity])
+        ordered, identity = ordered.with_columns(number.alias(_OCCURRENCE)), [*identity, _OCCURRENCE]
     winning = pl.col("_row_hash").last().over(identity)
     first_of_value = pl.struct(_ID) == pl.struct(_ID).first().over([*identity, "_row_hash"])
     return ordered.select(

@@ -318,7 +318,9 @@ class _Collector:
             is_whole = ~pl.col(DELIVERY).is_in(list(refused))
             good, bad_rows = good.filter(is_whole), bad_rows.filter(is_whole)
         contract, engine = self.plan.contract, self._good.engine
-        split = deduplicate(good, contract.key, is_on=contract.deduplicates, engine=engine)
+        split = deduplicate(
+            good, contract.key, is_on=contract.deduplicates, by_occurrence=contract.by_occurrence, engine=engine
+        )
         split, repeats = without_repeats(split, contract.unique, engine=engine)
         split, held, exposed = self._without_held(split)
         losers = [superseded_rows(self._with_raw(split.superseded), contract)] if split.superseded.height else []

@@ -56,7 +56,7 @@ def inspect(frames: Iterable[pl.DataFrame], contract: Contract, *, are_valid: bo
         hashes.append(frame.select(pl.struct(key).hash().alias(_KEY), **values))
     if hashes:
         held = pl.concat(hashes)
-        findings.repeated_keys = held.height - held[_KEY].n_unique() if contract.deduplicates else 0
+        findings.repeated_keys = held.height - held[_KEY].n_unique() if contract.has_unique_key else 0
         repeats = {unique_rule(name): _repeats(held[name]) for name in contract.unique}
         findings.broken |= {rule: rows for rule, rows in repeats.items() if rows}
     return findings

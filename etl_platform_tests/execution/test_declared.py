@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import polars as pl
 import pytest
 
@@ -40,6 +41,7 @@ MODES = {
     "visits_append": "write_mode: append\n",
     "visits_fail": "write_mode: fail\n",
     "visits_all": "deduplicate: off\n",
+    "visits_twins": "deduplicate: occurrence\n",
     "visits_watched": "watched: [{column: paid, by: [pages]}, {column: each}]\ncategories: [ticket, pages]\n",
 }
 
@@ -188,6 +190,27 @@ def test_without_deduplication_every_row_stays(visits: Platform) -> None:
     run = visits.ingest("first", date, [name])
     assert run.succeeded and f"{name}.keys_are_unique" not in run.checks
     assert [row[:2] for row in rows(visits, date, name)] == [("v1", 4), ("v1", 4), ("v1", 5)]
+
+
+def test_by_occurrence_equal_rows_of_a_file_stay_and_a_repeated_file_adds_none(visits: Platform) -> None:
+    date, name = day(15), "visits_twins"
+    twins = "v1,4,1,DAY,\nv1,4,1,DAY,\n"
+    put(visits, date, twins, dataset=name)
+    put(visits, date, twins + "v1,4,1,DAY,\nv2,1,1,DAY,\n", dataset=name, file="b.csv")
+    for _ in range(2):
+        run = visits.ingest("first", date, [name])
+        assert run.succeeded and not run.failed_checks and f"{name}.keys_are_unique" not in run.checks
+        assert [row[:2] for row in rows(visits, date, name)] == [("v1", 4)] * 3 + [("v2", 1)]
+    account = visits.table("reconciliation", name, "first", date)
+    assert [account[column].sum() for column in ("rows_read", "rows_silver", "rows_duplicate")] == [6, 4, 2]
+    # No key is promised: a view of the latest row of each key would have one of the three.
+    constraints = run.metadata(f"silver/{name}")["dagster/column_schema"].value.constraints
+    assert constraints.other == ["partitioned by business_date, institution"]
+    put(visits, date, GOOD)
+    assert visits.ingest("first", date, ["visits"]).succeeded
+    with duckdb.connect(str(visits.settings.duckdb_file), read_only=True) as connection:
+        found = {row[0] for row in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()}
+    assert "visits_current" in found and f"{name}_current" not in found
 
 
 def test_a_file_without_a_required_column_is_refused_and_one_without_an_optional_column_is_read(

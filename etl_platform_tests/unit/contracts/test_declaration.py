@@ -230,7 +230,7 @@ MISTAKES = [
     (LEAST + "key: [pages]\n", "field key: column 'pages', which may be null"),
     (LEAST + "event_time: visit_id\n", "field event_time: a column of type String; expected a timestamp"),
     (LEAST + "write_mode: upsert\n", "field write_mode: 'upsert'; expected .*'replace', 'append' or 'fail'"),
-    (LEAST + "deduplicate: on\n", "field deduplicate: True; expected .*'latest' or 'off'"),
+    (LEAST + "deduplicate: on\n", "field deduplicate: True; expected .*'latest', 'occurrence' or 'off'"),
     (LEAST + "naming: {case: camel}\n", "field naming.case: 'camel'"),
     (LEAST.replace("pages", "visit_id"), "column 'visit_id' twice"),
     (LEAST.replace("name: pages", "name: institution"), "column 'institution' twice"),

@@ -45,8 +45,10 @@ def test_a_change_of_configuration_is_another_version(change: dict[str, Any]) ->
 
 
 def test_a_change_of_the_contract_is_another_version() -> None:
-    documents = [rule_document(contract, SENDER) for contract in (PRICES, replace(PRICES, key=("symbol",)))]
-    assert len({fingerprint(as_text(document)) for document in documents}) == 2
+    changes: list[dict[str, Any]] = [{}, {"key": ("symbol",)}, {"deduplicates": False}, {"by_occurrence": True}]
+    changed = [replace(PRICES, **change) for change in changes]
+    documents = [rule_document(contract, SENDER) for contract in changed]
+    assert len({fingerprint(as_text(document)) for document in documents}) == 4
 
 
 def judged_by(judge: Callable[[pl.Expr], pl.Expr]) -> str:

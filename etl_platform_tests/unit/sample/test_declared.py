@@ -47,6 +47,8 @@ CASES = {
     "  - {name: n, type: integer, description: N.}\nkey: [at]\n",
     "no key": HEAD + "  - {name: a, type: boolean, description: A.}\n  - {name: n, type: integer, description: N.}\n",
     "every row": HEAD + "  - {name: a, type: boolean, description: A., required: false}\ndeduplicate: off\n",
+    "by occurrence": HEAD + "  - {name: a, type: boolean, description: A., required: false}\ndeduplicate: occurrence\n",
+    "key by occurrence": WIDE.replace('"%d.%m.%y", ', "") + "deduplicate: occurrence\n",
 }  # fmt: skip
 
 
@@ -71,6 +73,8 @@ def test_counts_and_refused_rows_are_exactly_as_foretold(case: str, form: str, t
     assert found == {(r.file, r.row): set(r.rules) for r in expected.refused_rows}
     assert (silver.rows_read, silver.rows_silver) == (400, expected.silver) and not silver.unexplained
     assert (silver.rows_quarantined, silver.rows_duplicate) == (expected.quarantined, expected.duplicates)
+    if "occurrence" in case:
+        assert not expected.superseded and not expected.duplicates
     if case == "wide":
         assert {"day_is_past", "inactive_pays_nothing"} <= set(expected.rules) | set(expected.skipped_rules)
         assert expected.superseded and expected.duplicates
