@@ -15,10 +15,11 @@ from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.shaping import Naming
-from etl_platform.readers import FormatOptions
+from etl_platform.readers import CsvOptions, FormatOptions
 from etl_platform.transforms.infer import Guess, Inferred, infer
 
 LONGEST_NAME = 50
+SHOWN_LINES = 5
 
 
 def _chosen_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
@@ -78,12 +79,39 @@ def _lines(found: Inferred, sample: Sample, name: str, file: Path) -> Iterator[s
         yield from (f"  # unsure: {_one_line(doubt)}" for doubt in guess.doubts)
         yield f"  - {_flow(_column(guess))}"
     yield f"# unsure: {found.key_doubt}"
+    yield from (f"# unsure: {doubt}" for doubt in _repeat_doubts(found, sample))
     yield f"key: {_flow(list(found.key))}"
+    if len(found.repeats):
+        yield "deduplicate: occurrence"
     times = [guess.name for guess in found.columns if guess.type == "timestamp" and guess.required]
     if times:
         if len(times) > 1:
             yield f"# unsure: or {', '.join(times[1:])}"
         yield f"event_time: {_flow(times[0])}"
+
+
+def _repeat_doubts(found: Inferred, sample: Sample) -> Iterator[str]:
+    """What the default would make of rows that nothing tells from an earlier one."""
+    count = len(found.repeats)
+    if not count:
+        return
+    where = ("line" if isinstance(sample.options, CsvOptions) else "record") + "s" * (count > 1)
+    first = ", ".join(str(line) for line in sample.lines.gather(found.repeats.head(SHOWN_LINES)))
+    more = ", ..." if count > SHOWN_LINES else ""
+    yield (
+        f"no identifier: {count} of {sample.rows.height} rows equal an earlier one ({where} {first}{more}) and would "
+        "be lost as duplicates under the default, `deduplicate: latest`; `occurrence` keeps equal lines of one file"
+    )
+    yield (
+        "better: ask the sender for an identifier, and name it as `key`; `deduplicate: off` would keep the rows of a "
+        "file that comes twice, too"
+    )
+    if found.key_of_distinct:
+        names = list(found.key_of_distinct)
+        yield (
+            f"but for these rows {' + '.join(names)} is unique; if it identifies a row they are mere repeats: "
+            f"`key: {_flow(names)}` and no `deduplicate` counts them as duplicates"
+        )
 
 
 def _column(guess: Guess) -> dict[str, Any]:

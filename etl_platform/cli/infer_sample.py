@@ -31,10 +31,12 @@ ENCODING_RULE = "file_is_in_declared_encoding"
 
 @dataclass(frozen=True)
 class Sample:
-    """options: how the file is written. rows: its first ones. doubts: sentences about the file."""
+    """options: how the file is written. rows: its first ones. lines: where in the file each of them stands. doubts:
+    sentences about the file."""
 
     options: FormatOptions
     rows: pl.DataFrame
+    lines: pl.Series
     doubts: tuple[str, ...] = ()
 
 
@@ -97,9 +99,11 @@ def _counts(lines: list[str], mark: str) -> list[int]:
 
 def _read(file: Path, options: FormatOptions) -> Sample:
     frames: list[pl.DataFrame] = []
+    lines: list[pl.Series] = []
     rejects = rows = 0
     for batch in read_file(file, subject=str(file), options=options):
         frames.append(batch.columns)
+        lines.append(batch.source_rows)
         rejects += batch.rejects.height
         rows += batch.columns.height
         if rows >= MOST_ROWS:
@@ -107,7 +111,8 @@ def _read(file: Path, options: FormatOptions) -> Sample:
     doubts = [f"only the first {rows} rows were looked at"] if rows >= MOST_ROWS else []
     if rejects:
         doubts.append(f"{rejects} records of the sample could not be taken apart; they would go to quarantine")
-    return Sample(options, pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(), tuple(doubts))
+    found = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    return Sample(options, found, pl.concat(lines) if lines else pl.Series(dtype=pl.Int64), tuple(doubts))
 
 
 def _within(file: Path, sample: Sample) -> Sample:

@@ -14,17 +14,21 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from etl_platform.contracts.column_types import parse_type
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import Naming
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION
 from etl_platform.contracts.visible import REFERENCE_SUFFIX, UNSEEN
-from etl_platform.transforms.casts import Dialect
+from etl_platform.transforms.casts import Dialect, cast_series
 from etl_platform.transforms.infer_types import CODE_WORDS, DECIMAL, INTEGER, Guess, cannot_be_declared, guess_column
+from etl_platform.transforms.normalise import column_dialect
 
 __all__ = ["Guess", "Inferred", "infer"]
 
 NULL_TEXTS = ("NULL", "null", "N/A", "n/a", "NA", "#N/A", "None", "none", "-", "--")
 WIDEST_KEY_SEARCH = 12
+COMPARED_TOGETHER = 50
+_ROW, _FIRST, _UNREAD = "_row", "_first", "_unread_"
 _GROUPED = {",": r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$", ".": r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?$"}
 _COMMA_DECIMAL = r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+$"
 
@@ -32,7 +36,10 @@ _COMMA_DECIMAL = r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+$"
 @dataclass(frozen=True)
 class Inferred:
     """columns: in the sender's order. left_out: columns that no type holds, with why. null_texts, dialect: what the
-    institution file must say for the sample to be read."""
+    institution file must say for the sample to be read.
+
+    repeats: where there is no key, the places of the rows that are read as an earlier one is. key_of_distinct: what
+    would be the key of the others."""
 
     columns: tuple[Guess, ...]
     left_out: dict[str, str]
@@ -40,6 +47,8 @@ class Inferred:
     key_doubt: str
     null_texts: tuple[str, ...]
     dialect: Dialect
+    repeats: pl.Series
+    key_of_distinct: tuple[str, ...] = ()
 
 
 def infer(rows: pl.DataFrame) -> Inferred:
@@ -64,8 +73,12 @@ def infer(rows: pl.DataFrame) -> Inferred:
         if guess.type == "string":
             _doubt_words(guess, rows.get_column(guess.sent_as), words)
             _doubt_unseen(guess, rows.get_column(guess.sent_as), null_texts)
-    key, doubt = _key(present, guesses)
-    return Inferred(tuple(guesses), left_out, key, doubt, null_texts, dialect)
+    read = _Reading(rows, null_texts, dialect)
+    candidates = _key_candidates(present, guesses, read)
+    key, doubt = _key(candidates)
+    repeats = pl.Series(dtype=pl.UInt32) if key else _repeats(guesses, read)
+    key_of_distinct = _key_of_distinct(candidates, repeats)
+    return Inferred(tuple(guesses), left_out, key, doubt, null_texts, dialect, repeats, key_of_distinct)
 
 
 def _named(sent: Sequence[str]) -> list[Guess]:
@@ -163,21 +176,80 @@ def _portable(form: str, position: int, taken: set[str]) -> str:
     return name
 
 
-def _key(rows: pl.DataFrame, guesses: Sequence[Guess]) -> tuple[tuple[str, ...], str]:
-    """The first column, or pair of columns, whose values are all there and all different; codes before the rest.
+@dataclass(frozen=True)
+class _Reading:
+    """The sample as the declared columns will hold it."""
+
+    rows: pl.DataFrame
+    null_texts: tuple[str, ...]
+    dialect: Dialect
+
+    def received(self, guess: Guess) -> pl.Series:
+        """The column as it was sent, null where it says "no value"."""
+        values = self.rows.get_column(guess.sent_as)
+        if values.dtype != pl.String or not self.null_texts:
+            return values
+        return values.to_frame("v").select(pl.when(~pl.col("v").is_in(list(self.null_texts))).then("v")).to_series()
+
+    def typed(self, guess: Guess, values: pl.Series) -> pl.Series:
+        """`values` of the column in its type: 7 and 007 are two texts and one integer."""
+        return cast_series(values, parse_type(guess.type), column_dialect(self.dialect, guess.formats))
+
+
+def _repeats(guesses: Sequence[Guess], read: _Reading) -> pl.Series:
+    """The places of the rows that are read as an earlier row is.
+
+    Some columns at a time, only of rows that are alike so far: most are told apart by the first few.
+    """
+    alike = pl.DataFrame({_ROW: pl.int_range(read.rows.height, dtype=pl.UInt32, eager=True)})
+    alike = alike.with_columns(pl.lit(0, pl.UInt32).alias(_FIRST))
+    for start in range(0, len(guesses), COMPARED_TOGETHER):
+        if alike.is_empty():
+            break
+        values = [alike.get_column(_FIRST)]
+        for guess in guesses[start : start + COMPARED_TOGETHER]:
+            received = read.received(guess).gather(alike.get_column(_ROW))
+            values.append(read.typed(guess, received).alias(guess.name))
+            if values[-1].null_count() > received.null_count():  # such a row goes to quarantine, and repeats nothing
+                values.append((values[-1].is_null() & received.is_not_null()).alias(f"{_UNREAD}{guess.name}"))
+        compared = pl.DataFrame([alike.get_column(_ROW), *values])
+        if unread := [name for name in compared.columns if name.startswith(_UNREAD)]:
+            compared = compared.filter(~pl.any_horizontal(unread))
+        is_same = [name for name in compared.columns if name != _ROW]
+        alike = compared.select(_ROW, pl.col(_ROW).first().over(is_same).alias(_FIRST))
+        alike = alike.filter(pl.len().over(_FIRST) > 1)
+    return alike.filter(pl.col(_ROW) != pl.col(_FIRST)).get_column(_ROW)
+
+
+def _key_of_distinct(candidates: pl.DataFrame, repeats: pl.Series) -> tuple[str, ...]:
+    """What would be the key without `repeats`. Of a single row everything is."""
+    if repeats.is_empty() or candidates.height - len(repeats) < 2:
+        return ()
+    is_distinct = pl.repeat(True, candidates.height, eager=True).scatter(repeats, False)
+    return _key(candidates.filter(is_distinct))[0]
+
+
+def _key_candidates(present: pl.DataFrame, guesses: Sequence[Guess], read: _Reading) -> pl.DataFrame:
+    """The columns that may be part of a key, as they are read: codes before the rest, no amounts, every value there.
     Texts with characters that cannot be seen are none: their rows would be quarantined."""
     full = [
         g
         for g in guesses
         if g.required
         and not g.type.startswith(("decimal", "float"))
-        and not (g.type == "string" and _unseen(rows.get_column(g.sent_as)))
+        and not (g.type == "string" and _unseen(present.get_column(g.sent_as)))
     ]
     ranked = sorted(full, key=lambda g: not set(g.name.split("_")) & CODE_WORDS)[:WIDEST_KEY_SEARCH]
+    columns = [read.typed(guess, read.received(guess)).alias(guess.name) for guess in ranked]
+    return pl.DataFrame(columns) if columns else pl.DataFrame(height=present.height)
+
+
+def _key(candidates: pl.DataFrame) -> tuple[tuple[str, ...], str]:
+    """The first column, or pair of columns, whose values are all different."""
     for size in (1, 2):
-        found = [c for c in itertools.combinations(ranked, size) if rows.select(g.sent_as for g in c).is_unique().all()]
+        found = [c for c in itertools.combinations(candidates.columns, size) if candidates[list(c)].is_unique().all()]
         if found:
-            others = [" + ".join(g.name for g in c) for c in found[1:4]]
-            doubt = f"unique in {rows.height} rows of the sample" + (f"; so is {', '.join(others)}" if others else "")
-            return tuple(g.name for g in found[0]), doubt
+            others = [" + ".join(c) for c in found[1:4]]
+            so_are = f"; so is {', '.join(others)}" if others else ""
+            return found[0], f"unique in {candidates.height} rows of the sample{so_are}"
     return (), "no column or pair of columns is unique in the sample: whole rows are compared"

@@ -289,9 +289,69 @@ def test_whatever_the_sample_holds_its_declaration_loads_and_reads_every_row(
         sent = read_sample(file)
     except FileRefusedError:
         return
-    scratch = Path(tempfile.mkdtemp(dir=tmp_path))
-    _, silver = through(file, declaration_text(file, "any"), scratch)
-    assert silver.height <= sent.rows.height
+    text = declaration_text(file, "any")
+    _, silver = through(file, text, Path(tempfile.mkdtemp(dir=tmp_path)))
+    assert silver.height == sent.rows.height, "what is proposed loses no row of the sample"
+    # What is said of the default is what the default does.
+    _, silver = through(file, text.replace("deduplicate: occurrence", ""), Path(tempfile.mkdtemp(dir=tmp_path)))
+    said = re.search(r"no identifier: (\d+) of", text)
+    assert sent.rows.height - silver.height == (int(said[1]) if said else 0)
+
+
+TWINS = "symbol,shares,at\n" + "A,100,2025-01-15\n" * 3 + "B,5,2025-01-15\nA,+100,2025-01-15\nB,5,2025-01-16\n"
+
+
+def test_equal_lines_without_an_identifier_are_kept_and_said_with_their_lines(tmp_path: Path) -> None:
+    file = sample(tmp_path, "trades.csv", TWINS.encode())
+    text = run(file)
+    contract, rows = through(file, text, tmp_path)
+    assert contract.key == () and contract.by_occurrence and rows.height == 6
+    assert "# unsure: no identifier: 3 of 6 rows equal an earlier one (lines 3, 4, 6) and would be lost" in text
+    assert "ask the sender for an identifier" in text and "`deduplicate: off` would keep" in text
+    assert "but for these rows symbol + at is unique; if it identifies a row they are mere repeats" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "where"),
+    [
+        ("t.jsonl", '{"a": 1}\n{"a": 2}\n{"a": 1}\n', "(record 3)"),
+        ("t.csv", "a,b\n" + "x,1\n" * 8, "7 of 8 rows equal an earlier one (lines 3, 4, 5, 6, 7, ...)"),
+    ],
+)
+def test_the_first_of_many_repeats_are_named_as_the_file_counts_them(
+    tmp_path: Path, name: str, body: str, where: str
+) -> None:
+    text = run(sample(tmp_path, name, body.encode()))
+    assert where in text and yaml.safe_load(text)["deduplicate"] == "occurrence"
+    assert ("but for these rows" in text) == (name == "t.jsonl"), "of one row every column is unique"
+
+
+def test_a_sample_whose_rows_all_differ_is_told_nothing_of_repeats(tmp_path: Path) -> None:
+    for body in ("id,a\n1,x\n2,x\n", "a,b,c\nx,1,u\nx,2,u\ny,1,u\nx,1,v\n"):
+        text = run(sample(tmp_path, "t.csv", body.encode()))
+        assert "deduplicate" not in text and "no identifier" not in text
+
+
+def test_what_differs_as_text_and_not_as_it_is_read_is_no_key(tmp_path: Path) -> None:
+    file = sample(tmp_path, "t.csv", b"n,seen,v\n5,2025-01-15T10:00:00Z,a\n+5,2025-01-15T11:00:00+01:00,b\n")
+    contract, rows = through(file, run(file), tmp_path)
+    assert contract.key == ("v",) and rows.height == 2
+    file = sample(tmp_path, "u.csv", b"n,seen\n5,2025-01-15T10:00:00Z\n+5,2025-01-15T11:00:00+01:00\n")
+    text = run(file)
+    assert "1 of 2 rows equal an earlier one (line 3)" in text and through(file, text, tmp_path)[1].height == 2
+
+
+def test_rows_that_would_go_to_quarantine_repeat_nothing(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"f": [float("nan")] * 3 + [1.5] * 2, "g": ["x"] * 5})
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert "no identifier: 1 of 5 rows equal an earlier one (record 5)" in run(tmp_path / "t.parquet")
+
+
+def test_columns_far_to_the_right_tell_rows_apart(tmp_path: Path) -> None:
+    names = [f"c{n}" for n in range(130)]
+    rows = [["1"] * 129 + [last] for last in ("x", "y", "x")] + [["2"] + ["1"] * 128 + ["x"]]
+    body = "\n".join(",".join(row) for row in [names, *rows])
+    assert "1 of 4 rows equal an earlier one (line 4)" in run(sample(tmp_path, "w.csv", f"{body}\n".encode()))
 
 
 def test_an_identifier_that_cannot_be_seen_whole_is_no_key_and_a_doubt(tmp_path: Path) -> None:
