@@ -18,6 +18,7 @@ from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now, reported
 from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts
+from etl_platform.defs.emptied import before_of
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.schema_drift import policy_of
 from etl_platform.defs.silver_judges import Stored, judges_of
@@ -157,6 +158,7 @@ def _read(
     with ledger.together():
         trailing = ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS)
         drift = _drift_facts(ledger, graph, dataset, partition, profile)
+        before = before_of(ledger, dataset_partition(dataset, partition)) if not findings.rows else None
     return Stored(
         findings=findings,
         files=read_frame(lake.store, reconciliation_table(dataset), [partition]),
@@ -166,6 +168,7 @@ def _read(
         limit=institution.largest_quarantined_share(dataset) if is_sent else 1.0,
         trailing_rows=trailing,
         drift=drift,
+        before=before,
     )
 
 

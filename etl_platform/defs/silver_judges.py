@@ -12,6 +12,7 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import FILE
 from etl_platform.defs.drift_checks import DriftFacts, DriftJudge, drift_judges
+from etl_platform.defs.emptied import Before, emptied_text
 from etl_platform.defs.verdict import Verdict
 from etl_platform.transforms.stored import StoredFindings, checkable_rules
 
@@ -24,7 +25,7 @@ USUAL = (0.5, 2.0)
 
 @dataclass(frozen=True)
 class Stored:
-    """Everything the checks of one partition look at, read once."""
+    """Everything the checks of one partition look at, read once. before: what it had, where it has lost all rows."""
 
     findings: StoredFindings
     files: pl.DataFrame
@@ -32,6 +33,7 @@ class Stored:
     limit: float
     trailing_rows: list[int]
     drift: DriftFacts
+    before: Before | None = None
 
 
 def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdict]]]:
@@ -54,7 +56,10 @@ def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Ver
             _share,
         ),
         "every_file_is_readable": ("Every file of the partition could be read to its end.", _files),
-        "volume_is_usual": (f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days (warning).", _volume),
+        "volume_is_usual": (
+            f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days, and not all of them are gone (warning).",
+            _volume,
+        ),
     }
     for name, (sentence, judge) in drift_judges(contract).items():
         judges[name] = (sentence, _drift_judge(judge))
@@ -128,6 +133,16 @@ def _files(stored: Stored) -> Verdict:
 
 
 def _volume(stored: Stored) -> Verdict:
+    usual = _usual_volume(stored)
+    if stored.before is None:
+        return usual
+    text = f"{emptied_text(stored.before, stored.files)}; {usual.text}"
+    numbers = {**usual.numbers, "rows_before": stored.before.rows}
+    shown = stored.files.select("_source_file", "delivery", "rows_read", "rows_quarantined", "rows_duplicate")
+    return Verdict(False, numbers, text, shown, warns=True)
+
+
+def _usual_volume(stored: Stored) -> Verdict:
     rows, trailing = stored.findings.rows, stored.trailing_rows
     if len(trailing) < FEWEST_DAYS:
         return Verdict(True, {"rows": rows}, f"{len(trailing)} earlier days are too few to compare with", warns=True)

@@ -24,6 +24,12 @@ IS_MINE = sa.and_(_a.run_id == GIVEN_RUN, is_given(_a))
 """Whether an attempt is the one that the parameters `mine` name."""
 _MINE = sa.select(attempts).where(IS_MINE)
 _LATEST = sa.select(attempts).where(is_given(_a)).order_by(_a.started_at.desc(), _a.run_id.desc()).limit(1)
+_later = attempts.alias("later")
+_IS_BEHIND = sa.exists().where(
+    *(_later.c[column.name] == column for column in _partition),
+    sa.tuple_(_later.c.started_at, _later.c.run_id) > sa.tuple_(_a.started_at, _a.run_id),
+)
+_PUBLISHED_BEFORE = _LATEST.where(_a.outcome == Outcome.SUCCEEDED, _IS_BEHIND)
 
 
 def select_attempts(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Attempt]:
@@ -62,12 +68,15 @@ def latest(connection: sa.Connection, partition: DatasetPartition) -> Attempt | 
     return None if row is None else _read(row)
 
 
+def published_before(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
+    """The attempt before the latest one that was published last, or None."""
+    row = connection.execute(_PUBLISHED_BEFORE, given(partition)).mappings().first()
+    return None if row is None else _read(row)
+
+
 def select_latest(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Attempt]:
     """Those matching attempts that are the latest of their partitions, oldest first."""
-    later = attempts.alias("later")
-    same = sa.and_(*(later.c[column.name] == column for column in _partition))
-    is_later = sa.tuple_(later.c.started_at, later.c.run_id) > sa.tuple_(_a.started_at, _a.run_id)
-    return select_attempts(connection, *conditions, ~sa.exists().where(same, is_later))
+    return select_attempts(connection, *conditions, ~_IS_BEHIND)
 
 
 def mine(run_id: str, partition: DatasetPartition) -> dict[str, Any]:

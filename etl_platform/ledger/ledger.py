@@ -670,6 +670,11 @@ class Ledger:
         with self._database.read() as connection:
             return attempt_rows.latest(connection, partition)
 
+    def published_before(self, partition: DatasetPartition) -> Attempt | None:
+        """The attempt at the partition that was published last, before the one that started last; or None."""
+        with self._database.read() as connection:
+            return attempt_rows.published_before(connection, partition)
+
     def check(self) -> str:
         """One line for people when the ledger can be read and written."""
         with self._database.write() as connection:

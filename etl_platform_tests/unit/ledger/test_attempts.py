@@ -141,3 +141,22 @@ def test_a_partition_without_objects_that_was_left_is_run_again_all_the_same(led
     ledger.leave("run", PARTITION, "a check failed", now=after(1))
     assert is_pending(ledger)
     ledger.leave("no run of it", PARTITION, "?", now=after(2))
+
+
+def test_what_was_published_before_is_that_of_the_last_success_before_the_latest_attempt(ledger: Ledger) -> None:
+    other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
+
+    def before() -> str | None:
+        found = ledger.published_before(PARTITION)
+        return found.run_id if found else None
+
+    succeed(ledger, A, run_id="first")
+    assert before() is None, "it is the latest"
+    begin(ledger, run_id="failed", at=10)
+    assert before() == "first"
+    ledger.mark_failed("failed", PARTITION, "bad", now=after(11))
+    begin(ledger, run_id="elsewhere", partition=other, at=12)
+    succeed(ledger, run_id="second", at=20)
+    assert (before(), ledger.published_before(other)) == ("first", None)
+    begin(ledger, run_id="third", at=30)
+    assert before() == "second" and ledger.published_before(PARTITION).totals == TOTALS  # type: ignore[union-attr]
