@@ -87,6 +87,9 @@ def _lines(found: Inferred, sample: Sample, name: str, file: Path) -> Iterator[s
     if times:
         if len(times) > 1:
             yield f"# unsure: or {', '.join(times[1:])}"
+        if found.key:
+            yield "# unsure: are rows events of their date? Then a key that two dates deliver counts once with"
+            yield "#   business_date_tolerance_hours: 12"
         yield f"event_time: {_flow(times[0])}"
 
 

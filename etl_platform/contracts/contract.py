@@ -306,7 +306,7 @@ class Contract:
 
         True of events: the contract says which date an event belongs to. A snapshot has one row per key and date.
         """
-        return bool(self.key and self.event_time and self.deduplicates and self.tolerance_hours is not None)
+        return bool(self.key and self.event_time and self.has_unique_key and self.tolerance_hours is not None)
 
     @cached_property
     def silver(self) -> Table:
