@@ -19,6 +19,7 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now, reported
 from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts
 from etl_platform.defs.emptied import before_of
+from etl_platform.defs.evaluations import latest_target, yielded
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.schema_drift import policy_of
 from etl_platform.defs.silver_judges import Stored, judges_of
@@ -29,6 +30,7 @@ from etl_platform.io_managers.metadata import markdown
 from etl_platform.io_managers.reading import read_frame, read_frames
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals
+from etl_platform.partitions import format_key
 from etl_platform.transforms.profile import Profile, Profiler
 from etl_platform.transforms.semantic_drift import PARTITIONS
 from etl_platform.transforms.stored import inspect
@@ -111,11 +113,13 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
         context: dg.AssetCheckExecutionContext,
         lake: dg.ResourceParam[TableIOManager],
         ledger: dg.ResourceParam[Ledger],
-    ) -> Iterator[dg.AssetCheckResult]:
+    ) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
         selected = {key.name for key in context.selected_asset_check_keys}
         step = Step.of(context)
         judged = judge_silver(step, contract, graph, lake, ledger, selected)
-        yield from judged.results()
+        partition = format_key(step.partition)
+        target = latest_target(step.instance, silver, partition)
+        yield from yielded(silver_checks.check_specs_by_output_name, judged.results(), partition, target)
         # A run of some checks alone says nothing about the whole partition.
         if selected == set(judges):
             judged.record(ledger, step)

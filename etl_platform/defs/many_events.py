@@ -19,13 +19,11 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251 - Dagster exports the evaluation, but not the type of this field of it
-    AssetCheckEvaluationTargetMaterializationData,
-)
-from dagster._core.events import StepMaterializationData  # noqa: TID251 - likewise
+from dagster._core.events import StepMaterializationData  # noqa: TID251 - what events hold, which Dagster does not export
 from dagster._core.execution.plan.handle import StepHandle  # noqa: TID251 - likewise
 
 from etl_platform.contracts.table import Table
+from etl_platform.defs.evaluations import Target, evaluated
 from etl_platform.defs.step import Step
 from etl_platform.event_log import PooledSqliteEventLogStorage
 from etl_platform.io_managers.base import TableIOManager
@@ -147,22 +145,11 @@ class Teller:
             event_type=dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, run_id=self.run_id
         )
         targets = {
-            record.partition: AssetCheckEvaluationTargetMaterializationData(
-                storage_id=record.storage_id, run_id=self.run_id, timestamp=record.timestamp
-            )
+            record.partition: Target(storage_id=record.storage_id, run_id=self.run_id, timestamp=record.timestamp)
             for record in made
         }
         for partition, of_partition in results.items():
             for result in of_partition:
                 assert result.check_name is not None
-                yield dg.AssetCheckEvaluation(
-                    asset_key=asset,
-                    check_name=result.check_name,
-                    passed=bool(result.passed),
-                    metadata=result.metadata,
-                    target_materialization_data=targets[partition],
-                    severity=result.severity,
-                    description=result.description,
-                    blocking=blocking[dg.AssetCheckKey(asset, result.check_name)],
-                    partition=partition,
-                )
+                is_blocking = blocking[dg.AssetCheckKey(asset, result.check_name)]
+                yield evaluated(asset, result, partition, targets[partition], blocking=is_blocking)
