@@ -24,6 +24,7 @@ from etl_platform.resources.landing import LandingZone
 from etl_platform.settings import Settings, load_settings
 
 INSTANCE_FILE = "dagster.yaml"
+PLANNED_AT_ONCE = "1000"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
     home = settings.dagster_home or settings.root / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home)
+    # What a run is planned to do is then one batch of events: a wide dataset has a thousand checks.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", PLANNED_AT_ONCE)
     # Two processes that both find no database yet would both stamp its schema version, and neither could go on: of
     # several first commands one makes the home, the others find it made.
     with FileLock(home / ".preparing.lock"):

@@ -180,6 +180,61 @@ def test_a_batch_leaves_the_rows_that_its_events_leave_one_by_one(
     assert found["assets"]
 
 
+DAYS = dg.StaticPartitionsDefinition(["a", "b"])
+
+
+@dg.asset(partitions_def=DAYS)
+def daily() -> None:
+    """An asset of two partitions."""
+
+
+@dg.multi_asset_check(
+    specs=[dg.AssetCheckSpec(name, asset=daily, partitions_def=DAYS) for name in ("first", "second")], can_subset=True
+)
+def daily_checks() -> Iterator[dg.AssetCheckResult]:
+    for name in ("first", "second"):
+        yield dg.AssetCheckResult(asset_key="daily", check_name=name, passed=name == "first")
+
+
+def stored_by(storage: PooledSqliteEventLogStorage, entries: Sequence[dg.EventLogEntry], how: str) -> None:
+    """Store events in one of several ways; `dagster` is that of the class which ours extends."""
+    if how == "batch":
+        are_planned = [
+            (entry.dagster_event_type or dg.DagsterEventType.RUN_START).value.endswith("PLANNED") for entry in entries
+        ]
+        planned = [entry for entry, is_planned in zip(entries, are_planned, strict=True) if is_planned]
+        storage.store_event_batch(planned)
+        entries = [entry for entry, is_planned in zip(entries, are_planned, strict=True) if not is_planned]
+    for entry in entries:
+        store = super(PooledSqliteEventLogStorage, storage).store_event if how == "dagster" else storage.store_event
+        store(entry)
+
+
+@pytest.mark.parametrize("how", ["batch", "each"])
+def test_events_of_a_run_leave_the_rows_that_dagster_itself_would_leave(
+    instance: dg.DagsterInstance, tmp_path: Path, how: str
+) -> None:
+    with dg.DagsterInstance.ephemeral() as made:
+        job = dg.Definitions([daily], asset_checks=[daily_checks]).resolve_implicit_global_asset_job_def()
+        run_id = job.execute_in_process(instance=made, partition_key="a", raise_on_error=False).run_id
+        entries = sorted(
+            made.all_logs(run_id),
+            key=lambda e: "PLANNED" not in str(e.dagster_event and e.dagster_event.event_type_value),
+        )
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path / "other")) as other:
+        for one, way in ((instance, how), (other, "dagster")):
+            assert isinstance(one.event_log_storage, PooledSqliteEventLogStorage)
+            stored_by(one.event_log_storage, entries, way)
+        found, expected = rows_stored(instance, run_id), rows_stored(other, run_id)
+    assert found == expected
+    assert [(row[1], row[2], row[3]) for row in sorted(found["checks"])] == [
+        ("first", "a", "SUCCEEDED"),
+        ("second", "a", "FAILED"),
+    ]
+
+
 def test_a_batch_that_cannot_be_stored_leaves_nothing(instance: dg.DagsterInstance) -> None:
     events = partition_events("a run", ["first", "second"])
     with pytest.raises(sqlalchemy.exc.IntegrityError):
