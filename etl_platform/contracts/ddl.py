@@ -55,9 +55,12 @@ def text_literal(text: str, dialect: Dialect = "duckdb") -> str:
     return "'" + plain.replace("'", "''") + "'"
 
 
-def create_statements(table: Table, schema: str, dialect: Dialect) -> list[str]:
+def create_statements(table: Table, schema: str, dialect: Dialect, *, comments_columns: bool = True) -> list[str]:
     """Idempotent statements that create the table with comments, and the index that serves partition replace
-    and the natural key where it is no text (DuckDB and Snowflake prune by zone maps: no index there)."""
+    and the natural key where it is no text (DuckDB and Snowflake prune by zone maps: no index there).
+
+    comments_columns: false leaves those of the columns to the caller (not in Snowflake, where they are no statements
+    of their own)."""
     if dialect == "snowflake":
         return [_create_in_one(table, schema)]
     name = qualify(schema, table.name, dialect)
@@ -70,10 +73,15 @@ def create_statements(table: Table, schema: str, dialect: Dialect) -> list[str]:
         keys = ", ".join(quote(c, dialect) for c in (BUSINESS_DATE, *short))
         statements.append(f"CREATE INDEX IF NOT EXISTS {index} ON {name} ({keys})")
     statements.append(f"COMMENT ON TABLE {name} IS {text_literal(table.description)}")
-    statements += [
-        f"COMMENT ON COLUMN {name}.{quote(c.name, dialect)} IS {text_literal(c.description)}" for c in table.columns
-    ]
+    if comments_columns:
+        statements += [column_comment(table, schema, column, dialect) for column in table.columns]
     return statements
+
+
+def column_comment(table: Table, schema: str, column: Column, dialect: Dialect) -> str:
+    """The statement that describes a column."""
+    place = f"{qualify(schema, table.name, dialect)}.{quote(column.name, dialect)}"
+    return f"COMMENT ON COLUMN {place} IS {text_literal(column.description)}"
 
 
 def _index_name(table: str) -> str:

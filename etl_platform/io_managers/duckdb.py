@@ -65,9 +65,10 @@ class DuckDBStore:
         with asking(self.service), spooled(table, distinct(table, partitions), batches, self._scratch) as spools:
             if groups:
                 with self._file.connection() as connection:
+                    for target, _ in groups:
+                        target.prepare(connection)
                     connection.begin()
                     for target, keys in groups:
-                        target.prepare(connection)
                         _replace(connection, target, keys, chain.from_iterable(spools[key].batches() for key in keys))
                     connection.commit()
             rows = sum(spool.rows for spool in spools.values())

@@ -6,11 +6,11 @@ names it and the statement that would settle it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from etl_platform.contracts.ddl import column_definition, create_statements, sql_type, text_literal
+from etl_platform.contracts.ddl import column_comment, column_definition, create_statements, sql_type, text_literal
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import SchemaMismatchError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SPELLED = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 """DuckDB reports types by their long names."""
+COMMENTS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class StoredColumn:
 
     type: str
     nullable: bool
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,26 +51,35 @@ class DuckDBTable:
         return f"{self.file} table {self.schema}.{self.table.name}"
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Create the table and its view, or add the columns that it lacks. Raises SchemaMismatchError."""
+        """Create the table and its view, or add the columns that it lacks. Raises SchemaMismatchError.
+
+        In transactions of its own: for each comment DuckDB keeps the table's whole form anew until the transaction
+        ends, 340 MB of them for a thousand columns. A comment that was not reached is written the next time.
+        """
         stored = self.stored_columns(connection)
-        added = [column for column in self.table.columns if column.name not in stored]
         if not stored:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(self.schema, 'duckdb')}")
-            statements = create_statements(self.table, self.schema, "duckdb")
+            statements = [f"CREATE SCHEMA IF NOT EXISTS {quote(self.schema, 'duckdb')}", *self._creation()]
         else:
+            added = [column for column in self.table.columns if column.name not in stored]
             statements = [f"ALTER TABLE {self.name} ADD COLUMN {column_definition(c, 'duckdb')}" for c in added]
         if statements:
-            for statement in [*statements, *_current_view(self)]:
-                connection.execute(statement)
+            _in_one(connection, [*statements, *_current_view(self)])
+        bare = [c for c in self.table.columns if c.name not in stored or stored[c.name].comment is None]
+        comments = [column_comment(self.table, self.schema, c, "duckdb") for c in bare if c.description]
+        for start in range(0, len(comments), COMMENTS_AT_ONCE):
+            _in_one(connection, comments[start : start + COMMENTS_AT_ONCE])
+
+    def _creation(self) -> list[str]:
+        return create_statements(self.table, self.schema, "duckdb", comments_columns=False)
 
     def stored_columns(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, StoredColumn]:
         """The table's columns, none where it does not exist. Raises SchemaMismatchError where it does not fit."""
         rows = connection.execute(
-            "SELECT column_name, data_type, is_nullable FROM duckdb_columns()"
+            "SELECT column_name, data_type, is_nullable, comment FROM duckdb_columns()"
             " WHERE database_name = current_database() AND schema_name = ? AND table_name = ?",
             [self.schema, self.table.name],
         ).fetchall()
-        stored = {name: StoredColumn(kind, nullable) for name, kind, nullable in rows}
+        stored = {name: StoredColumn(kind, nullable, comment) for name, kind, nullable, comment in rows}
         differences = _differences(self, stored) if stored else []
         if differences:
             raise SchemaMismatchError(
@@ -78,6 +89,14 @@ class DuckDBTable:
                 next_step="run, after a look at the rows: " + " ".join(statement for _, statement in differences),
             )
         return stored
+
+
+def _in_one(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+    """All of them in one transaction."""
+    connection.begin()
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
 
 
 def _differences(target: DuckDBTable, stored: Mapping[str, StoredColumn]) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ import pytest
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import SchemaMismatchError, StorageError, StorageUnavailableError, UnknownNameError
 from etl_platform.io_managers import duckdb as duckdb_module
+from etl_platform.io_managers import duckdb_tables
 from etl_platform.io_managers.duckdb import DuckDBStore
 from etl_platform_tests.io_managers.stores import SCHEMAS
 from etl_platform_tests.io_managers.tables import SAMPLES, TOTALS, A, B, batches, key, rows, stored
@@ -201,6 +202,22 @@ def test_types_and_descriptions_are_those_of_the_table(warehouse: DuckDBStore, p
     assert found["amount"] == "DECIMAL(18,8)" and found["big"] == "DECIMAL(38,2)"
     assert found["at"] == "TIMESTAMP WITH TIME ZONE" and found["rules"] == "VARCHAR[]"
     assert query(path, "SELECT comment FROM duckdb_tables() WHERE table_name = 'samples'") == [(SAMPLES.description,)]
+
+
+def test_columns_are_described_also_where_an_earlier_process_ended_before_it_came_to_them(
+    warehouse: DuckDBStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = replace(SAMPLES, columns=tuple(replace(c, description=f"What {c.name} is.") for c in SAMPLES.columns))
+    monkeypatch.setattr(duckdb_tables, "COMMENTS_AT_ONCE", 2)
+    warehouse.replace(described, [key(0)], batches(rows(key(0))))
+    comments = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'samples'"
+    assert set(query(path, comments)) == {(c.name, c.description) for c in described.columns}
+
+    query(path, f'COMMENT ON COLUMN {A}.samples."amount" IS NULL')
+    query(path, f"COMMENT ON COLUMN {A}.samples.\"big\" IS 'a person''s own words'")
+    warehouse.replace(described, [key(0)], batches(rows(key(0))))
+    found = dict(query(path, comments))  # type: ignore[arg-type]
+    assert (found["amount"], found["big"]) == ("What amount is.", "a person's own words")
 
 
 def test_an_institution_without_schema_is_refused_with_the_known_ones(warehouse: DuckDBStore) -> None:
