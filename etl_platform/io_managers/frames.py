@@ -8,6 +8,7 @@ widened only where every value stays the same (`exact.py`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -86,7 +87,7 @@ def align(schema: pa.Schema, batch: pa.RecordBatch, subject: str) -> pa.RecordBa
 def require_columns(table: Table, found: pa.Schema, subject: str) -> None:
     """Raises SchemaMismatchError that names every missing, extra and differently typed column."""
     names = found.names
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     differences = [f"two columns of one name: {name}" for name in twice] or _differences(table.arrow_schema, found)
     if differences:
         raise SchemaMismatchError(
@@ -98,12 +99,14 @@ def require_columns(table: Table, found: pa.Schema, subject: str) -> None:
 
 
 def _differences(expected: pa.Schema, found: pa.Schema) -> list[str]:
-    differences = [f"missing {f.name} ({f.type})" for f in expected if f.name not in found.names]
-    differences += [f"extra {f.name} ({f.type})" for f in found if f.name not in expected.names]
+    # `Schema.names` makes a list of all of them at each look.
+    wanted, given = ({field.name: field.type for field in schema} for schema in (expected, found))
+    differences = [f"missing {name} ({kind})" for name, kind in wanted.items() if name not in given]
+    differences += [f"extra {name} ({kind})" for name, kind in given.items() if name not in wanted]
     differences += [
-        f"{f.name} is {found.field(f.name).type} instead of {f.type}"
-        for f in expected
-        if f.name in found.names and not is_exact(found.field(f.name).type, f.type)
+        f"{name} is {given[name]} instead of {kind}"
+        for name, kind in wanted.items()
+        if name in given and not is_exact(given[name], kind)
     ]
     return differences
 

@@ -115,9 +115,10 @@ def normalise(
     """
     if supplied is None:
         supplied = supplied_columns(sender, raw.height)
+    sent = {values.name: values for values in raw.get_columns()}
     columns = [
         (
-            _received(raw, column.name, sender, mapped, supplied).alias(column.name),
+            _received(sent, raw.height, column.name, sender, mapped, supplied).alias(column.name),
             column.dtype,
             column_dialect(sender.dialect, contract.formats.get(column.name)),
         )
@@ -150,13 +151,18 @@ def column_dialect(dialect: Dialect, formats: tuple[str, ...] | None) -> Dialect
 
 
 def _received(
-    raw: pl.DataFrame, name: str, sender: SenderFormat, mapped: Mapped, supplied: Mapping[str, pl.Series]
+    sent: Mapping[str, pl.Series],
+    rows: int,
+    name: str,
+    sender: SenderFormat,
+    mapped: Mapped,
+    supplied: Mapping[str, pl.Series],
 ) -> pl.Series:
     if name in supplied:
         return supplied[name]
-    if mapped.sources.get(name) not in raw.columns:
-        return pl.repeat(None, raw.height, dtype=pl.String, eager=True)
-    received = raw.get_column(mapped.sources[name])
+    received = sent.get(mapped.sources[name]) if name in mapped.sources else None
+    if received is None:
+        return pl.repeat(None, rows, dtype=pl.String, eager=True)
     if received.dtype == pl.String and sender.null_texts:
         return received.to_frame("v").select(pl.when(~pl.col("v").is_in(list(sender.null_texts))).then("v")).to_series()
     return received

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.declaration import Declaration
+from etl_platform.contracts.declared import compile_declaration
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.transforms.failures import FAILURE_SCHEMA, FOUND_LIMIT, failures_of, fold, no_failures
-from etl_platform.transforms.validate import find_failures, validate
+from etl_platform.transforms.validate import PART_COLUMNS, find_failures, validate
 
 DAY = dt.date(2025, 1, 15)
 NOON = dt.datetime(2025, 1, 15, 12, tzinfo=dt.UTC)
@@ -249,3 +251,45 @@ def test_long_values_are_cut_and_missing_ones_not_shown() -> None:
 def test_no_failures_fold_into_no_rows() -> None:
     assert fold(no_failures(), PRICES).is_empty()
     assert set(fold(no_failures(), PRICES).columns) == {"index", "rules", "columns", "reason"}
+
+
+WIDE = compile_declaration(
+    Declaration.model_validate(
+        {
+            "name": "wide",
+            "title": "Wide",
+            "key": ["c0"],
+            "columns": [
+                {"name": f"c{n}", "type": ("string", "integer", "float")[n % 3], "description": "One.", "nulls": nulls}
+                | ({} if n % 5 else {"required": nulls == "drop"})
+                | ({"min": 0} if n % 3 == 1 else {})
+                for n in range(3 * PART_COLUMNS)
+                for nulls in ("keep" if n % 7 == 3 else "drop",)
+            ],
+        }
+    ),
+    "wide.yaml",
+)
+
+
+def wide_frame(values: dict[int, Any]) -> pl.DataFrame:
+    row = {column.name: values.get(n, ("text", 1, 1.5)[n % 3]) for n, column in enumerate(WIDE.columns)}
+    return pl.DataFrame([row, {name: ("text", 1, 1.5)[n % 3] for n, name in enumerate(row)}], schema=WIDE_SCHEMA)
+
+
+WIDE_SCHEMA = {column.name: column.dtype for column in WIDE.columns}
+
+
+@given(st.dictionaries(st.integers(1, len(WIDE.columns) - 1), st.sampled_from([None, "bad"]), max_size=6))
+def test_a_wide_contract_finds_in_parts_what_it_finds_as_a_whole(faults: dict[int, str | None]) -> None:
+    rows = wide_frame({n: None if fault is None else ("text", -1, -1.5)[n % 3] for n, fault in faults.items()})
+    order = FAILURE_SCHEMA.names()
+    assert validate(rows, WIDE).sort(order).equals(find_failures(rows, WIDE).sort(order))
+
+
+def test_a_wide_frame_that_lacks_a_column_or_has_another_type_is_a_fault_of_ours() -> None:
+    rows = wide_frame({})
+    with pytest.raises(SchemaMismatchError, match="c40"):
+        validate(rows.drop("c40"), WIDE)
+    with pytest.raises(SchemaMismatchError, match="c41"):
+        validate(rows.with_columns(pl.lit(1).alias("c41")), WIDE)
