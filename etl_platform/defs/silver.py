@@ -156,11 +156,11 @@ def _source_files(
     institution = graph.institutions[partition.institution or ""]
     pattern = institution.pattern(dataset)
     files = []
-    for row, path in fetched:
+    for row, path, content in fetched:
         match = pattern.match(str(row["key"]), institution.code, dataset)
         sender = sender_format(institution, dataset, match.captured if match else {})
-        files.append(SourceFile(key=str(row["key"]), path=path, delivery=int(row["delivery"]), sender=sender))
-    return files, [row for row, _ in fetched]
+        files.append(SourceFile(str(row["key"]), path, int(row["delivery"]), sender, content))
+    return files, [found.row for found in fetched]
 
 
 def silver_plan(graph: Graph, dataset: str, partition: PartitionKey, scratch: Path) -> SilverPlan:

@@ -48,7 +48,7 @@ def compression_of(head: bytes) -> Compression:
 
 def open_chunks(source: Source, compression: Compression) -> Iterator[bytes]:
     """Yield the decompressed bytes. Raises FileRefusedError for damage, bombs, and archives of several files."""
-    with source.path.open("rb") as handle:
+    with source.open() as handle:
         if compression == "none":
             chunks = iter(lambda: handle.read(CHUNK), b"")
         elif compression == "zip":
@@ -91,7 +91,7 @@ def hold_beginning(source: Source, compression: Compression) -> None:
     records, which a bomb makes as dear as it can."""
     if compression not in ("gzip", "zstd"):
         return  # a zip says in its directory what it expands to
-    with source.path.open("rb") as handle:
+    with source.open() as handle:
         for _ in _decompress(source, handle, compression):
             if handle.tell() > _PROBED:
                 return
@@ -155,7 +155,7 @@ def _is_of_system(name: str) -> bool:
 
 def hold_directory_size(source: Source) -> None:
     """Refuse a zip whose directory is absurd, before zipfile reads all of it into memory."""
-    with source.path.open("rb") as handle:
+    with source.open() as handle:
         size = handle.seek(0, 2)
         handle.seek(max(0, size - 65_557))
         tail = handle.read()

@@ -34,21 +34,23 @@ def read_file(
     limits: ReadLimits = _DEFAULT_LIMITS,
     batch_rows: int = 100_000,
     expected_columns: Sequence[str] = (),
+    content: bytes | None = None,
 ) -> Iterator[Batch]:
     """Yield the records of a local file, at most `batch_rows` at a time, with the records that could not be read.
 
     subject names the landing object in messages. expected_columns (JSON): the sender's names that every batch has,
     with nulls where the file has none; keys beyond them appear as further columns from the batch that first has them.
+    content: the bytes of a small text file that is in memory; then nothing is read at `path`.
 
     Raises FileRefusedError, possibly after some batches, where the file as a whole cannot be trusted; the caller
     then drops its batches. Raises StorageError where the local disk fails, ConfigurationError for impossible options.
     """
-    source = Source(path, subject, limits)
+    source = Source(path, subject, limits, content)
     yield from _guarded(source, lambda: _read(source, options, batch_rows, tuple(expected_columns)))
 
 
 def _read(source: Source, options: FormatOptions, batch_rows: int, expected: tuple[str, ...]) -> Iterator[Batch]:
-    found = sniff(source.path)
+    found = sniff(source.path, source.content)
     _hold_declared(source, found, options)
     hold_beginning(source, found.compression)
     if isinstance(options, CsvOptions):
@@ -74,7 +76,7 @@ def _hold_declared(source: Source, found: Sniffed, options: FormatOptions) -> No
         raise source.empty("0 bytes")
     if found.compression == "zip" and found.format != "excel":
         hold_directory_size(source)
-    if not declares(source.path, found, options):
+    if not declares(source, found, options):
         packed = "" if found.compression == "none" else f" in {found.compression}"
         raise source.refusal("file_is_in_declared_format", f"{found.format}{packed}", options.type)
 

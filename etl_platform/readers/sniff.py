@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,16 +53,18 @@ class Sniffed:
     compression: Compression
 
 
-def sniff(path: Path) -> Sniffed:
-    """Recognise a local file. An archive that cannot be opened is `archive`; text that is nothing else is `csv`."""
-    with path.open("rb") as handle:
+def sniff(path: Path, content: bytes | None = None) -> Sniffed:
+    """Recognise a local file. An archive that cannot be opened is `archive`; text that is nothing else is `csv`.
+
+    content: its bytes, where they are in memory."""
+    source = Source(path, str(path), ReadLimits(), content)
+    with source.open() as handle:
         head = handle.read(_HEAD)
     compression = compression_of(head)
     if compression == "none":
         return Sniffed(_kind(head), "none")
     if compression == "zip" and head[30:].startswith(_EXCEL_PARTS):
         return Sniffed("excel", "zip")
-    source = Source(path, str(path), ReadLimits())
     try:
         if compression == "zip":
             hold_directory_size(source)
@@ -79,7 +81,7 @@ def head_text(head: bytes) -> str:
     return head.decode(encoding, errors="replace").replace("\0", "")
 
 
-def declares(path: Path, found: Sniffed, options: FormatOptions) -> bool:
+def declares(source: Source, found: Sniffed, options: FormatOptions) -> bool:
     """True where content recognised as `found` may be what `options` declare.
 
     A doubt is left to the reader, whose verdict on single rows says more. JSON whose first line is broken looks like
@@ -90,12 +92,13 @@ def declares(path: Path, found: Sniffed, options: FormatOptions) -> bool:
     if isinstance(options, CsvOptions):
         return found.format in ("csv", "binary")
     if isinstance(options, JsonOptions):
-        return found.format == "json" or (found.format == "csv" and _has_json_lines(path, found.compression))
+        return found.format == "json" or (found.format == "csv" and _has_json_lines(source, found.compression))
     return found.format == "parquet"
 
 
-def _has_json_lines(path: Path, compression: Compression) -> bool:
-    text = head_text(next(open_chunks(Source(path, str(path), ReadLimits()), compression), b"")[:_HEAD])
+def _has_json_lines(source: Source, compression: Compression) -> bool:
+    unlimited = replace(source, limits=ReadLimits())
+    text = head_text(next(open_chunks(unlimited, compression), b"")[:_HEAD])
     if re.search(r"^\s*[{\[]", text, re.MULTILINE) or not text.strip():
         return True
     try:

@@ -5,8 +5,10 @@ Belongs here: what every step of reading shares, above all how a refusal is word
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers.options import ReadLimits
@@ -17,11 +19,17 @@ RAISE_LIMIT = "if the file is genuine, raise this limit for the institution; oth
 
 @dataclass(frozen=True)
 class Source:
-    """path: the local copy; its name carries no meaning. subject: the landing object, as people know it."""
+    """path: the local copy; its name carries no meaning. subject: the landing object, as people know it.
+    content: its bytes, where they are held in memory; then there may be no file at `path`."""
 
     path: Path
     subject: str
     limits: ReadLimits
+    content: bytes | None = field(default=None, repr=False)
+
+    def open(self) -> BinaryIO:
+        """Its bytes, from the first on."""
+        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
 
     def refusal(self, rule: str, found: str, expected: str, next_step: str = ASK_SENDER) -> FileRefusedError:
         """The error that refuses the whole file under `rule`; the caller raises it."""

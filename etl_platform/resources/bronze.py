@@ -10,10 +10,11 @@ Not here: which rows of a manifest count today (`placed.py`).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -21,7 +22,7 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.ledger.records import LedgerObject
 from etl_platform.readers import sniff
 from etl_platform.resources.landing import Routed
-from etl_platform.resources.object_store import Downloaded, ObjectMissingError, ObjectStore, download_many
+from etl_platform.resources.object_store import ObjectMissingError, ObjectStore, at_once
 from etl_platform.resources.placed import Past, merged
 
 
@@ -34,6 +35,20 @@ class Copied:
     reused: int
     gone: tuple[str, ...]
     bytes_copied: int
+
+
+IN_MEMORY_BYTES = 2**20
+"""A smaller object is copied and read without a scratch file, which would cost more than all the rest."""
+HELD_BYTES = 32 * 2**20
+"""So much of one partition's small objects is in memory while they are read."""
+
+
+class Fetched(NamedTuple):
+    """A copy of a manifest row. content: its bytes, where they are in memory, and not at `path`."""
+
+    row: dict[str, Any]
+    path: Path
+    content: bytes | None
 
 
 class BronzeStore:
@@ -77,65 +92,82 @@ class BronzeStore:
         partition: PartitionKey,
         folder: Path,
     ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        targets = {found.info.key: folder / f"{number:06}" for number, (found, _) in enumerate(fresh)}
-        receipts, gone = _download(landing, targets, self._concurrency)
-        rows = []
-        for found, row in fresh:
-            receipt = receipts.get(found.info.key)
-            if receipt is None:
-                continue
-            path = targets[found.info.key]
-            sniffed = sniff(path)
-            name = object_key(dataset, partition, receipt.sha256)
-            if self.lake.head(name) is None:
-                self.lake.put_file(name, path)
-            rows.append(
-                {
-                    **row,
-                    # The object may have been overwritten since it was listed: what arrived is what counts.
-                    "etag": receipt.etag or row["etag"],
-                    "size": receipt.size,
-                    "sha256": receipt.sha256,
-                    "format": sniffed.format,
-                    "compression": sniffed.compression,
-                    "object": name,
-                }
-            )
-            path.unlink()
-        return rows, gone
+        def fetch(numbered: tuple[int, tuple[Routed, dict[str, Any]]]) -> dict[str, Any] | None:
+            number, (found, row) = numbered
+            return self._copied(landing, found, row, partial(object_key, dataset, partition), folder / f"{number:06}")
 
-    def fetch(self, manifest: pl.DataFrame, folder: Path) -> list[tuple[dict[str, Any], Path]]:
-        """The current copies of a manifest on local disk, in order of delivery, with their manifest rows."""
+        rows = at_once(fetch, list(enumerate(fresh)), self._concurrency)
+        copied = [row for row in rows if row is not None]
+        # Those that were there already, too: whoever put them may have ended before it settled them.
+        folders = {name.rpartition("/")[0]: name for name in (str(row["object"]) for row in copied)}
+        at_once(self.lake.settle, list(folders.values()), self._concurrency)
+        return copied, tuple(found.info.key for (found, _), row in zip(fresh, rows, strict=True) if row is None)
+
+    def _copied(
+        self,
+        landing: ObjectStore,
+        found: Routed,
+        row: Mapping[str, Any],
+        key_of: Callable[[str], str],
+        scratch: Path,
+    ) -> dict[str, Any] | None:
+        """The manifest row of an object, whose copy is in the lake; None where it was deleted since it was listed:
+        nobody's fault, nothing to load."""
+        try:
+            receipt = landing.obtain(found.info.key, scratch, in_memory=IN_MEMORY_BYTES)
+        except ObjectMissingError:
+            if landing.head(found.info.key) is None:
+                return None
+            raise
+        sniffed = sniff(scratch, receipt.content)
+        name = key_of(receipt.sha256)
+        if self.lake.head(name) is None:
+            if receipt.content is None:
+                self.lake.put_file(name, scratch, settles=False)
+            else:
+                self.lake.put_bytes(name, receipt.content, settles=False)
+        if receipt.content is None:
+            scratch.unlink()
+        return {
+            **row,
+            # The object may have been overwritten since it was listed: what arrived is what counts.
+            "etag": receipt.etag or row["etag"],
+            "size": receipt.size,
+            "sha256": receipt.sha256,
+            "format": sniffed.format,
+            "compression": sniffed.compression,
+            "object": name,
+        }
+
+    def fetch(self, manifest: pl.DataFrame, folder: Path) -> list[Fetched]:
+        """The current copies of a manifest, in order of delivery: small plain text in memory, as much as there is room
+        for, all else on local disk."""
         folder.mkdir(parents=True, exist_ok=True)
         rows = list(manifest.filter("is_current").sort("delivery").iter_rows(named=True))
-        names = {str(row["object"]): folder / str(row["sha256"]) for row in rows}
-        download_many(self.lake, list(names.items()), concurrency=self._concurrency)
-        return [(row, names[str(row["object"])]) for row in rows]
+        room = HELD_BYTES
+        held: set[str] = set()
+        for row in rows:
+            if row["object"] not in held and _is_held(row) and row["size"] <= room:
+                held.add(row["object"])
+                room -= row["size"]
+
+        def obtain(name: str) -> bytes | None:
+            in_memory = IN_MEMORY_BYTES if name in held else -1
+            return self.lake.obtain(name, paths[name], in_memory=in_memory).content
+
+        paths = {str(row["object"]): folder / str(row["sha256"]) for row in rows}
+        contents = dict(zip(paths, at_once(obtain, list(paths), self._concurrency), strict=True))
+        return [Fetched(row, paths[row["object"]], contents[row["object"]]) for row in rows]
+
+
+def _is_held(row: Mapping[str, Any]) -> bool:
+    """Whether the readers can do without a file of it: those of Parquet and of archives begin at its end."""
+    return row["format"] in ("csv", "json") and row["compression"] == "none" and row["size"] <= IN_MEMORY_BYTES
 
 
 def object_key(dataset: str, partition: PartitionKey, sha256: str) -> str:
     """Lake key of an immutable copy."""
     return f"bronze_objects/{dataset}/institution={partition.institution}/{sha256[:2]}/{sha256}"
-
-
-def _download(
-    landing: ObjectStore, targets: Mapping[str, Path], concurrency: int
-) -> tuple[dict[str, Downloaded], tuple[str, ...]]:
-    """Receipts by key, and the keys that were deleted since they were listed (nobody's fault, nothing to load)."""
-    wanted = dict(targets)
-    gone: list[str] = []
-    receipts: dict[str, Downloaded] = {}
-    while wanted:
-        try:
-            download_many(landing, list(wanted.items()), concurrency=concurrency, progress=receipts.__setitem__)
-            break
-        except ObjectMissingError:
-            missing = [key for key in wanted if key not in receipts and landing.head(key) is None]
-            if not missing:
-                raise
-            gone += missing
-            wanted = {key: path for key, path in wanted.items() if key not in receipts and key not in missing}
-    return receipts, tuple(gone)
 
 
 def _described(found: Routed, partition: PartitionKey) -> dict[str, Any]:

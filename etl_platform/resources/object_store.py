@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event, Lock
+from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from etl_platform.errors import ConfigurationError
@@ -30,9 +32,14 @@ __all__ = [
     "ObjectMissingError",
     "ObjectStore",
     "S3Options",
+    "at_once",
     "download_many",
     "open_object_store",
 ]
+
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def open_object_store(
@@ -69,6 +76,41 @@ def _unusable(url: str, found: str) -> ConfigurationError:
         expected="s3://bucket/prefix, file:///absolute/folder or a path, without credentials",
         next_step="correct the setting; S3 keys have settings of their own",
     )
+
+
+def at_once(action: Callable[[_T], _R], items: Sequence[_T], concurrency: int) -> list[_R]:
+    """What `action` gives for each item, in their order, a few at a time.
+
+    The first failure starts no further one and is raised once those under way have ended.
+    """
+    if len(items) < 2:  # most partitions are one file: no threads for it
+        return [action(item) for item in items]
+    results: dict[int, _R] = {}
+    left = iter(enumerate(items))
+    turn, ended = Lock(), Event()
+
+    def work() -> None:
+        try:
+            while not ended.is_set():
+                with turn:
+                    number, item = next(left, (-1, None))
+                if number < 0:
+                    return
+                results[number] = action(cast(_T, item))
+        except BaseException:
+            ended.set()
+            raise
+
+    # Few tasks and not one for each item: tens of thousands of them would take more than small files do.
+    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="at-once") as pool:
+        workers = [pool.submit(work) for _ in range(min(concurrency, len(items)))]
+        try:
+            for worker in as_completed(workers):
+                worker.result()
+        except BaseException:  # an interrupt, too, must not wait for all that is left
+            ended.set()
+            raise
+    return [results[number] for number in range(len(items))]
 
 
 def download_many(

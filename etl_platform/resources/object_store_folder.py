@@ -124,18 +124,26 @@ class FolderObjectStore(ObjectStore):
         return self._ask(attempt)
 
     @override
-    def put_file(self, key: str, source: Path) -> ObjectInfo:
+    def put_file(self, key: str, source: Path, *, settles: bool = True) -> ObjectInfo:
         def attempt() -> ObjectInfo:
             with file_errors(f"upload source {source}"):
                 reading = source.open("rb")
             with reading:
-                return self._put(key, iter(lambda: reading.read(CHUNK_BYTES), b""))
+                return self._put(key, iter(lambda: reading.read(CHUNK_BYTES), b""), settles=settles)
 
         return self._ask(attempt)
 
     @override
-    def put_bytes(self, key: str, data: bytes) -> ObjectInfo:
-        return self._ask(lambda: self._put(key, iter((data,))))
+    def put_bytes(self, key: str, data: bytes, *, settles: bool = True) -> ObjectInfo:
+        return self._ask(lambda: self._put(key, iter((data,)), settles=settles))
+
+    @override
+    def settle(self, key: str) -> None:
+        def attempt() -> None:
+            with file_errors(self._subject(key)):
+                _sync_folder(self._place(key).parent)
+
+        self._ask(attempt)
 
     @override
     def delete(self, key: str) -> None:
@@ -156,7 +164,7 @@ class FolderObjectStore(ObjectStore):
     def _ask(self, action: Callable[[], _T]) -> _T:
         return self.retries.call(action, service=self.service)
 
-    def _put(self, key: str, chunks: Iterator[bytes]) -> ObjectInfo:
+    def _put(self, key: str, chunks: Iterator[bytes], *, settles: bool = True) -> ObjectInfo:
         with file_errors(self._subject(key)):
             place = self._place(key)
             staging = self.root / STAGING
@@ -171,14 +179,14 @@ class FolderObjectStore(ObjectStore):
                         file.write(chunk)
                     file.flush()
                     os.fsync(file.fileno())
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    staged.replace(place)
+                    _move(staged, place)
                     info = self._info(key, os.fstat(file.fileno()))  # ours, whoever replaces the object next
             except BaseException:  # an interrupt, too, must leave no half file behind
                 with contextlib.suppress(FileNotFoundError):
                     staged.unlink()
                 raise
-            _sync_folder(place.parent)
+            if settles:
+                _sync_folder(place.parent)
         return info
 
     @contextmanager
@@ -309,6 +317,14 @@ def _sweep(staging: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 if entry.stat(follow_symlinks=False).st_mtime < time.time() - LONGEST_WRITE_SECONDS:
                     Path(entry).unlink()
+
+
+def _move(staged: Path, place: Path) -> None:
+    try:
+        staged.replace(place)
+    except FileNotFoundError:  # the folder, which is there for most
+        place.parent.mkdir(parents=True, exist_ok=True)
+        staged.replace(place)
 
 
 def _sync_folder(folder: Path) -> None:

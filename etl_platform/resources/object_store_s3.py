@@ -141,16 +141,20 @@ class S3ObjectStore(ObjectStore):
         return self._retries.call(attempt, service=self._service)
 
     @override
-    def put_file(self, key: str, source: Path) -> ObjectInfo:
+    def put_file(self, key: str, source: Path, *, settles: bool = True) -> ObjectInfo:
         with asking(self._service), file_errors(f"upload source {source}"), source.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             return self.put_bytes(key, file.read()) if size <= PART_BYTES else self._put_parts(key, file, size)
 
     @override
-    def put_bytes(self, key: str, data: bytes) -> ObjectInfo:
+    def put_bytes(self, key: str, data: bytes, *, settles: bool = True) -> ObjectInfo:
         place = self._base + key
         answer = self._ask(key, lambda: self._client.put_object(Bucket=self._bucket, Key=place, Body=data))
         return self._stored(key, len(data), answer.get("ETag"), answer.get("VersionId"))
+
+    @override
+    def settle(self, key: str) -> None:
+        """What S3 has confirmed lasts."""
 
     @override
     def delete(self, key: str) -> None:

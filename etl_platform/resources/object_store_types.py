@@ -95,12 +95,19 @@ class ObjectStore(Protocol):
         """The whole (small) object. Raises ObjectMissingError."""
         ...
 
-    def put_file(self, key: str, source: Path) -> ObjectInfo:
-        """Store a file under `key`; readers see the old object or the new one. Streams."""
+    def put_file(self, key: str, source: Path, *, settles: bool = True) -> ObjectInfo:
+        """Store a file under `key`; readers see the old object or the new one. Streams. settles: see `put_bytes`."""
         ...
 
-    def put_bytes(self, key: str, data: bytes) -> ObjectInfo:
-        """Store `data` under `key`; readers see the old object or the new one."""
+    def put_bytes(self, key: str, data: bytes, *, settles: bool = True) -> ObjectInfo:
+        """Store `data` under `key`; readers see the old object or the new one.
+
+        settles: false leaves it to `settle` that the object is still there after a power cut."""
+        ...
+
+    def settle(self, key: str) -> None:
+        """The object, and every other one beside it (up to the last slash of the key), outlasts a power cut from now
+        on: for many that are put in a row."""
         ...
 
     def delete(self, key: str) -> None:

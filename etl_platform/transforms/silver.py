@@ -56,12 +56,14 @@ _RULES = pl.Schema({"rule": pl.String(), "rows": pl.Int64()})
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One bronze object on local disk. delivery: its rank in the partition, from 1; a later one wins."""
+    """One bronze object on local disk. delivery: its rank in the partition, from 1; a later one wins.
+    content: its bytes where they are in memory, and not at `path`."""
 
     key: str
     path: Path
     delivery: int
     sender: SenderFormat
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,7 @@ class _Collector:
             options=self.plan.options,
             limits=self.plan.limits,
             batch_rows=self.plan.batch_rows,
+            content=file.content,
         )
 
     def _subject(self, file: SourceFile) -> str:
