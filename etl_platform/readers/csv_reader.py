@@ -22,6 +22,7 @@ from etl_platform.readers.archive import Compression
 from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.csv_dialect import Dialect
 from etl_platform.readers.csv_quotes import starts_with
+from etl_platform.readers.csv_small import small_batch
 from etl_platform.readers.csv_split import Block, split
 from etl_platform.readers.csv_trailer import Control, hold_last
 from etl_platform.readers.encoding import BOM, to_utf8
@@ -32,6 +33,9 @@ from etl_platform.readers.source import Source
 
 def read_csv(source: Source, compression: Compression, options: CsvOptions, batch_rows: int) -> Iterator[Batch]:
     """Yield the file's rows. Raises FileRefusedError where the file as a whole cannot be trusted."""
+    if compression == "none" and (small := small_batch(source, options, batch_rows)) is not None:
+        yield small
+        return
     dialect = Dialect.of(source, options)
     chunks = dialect.inward(to_utf8(source, compression, options.encoding))
     blocks = split(source, chunks, dialect.options)
