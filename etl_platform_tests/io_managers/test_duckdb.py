@@ -216,7 +216,7 @@ def test_columns_are_described_also_where_an_earlier_process_ended_before_it_cam
     query(path, f'COMMENT ON COLUMN {A}.samples."amount" IS NULL')
     query(path, f"COMMENT ON COLUMN {A}.samples.\"big\" IS 'a person''s own words'")
     warehouse.replace(described, [key(0)], batches(rows(key(0))))
-    found = dict(query(path, comments))  # type: ignore[arg-type]
+    found: dict[object, object] = {row[0]: row[1] for row in query(path, comments)}
     assert (found["amount"], found["big"]) == ("What amount is.", "a person's own words")
 
 
