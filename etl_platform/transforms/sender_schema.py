@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import polars as pl
@@ -59,6 +59,11 @@ class SenderSchema:
     format: str
     columns: tuple[SenderColumn, ...]
 
+    @cached_property
+    def columns_json(self) -> list[dict[str, Any]]:
+        """The columns for the ledger."""
+        return [column.as_json() for column in self.columns]
+
     @classmethod
     def from_json(cls, file_format: str, columns: list[dict[str, Any]]) -> SenderSchema:
         """What `SenderColumn.as_json` gave."""
@@ -92,8 +97,8 @@ class SchemaObserver:
         """What was seen; None before the first batch."""
         if not self._seen:
             return None
-        columns = (replace(column, target=self._targets.get(name)) for name, column in self._seen.items())
-        return SenderSchema(self._format, tuple(columns))
+        columns = ((name, c.type, self._targets.get(name), c.reads) for name, c in self._seen.items())
+        return _shared_schema(self._format, tuple(columns))
 
     def _looks(self, samples: Mapping[str, _Sample]) -> dict[str, str]:
         if self._format == PARQUET:
@@ -154,6 +159,12 @@ class SchemaObserver:
         """Whether its counts are all that this observer would see of a first batch like `frame`."""
         is_text = all(dtype == pl.String for dtype in frame.dtypes)
         return self._format != PARQUET and not self._seen and is_text
+
+
+@lru_cache(maxsize=256)
+def _shared_schema(file_format: str, columns: tuple[tuple[str, str, str | None, bool], ...]) -> SenderSchema:
+    """One object for all files that look alike: a partition may have tens of thousands of them."""
+    return SenderSchema(file_format, tuple(SenderColumn(*column) for column in columns))
 
 
 _Counts = tuple[int, ...]
