@@ -1,7 +1,7 @@
 """What a dataset's write mode means for a partition. Every mode writes by replace, so a rerun gives the same rows.
 
 `replace`: the rows of the current files. `append`: the rows of every file content that was ever published, also of
-those that the sender has overwritten since; bronze keeps them all. `fail`: rows that are there are final.
+those that the sender has overwritten since; bronze keeps them all. `fail`: rows that were published are final.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.attempt import dataset_partition
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.io_managers.store import TableStore
+from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.placed import contributing
 from etl_platform.transforms.silver import Silver
 
@@ -27,12 +29,14 @@ def contributing_files(
     return contributing(manifest, excluded, overwritten_too=contract.write_mode == "append")
 
 
-def stop_overwriting(store: TableStore, contract: Contract, partition: PartitionKey, result: Silver) -> None:
-    """In mode `fail`: refuse to change a partition that has rows. Raises dg.Failure, not retried.
+def stop_overwriting(
+    store: TableStore, contract: Contract, partition: PartitionKey, result: Silver, ledger: Ledger
+) -> None:
+    """In mode `fail`: refuse to change a partition whose rows were published. Raises dg.Failure, not retried.
 
-    The very same rows again are no change: a run that was interrupted after silver can be repeated.
+    The very same rows again are no change. What a run stored that ended before it had published is not final.
     """
-    if contract.write_mode != "fail":
+    if contract.write_mode != "fail" or not ledger.was_published(dataset_partition(contract.dataset, partition)):
         return
     stored = read_frame(store, contract.silver, [partition], _IDENTITY)
     if stored.is_empty():

@@ -609,6 +609,11 @@ class Ledger:
         with self._database.read() as connection:
             return published.select_published(connection, datasets, institutions)
 
+    def was_published(self, partition: DatasetPartition) -> bool:
+        """Whether any attempt at the partition has ever succeeded."""
+        with self._database.read() as connection:
+            return published.was_published(connection, partition)
+
     def unwell(self) -> list[Unwell]:
         """Every partition that failed, waits for a service, or of which a file was refused; by date."""
         with self._database.read() as connection:

@@ -10,11 +10,17 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from etl_platform.ledger.given import given, is_given
 from etl_platform.ledger.records import DatasetPartition, Outcome
-from etl_platform.ledger.tables import attempts
+from etl_platform.ledger.tables import attempts, landing_objects
 
 _a = attempts.c
 _partition = (_a.dataset, _a.business_date, _a.institution)
+_o = landing_objects.c
+# An attempt may lose its success where an older run wrote after it; what was published then stays known as that.
+_WAS = sa.or_(
+    sa.exists().where(is_given(_a), _a.outcome == Outcome.SUCCEEDED), sa.exists().where(is_given(_o), _o.is_published)
+)
 
 
 def select_published(
@@ -37,3 +43,8 @@ def select_published(
         .group_by(*key)
     )
     return {DatasetPartition(*row[:3]): row[3] for row in connection.execute(query)}
+
+
+def was_published(connection: sa.Connection, partition: DatasetPartition) -> bool:
+    """Whether any attempt at the partition has ever succeeded."""
+    return bool(connection.scalar(sa.select(_WAS), given(partition)))

@@ -12,6 +12,8 @@ import duckdb
 import polars as pl
 import pytest
 
+from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.records import Outcome
 from etl_platform.settings import Settings
 from etl_platform_tests.support.datasets import platform_with
 from etl_platform_tests.support.platform import DATE, Platform
@@ -66,6 +68,11 @@ def overwrite(platform: Platform, date: dt.date, text: str, *, dataset: str, sec
     at_second(put(platform, date, text, dataset=dataset), seconds)
     run = platform.ingest("first", date, [dataset])
     assert run.failures == {} and run.succeeded and not run.failed_checks
+
+
+def killed(*arguments: object, **options: object) -> None:
+    """In place of what a run does right after the moment at which it dies."""
+    raise RuntimeError("killed")
 
 
 def at_second(path: Path, seconds: int) -> None:
@@ -182,6 +189,27 @@ def test_mode_fail_refuses_other_rows_and_repeats_the_same(visits: Platform) -> 
     assert not run.succeeded
     assert "found 2 rows already stored and a run that would replace them by 3" in run.failures["silver_visits_fail"]
     assert rows(visits, date, name) == before and visits.table("quarantine", name, "first", date).is_empty()
+
+
+@pytest.mark.parametrize(("number", "step"), [(26, "silver"), (27, "warehouse")])
+def test_mode_fail_lets_go_of_rows_that_were_stored_and_never_published(
+    visits: Platform, monkeypatch: pytest.MonkeyPatch, number: int, step: str
+) -> None:
+    date, name = day(number), "visits_fail"
+    at_second(put(visits, date, GOOD, dataset=name), 0)
+    if step == "silver":
+        monkeypatch.setattr(Ledger, "mark_loaded", killed)  # right after silver is stored
+    else:
+        monkeypatch.setattr(Ledger, "publish", killed)  # after the warehouse was written, before anybody knows
+    visits.ingest("first", date, [name])
+    stored = (visits.table("silver", name, "first", date), visits.table("warehouse", name, "first", date))
+    assert [table.height for table in stored] == [2, 0 if step == "silver" else 2]
+    assert visits.attempt(name, "first", date).outcome is not Outcome.SUCCEEDED
+    monkeypatch.undo()
+    overwrite(visits, date, "v7,1,1,DAY,\n", dataset=name, seconds=5)
+    assert [row[0] for row in rows(visits, date, name)] == ["v7"]
+    put(visits, date, GOOD, dataset=name, file="b.csv")
+    assert not visits.ingest("first", date, [name]).succeeded, "final once published"
 
 
 def test_without_deduplication_every_row_stays(visits: Platform) -> None:
