@@ -13,7 +13,6 @@ import click
 from etl_platform.cli.choices import parse_institutions
 from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.errors import ConfigurationError, EtlError, UnknownNameError
-from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import CURRENT, LedgerObject, State
 from etl_platform.resources.landing import root_name
 
@@ -84,7 +83,7 @@ def _object(session: Session, key: str, institution: str | None, undo: bool) -> 
             expected=" or ".join(near) or "a key below the landing root, as `etl-platform quarantine list` shows it",
             next_step="correct the key; nothing was changed",
         )
-    wanted = [row for row in rows if (_is_withdrawn(row) if undo else row.state in CURRENT)]
+    wanted = [row for row in rows if (row.is_withdrawn if undo else row.state in CURRENT)]
     roots = sorted({row.root for row in wanted})
     if len(roots) > 1:
         raise UnknownNameError(
@@ -96,11 +95,6 @@ def _object(session: Session, key: str, institution: str | None, undo: bool) -> 
     if not wanted:
         raise _refused(key, _told(rows[-1]), undo)
     return wanted[-1]
-
-
-def _is_withdrawn(row: LedgerObject) -> bool:
-    # What was deleted from landing was taken out by nobody, and comes back by itself.
-    return row.state is State.WITHDRAWN and row.reason != Happens.GONE
 
 
 def _told(row: LedgerObject) -> str:

@@ -114,7 +114,7 @@ def transform(
             drifted = record_drift(ledger, step.run_id, graph, plan.contract, partition, result, files, rows)
         stop_drift(drifted, graph, dataset, partition)
         _stop_above_limit(result, graph, dataset, partition)
-        stop_overwriting(lake.store, contract, partition, result, ledger)
+        stop_overwriting(lake.store, contract, partition, result, ledger, rows)
         if around:
             around.record(result)
         if held := told(result):

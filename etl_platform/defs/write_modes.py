@@ -6,6 +6,8 @@ those that the sender has overwritten since; bronze keeps them all. `fail`: rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dagster as dg
 import polars as pl
 
@@ -15,7 +17,8 @@ from etl_platform.defs.attempt import dataset_partition
 from etl_platform.io_managers.reading import read_frame
 from etl_platform.io_managers.store import TableStore
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.resources.placed import contributing
+from etl_platform.ledger.records import LedgerObject
+from etl_platform.resources.placed import Row, content, contributing, identity
 from etl_platform.transforms.silver import Silver
 
 _IDENTITY = ["_source_file", "_source_row", "_row_hash"]
@@ -30,11 +33,17 @@ def contributing_files(
 
 
 def stop_overwriting(
-    store: TableStore, contract: Contract, partition: PartitionKey, result: Silver, ledger: Ledger
+    store: TableStore,
+    contract: Contract,
+    partition: PartitionKey,
+    result: Silver,
+    ledger: Ledger,
+    files: Sequence[Row],
 ) -> None:
     """In mode `fail`: refuse to change a partition whose rows were published. Raises dg.Failure, not retried.
 
-    The very same rows again are no change. What a run stored that ended before it had published is not final.
+    The very same rows again are no change. What a run stored that ended before it had published is not final. What
+    people withdraw leaves, and comes back when they undo it. files: manifest rows of what `result` was read from.
     """
     if contract.write_mode != "fail" or not ledger.was_published(dataset_partition(contract.dataset, partition)):
         return
@@ -44,13 +53,34 @@ def stop_overwriting(
     found = result.silver.select(_IDENTITY).collect(engine="streaming")
     if found.sort(_IDENTITY).equals(stored.sort(_IDENTITY)):
         return
+    on_record = ledger.objects(partition=dataset_partition(contract.dataset, partition))
+    if _are_final_but_for_withdrawals(files, on_record) and _are_read_alike(found, stored):
+        return
     raise dg.Failure(
         description=(
             f"{partition.institution} {contract.dataset} {partition.business_date}: found {stored.height} rows already "
             f"stored and a run that would replace them by {found.height}, expected an empty partition "
             "(`write_mode: fail`); nothing was written, the stored rows stay; next step: ask the sender why files came "
-            "again; to accept the new files, declare `write_mode: append` or `replace` for the dataset"
+            "again; leave a new file out with `etl-platform withdraw KEY --reason TEXT`, or accept the new files: "
+            "declare `write_mode: append` or `replace` for the dataset"
         ),
         metadata={"rows_stored": stored.height, "rows_new": found.height},
         allow_retries=False,
     )
+
+
+def _are_final_but_for_withdrawals(files: Sequence[Row], on_record: Sequence[LedgerObject]) -> bool:
+    """Whether the run has read exactly the contents that were ever published, without those that are withdrawn."""
+    published = [found for found in on_record if found.is_published]
+    read = {name for row in files for name in (content(row), (str(row["key"]), identity(row)))}
+    was_read = [(found.key, found.sha256) in read or (found.key, found.identity) in read for found in published]
+    are_all_there = all(is_there or found.is_withdrawn for is_there, found in zip(was_read, published, strict=True))
+    known = {(found.key, name) for found in published for name in (found.sha256, found.identity)}
+    return are_all_there and all(content(row) in known or (row["key"], identity(row)) in known for row in files)
+
+
+def _are_read_alike(found: pl.DataFrame, stored: pl.DataFrame) -> bool:
+    """Whether rows that were and are there say the same. Without a file, a row that one of its rows had replaced is
+    there again: that is no other row."""
+    both = found.join(stored, on=_IDENTITY[:2], suffix="_before")
+    return both.filter(pl.col("_row_hash") != pl.col("_row_hash_before")).is_empty()

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.records import Outcome, State
+from etl_platform.ledger.records import DELETED, Outcome, State
 from etl_platform.ledger.tables import attempts, landing_objects
 
 _o, _a = landing_objects.c, attempts.c
@@ -36,7 +36,7 @@ class Happens(StrEnum):
     ROUTED = "an institution claims it now"
     DISOWNED = "no pattern claims it any more"
     SHUNNED = "ignored by its name now"
-    GONE = "deleted from landing"
+    GONE = DELETED
     BACK = "deleted from landing and found again"
     WITHDRAWN = "withdrawn by a person"
     RESTORED = "withdrawal undone"

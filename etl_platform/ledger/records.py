@@ -31,6 +31,10 @@ CURRENT = (State.SEEN, State.WAITING, State.LOADED, State.REFUSED, State.FAILED)
 """States of the objects that make up a partition today: routed, and not replaced by a newer version."""
 
 
+DELETED = "deleted from landing"
+"""The reason of what is withdrawn because it lies in landing no more: nobody's decision."""
+
+
 class Outcome(StrEnum):
     """How far an attempt at a partition came: `checked` is stored and right, `succeeded` is published."""
 
@@ -132,6 +136,12 @@ class LedgerObject:
     rows_silver: int | None
     rows_quarantined: int | None
     rows_duplicate: int | None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether a person took it out. What was deleted from landing was taken out by nobody: it comes back by
+        itself."""
+        return self.state is State.WITHDRAWN and self.reason != DELETED
 
     def landing_object(self) -> LandingObject:
         """The object as it was listed."""

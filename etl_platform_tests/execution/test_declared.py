@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Outcome
+from etl_platform.ledger.records import LedgerObject, Outcome
 from etl_platform.settings import Settings
 from etl_platform_tests.support.datasets import platform_with
 from etl_platform_tests.support.platform import DATE, Platform
@@ -210,6 +210,34 @@ def test_mode_fail_lets_go_of_rows_that_were_stored_and_never_published(
     assert [row[0] for row in rows(visits, date, name)] == ["v7"]
     put(visits, date, GOOD, dataset=name, file="b.csv")
     assert not visits.ingest("first", date, [name]).succeeded, "final once published"
+
+
+def test_mode_fail_follows_a_withdrawal_and_its_undoing_and_nothing_else(visits: Platform) -> None:
+    date, name = day(28), "visits_fail"
+    when, both = dt.datetime.now(dt.UTC), [("v1", 4), ("v2", 9), ("v7", 1)]
+    at_second(put(visits, date, GOOD, dataset=name), 0)
+    at_second(put(visits, date, "v2,9,,DAY,\nv7,1,1,DAY,\n", dataset=name, file="b.csv"), 1)
+    assert visits.ingest("first", date, [name]).succeeded
+    assert [row[:2] for row in rows(visits, date, name)] == both
+
+    def withdrawn() -> LedgerObject:
+        (found,) = visits.ledger.objects(key=f"first/{name}/{date}/b.csv")
+        return found
+
+    assert visits.ledger.withdraw(withdrawn(), reason="a mistake", by="ann", now=when)
+    run = visits.ingest("first", date, [name])
+    assert run.failures == {} and run.succeeded
+    assert [row[:2] for row in rows(visits, date, name)] == [("v1", 4), ("v2", 1)], "what it had replaced is back"
+    assert visits.table("silver", name, "first", date).height == 2
+    assert visits.ledger.undo_withdrawal(withdrawn(), by="ann", now=when)
+    run = visits.ingest("first", date, [name])
+    assert run.failures == {} and run.succeeded
+    assert [row[:2] for row in rows(visits, date, name)] == both
+
+    assert visits.ledger.withdraw(withdrawn(), reason="a mistake", by="ann", now=when)
+    at_second(put(visits, date, "v1,5,1,DAY,\n", dataset=name), 5)
+    assert "would replace them" in visits.ingest("first", date, [name]).failures[f"silver_{name}"]
+    assert [row[:2] for row in rows(visits, date, name)] == both
 
 
 def test_without_deduplication_every_row_stays(visits: Platform) -> None:
