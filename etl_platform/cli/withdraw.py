@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import getpass
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +16,9 @@ from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.errors import ConfigurationError, EtlError, UnknownNameError
 from etl_platform.ledger.records import CURRENT, LedgerObject, State
 from etl_platform.resources.landing import root_name
+from etl_platform.resources.object_store import Downloaded
 
+_HASH_SHOWN = 12
 _NEAR = 3
 _COMPARED = 1_000
 """Keys among which near matches are looked for."""
@@ -25,7 +28,7 @@ _COMPARED = 1_000
 @click.argument("key")
 @click.option("--reason", help="Why; it stays on record.")
 @click.option("--institution", help="Code, where several landing roots hold such a key.")
-@click.option("--undo", is_flag=True, help="Put it back.")
+@click.option("--undo", is_flag=True, help="Put it back: of several the one in landing, else the last withdrawn.")
 @click.option("--by", help="Who asks. Default: the user of this machine.")
 def withdraw(key: str, reason: str | None, institution: str | None, undo: bool, by: str | None) -> None:
     """Take the object at KEY out of its partition: its key below the landing root, or its address.
@@ -46,24 +49,47 @@ def withdraw(key: str, reason: str | None, institution: str | None, undo: bool, 
     if undo:
         done = session.ledger.undo_withdrawal(found, by=who, now=now)
     else:
-        known = _with_hash(session, found)
-        done = session.ledger.withdraw(known, reason=(reason or "").strip(), by=who, now=now)
+        found = _with_hash(session, found)
+        done = session.ledger.withdraw(found, reason=(reason or "").strip(), by=who, now=now)
     if not done:
         raise _refused(key, _told(found), undo)
     which = f"{found.institution} {found.dataset} {found.business_date}"
     told = "put back; the next run loads it" if undo else "withdrawn; the next run leaves it out"
-    open_console().print(plain(f"{found.key} ({which}): {told}"), soft_wrap=True)
+    open_console().print(plain(f"{found.key} ({which}; {_content(found)}): {told}"), soft_wrap=True)
+
+
+def _content(found: LedgerObject) -> str:
+    """Which content of its key is meant, as a person can tell it from the others."""
+    known = f", sha256 {found.sha256[:_HASH_SHOWN]}" if found.sha256 else ""
+    return f"{found.size} bytes of {found.last_modified:%Y-%m-%d %H:%M:%S} UTC{known}"
+
+
+def _to_put_back(session: Session, withdrawn: Sequence[LedgerObject]) -> LedgerObject:
+    """Of the withdrawn contents of one key the one that lies in landing now: any other would be published while its
+    sender shows this one. Else the one withdrawn last."""
+    there = _in_landing(session, withdrawn[-1]) if len(withdrawn) > 1 else None
+    is_there = [row for row in withdrawn if there and _is_of(there, row)]
+    return max(is_there or withdrawn, key=lambda row: (row.updated_at, row.id))
+
+
+def _is_of(there: Downloaded, row: LedgerObject) -> bool:
+    # By its bytes, where they are known: a file may have another's time, and be put back under a new one.
+    return row.sha256 == there.sha256 if row.sha256 else row.etag is not None and row.etag == there.etag
+
+
+def _in_landing(session: Session, found: LedgerObject) -> Downloaded | None:
+    """What lies under the key now, by its bytes; None: nothing, or it cannot be read now."""
+    if found.institution not in session.graph.institutions:
+        return None
+    with suppress(EtlError):
+        return session.landing.store_of(found.institution or "").digest(found.key)
+    return None
 
 
 def _with_hash(session: Session, found: LedgerObject) -> LedgerObject:
     """What no run has read is known by its bytes from now on: under another time it would be another content."""
-    if found.sha256 is not None or found.institution not in session.graph.institutions:
-        return found
-    with suppress(EtlError):  # it is there no more, or not now
-        receipt = session.landing.store_of(found.institution or "").digest(found.key)
-        if receipt.etag == found.etag:
-            return replace(found, sha256=receipt.sha256)
-    return found
+    there = _in_landing(session, found) if found.sha256 is None else None
+    return replace(found, sha256=there.sha256) if there and there.etag == found.etag else found
 
 
 def _object(session: Session, key: str, institution: str | None, undo: bool) -> LedgerObject:
@@ -94,7 +120,7 @@ def _object(session: Session, key: str, institution: str | None, undo: bool) -> 
         )
     if not wanted:
         raise _refused(key, _told(rows[-1]), undo)
-    return wanted[-1]
+    return _to_put_back(session, wanted) if undo else wanted[-1]
 
 
 def _told(row: LedgerObject) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -155,6 +156,30 @@ def test_a_withdrawn_content_that_was_published_takes_its_rows_with_it(landing: 
     assert symbols(home) == [] and states(home) == [State.SUPERSEDED, State.WITHDRAWN]
     assert etl("withdraw", KEY, "--undo").status == 0
     assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER"]
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["put back", "gone"])
+def test_of_two_withdrawn_contents_the_one_in_landing_is_put_back_or_else_the_one_withdrawn_last(
+    landing: Path, home: Path, etl: Shell, *, is_back: bool
+) -> None:
+    for _ in range(2):  # OLD, then NEW
+        said = etl("withdraw", KEY, "--reason", "a mistake")
+        assert said.status == 0 and etl("run").status == 0
+        body = (landing / KEY).read_bytes()
+        assert f"{len(body)} bytes of 20" in said.out and hashlib.sha256(body).hexdigest()[:12] in said.out
+        if body == OLD.encode():
+            kept = overwritten(landing, NEW)
+            assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER"]
+    assert symbols(home) == []
+    shutil.copy2(kept, landing / KEY) if is_back else (landing / KEY).unlink()
+    etl("run")
+
+    told = etl("withdraw", KEY, "--undo")
+
+    meant = hashlib.sha256((OLD if is_back else NEW).encode()).hexdigest()[:12]
+    assert told.status == 0 and meant in told.out
+    assert etl("run").status == 0 and symbols(home) == (["OLD"] if is_back else ["NEW", "NEWER"])
+    assert "nothing to run" in etl("run").out
 
 
 @pytest.mark.parametrize("is_over", [True, False], ids=["over another", "alone"])

@@ -33,7 +33,11 @@ def loaded(home: Path, etl: Shell) -> Path:
 def test_an_object_is_withdrawn_and_put_back_on_record(loaded: Path, etl: Shell) -> None:
     done = etl("withdraw", KEY, "--reason", "a mistake", "--by", "ann")
     assert (done.status, done.err) == (0, "")
-    assert f"{KEY} (first prices {DATE}): withdrawn" in done.out and states(loaded) == [State.WITHDRAWN]
+    assert (
+        f"{KEY} (first prices {DATE}; " in done.out
+        and "): withdrawn" in done.out
+        and states(loaded) == [State.WITHDRAWN]
+    )
 
     again = etl("withdraw", KEY, "--reason", "a mistake")
     assert again.status == 2 and f"object '{KEY}': withdrawn by ann: a mistake; expected" in again.err
