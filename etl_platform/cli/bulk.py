@@ -21,6 +21,7 @@ from etl_platform.cli.execute import (
     loaded,
     lost_task,
 )
+from etl_platform.cli.interrupts import not_swallowed
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
@@ -91,12 +92,13 @@ def execute_many(task: ManyTask) -> list[Result]:
         "dates": [date.isoformat() for date in task.dates],
     }
     start = time.monotonic()
-    outcome = definitions.resolve_job_def(LOAD_MANY).execute_in_process(
-        run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
-        instance=dagster_instance(),
-        raise_on_error=False,
-        tags={"institution": task.institution, "dataset": task.dataset, **NO_RETRIES},
-    )
+    with not_swallowed():
+        outcome = definitions.resolve_job_def(LOAD_MANY).execute_in_process(
+            run_config={"ops": {"load_partitions": {"config": config}}, **QUIET},
+            instance=dagster_instance(),
+            raise_on_error=False,
+            tags={"institution": task.institution, "dataset": task.dataset, **NO_RETRIES},
+        )
     seconds = time.monotonic() - start
     results = []
     warned: Warnings = outcome.output_for_node("load_partitions") if outcome.success else {}
@@ -118,12 +120,13 @@ def execute_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
     _, definitions = loaded()
     start = time.monotonic()
     config = {"dates": [date.isoformat() for date in dates]}
-    outcome = definitions.resolve_job_def(OVERVIEW_MANY).execute_in_process(
-        run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
-        instance=dagster_instance(),
-        raise_on_error=False,
-        tags=NO_RETRIES,
-    )
+    with not_swallowed():
+        outcome = definitions.resolve_job_def(OVERVIEW_MANY).execute_in_process(
+            run_config={"ops": {"overview_dates": {"config": config}}, **QUIET},
+            instance=dagster_instance(),
+            raise_on_error=False,
+            tags=NO_RETRIES,
+        )
     if not outcome.success:
         return [result for date in dates for result in execute(Task(PartitionKey(date)))]
     seconds = (time.monotonic() - start) / len(dates)

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import dagster as dg
 
+from etl_platform.cli.interrupts import end_quietly, not_swallowed
 from etl_platform.cli.session import Session, open_session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.assemble import build_defs
@@ -131,6 +132,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _end_with_parent() -> None:
     """A worker whose parent was killed would run what is queued and then wait for ever."""
+    end_quietly()
 
     def end() -> None:
         if parent := multiprocessing.parent_process():
@@ -151,19 +153,20 @@ def lost_task(task: Task) -> list[Result]:
 
 
 def execute(task: Task) -> list[Result]:
-    """Run one task in this process, on the instance of DAGSTER_HOME."""
+    """Run one task in this process, on the instance of DAGSTER_HOME. Raises KeyboardInterrupt when a signal came."""
     session, definitions = loaded()
     job = definitions.resolve_job_def(INGEST if task.datasets else OVERVIEW)
     assets = publishing_assets if task.publishes else dataset_assets
     start = time.monotonic()
-    outcome = job.execute_in_process(
-        partition_key=format_key(task.partition),
-        asset_selection=assets(task.datasets, session.graph) if task.datasets else None,
-        instance=dagster_instance(),
-        raise_on_error=False,
-        run_config=QUIET,
-        tags=NO_RETRIES,
-    )
+    with not_swallowed():
+        outcome = job.execute_in_process(
+            partition_key=format_key(task.partition),
+            asset_selection=assets(task.datasets, session.graph) if task.datasets else None,
+            instance=dagster_instance(),
+            raise_on_error=False,
+            run_config=QUIET,
+            tags=NO_RETRIES,
+        )
     failures = [_message(event) for event in outcome.filter_events(lambda e: e.is_step_failure)]
     if not task.datasets:
         seconds = time.monotonic() - start

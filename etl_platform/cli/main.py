@@ -1,6 +1,7 @@
 """The `etl-platform` command: collects the commands, turns platform errors into one line and an exit status.
 
-Exit status: 0 all well, 1 a partition failed, 2 wrong use or configuration, 3 a service does not answer.
+Exit status: 0 all well, 1 a partition failed, 2 wrong use or configuration, 3 a service does not answer,
+130 interrupted.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overview
 from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
 from etl_platform.cli.faults import print_faults
+from etl_platform.cli.interrupts import Interrupted
 from etl_platform.cli.pick_up import pick_up, release
 from etl_platform.cli.session import Session, open_console, open_session, plain, prepare_dagster_home, print_whole
 from etl_platform.cli.wanted import (
@@ -67,7 +68,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
       etl-platform run --date 2025-01-15 --dataset prices
 
     Exit status 1 when a partition failed or waits for a service, a landing root could not be listed, or an
-    institution's file is out of use.
+    institution's file is out of use; 130 when it was interrupted: what is not finished is loaded by the next run.
     """
     session = open_session()
     codes = parse_institutions(institutions, session.graph)
@@ -124,10 +125,15 @@ def _sent(session: Session, code: str, names: Sequence[str]) -> tuple[str, ...]:
 def run_tasks(
     session: Session, tasks: Sequence[Task], workers: int, console: Console, overdue: Sequence[dt.date] = ()
 ) -> list[Result]:
-    """Run `tasks`, then the tables across institutions of every date that they touched, and of those overdue."""
+    """Run `tasks`, then the tables across institutions of every date that they touched, and of those overdue.
+
+    Raises Interrupted on Ctrl-C or SIGTERM: no further run is started.
+    """
     prepare_dagster_home(session.settings)
     try:
         return _run_tasks(session, tasks, workers, console, overdue)
+    except KeyboardInterrupt:
+        raise Interrupted from None
     finally:
         give_back(session)
 

@@ -1,0 +1,62 @@
+"""`etl-platform run` that executes its runs itself stops at one Ctrl-C or SIGTERM, and the next one loads all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from etl_platform_tests.faults.test_every_boundary import POINTS, prepared
+from etl_platform_tests.support.apart import Apart, Point
+from etl_platform_tests.support.platform import DATE
+
+DAYS = [DATE + dt.timedelta(days=n) for n in range(3)]
+MANY = [DATE + dt.timedelta(days=n) for n in range(21)]
+BEHIND_THE_LAST_STEP = Point("dagster", "DagsterInstance", "handle_new_event", "PIPELINE_SUCCESS", before=True)
+OVERVIEW = Point("etl_platform.io_managers.lake", "LakeStore", "replace", "gold/market_overview")
+
+
+def stops(place: Apart, point: Point) -> None:
+    """The command, interrupted at the point: it starts nothing more and says so, and keeps nothing to itself."""
+    child = place.start("etl-platform", "run", "--workers", "1", point=replace(point, mark=str(place.folder / "mark")))
+    assert child.wait() == 130, child.end
+    assert "interrupted; what is not finished is loaded by the next `etl-platform run`" in child.said
+    assert not any(text in child.said for text in ("not clean", "waiting for", "Traceback")), child.end
+    with place.ledger() as ledger:
+        assert ledger.leases() == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "point"),
+    [
+        ("SIGINT", POINTS["checked"]),
+        ("SIGTERM", POINTS["copied"]),
+        pytest.param("SIGTERM", BEHIND_THE_LAST_STEP, id="SIGTERM behind the last step"),
+    ],
+)
+def test_between_dates(ending: str, point: Point, tmp_path: Path) -> None:
+    place = prepared(tmp_path, None)
+    place.deliver(*DAYS)
+
+    stops(place, replace(point, ending=ending))
+    assert len(place.runs()) == 1
+
+    said = place.run()
+    assert place.left() == [] and "waiting for" not in said
+    assert all(len(rows) > 0 for rows in place.holds(*DAYS).values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("point", [POINTS["copied"], OVERVIEW])
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM"])
+def test_in_a_run_over_many_dates(ending: str, point: Point, tmp_path: Path) -> None:
+    place = prepared(tmp_path, None)
+    place.deliver(*MANY)
+
+    stops(place, replace(point, ending=ending))
+    place.run()
+
+    assert place.left() == []
+    assert all(len(rows) > 0 for rows in place.holds(*MANY).values())
