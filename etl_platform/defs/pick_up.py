@@ -135,8 +135,9 @@ def settle_unstarted(
 ) -> int:
     """Settle what waits under a run key that is used up: its run is over and began nothing. Returns how many.
 
-    requested: run key -> partitions. Cancelled in the queue by a person: failed, a replay loads it. A process that
-    never came up: it waits again under another key, a few times.
+    requested: run key -> partitions. Cancelled in the queue, or a process that never came up: it waits again under
+    another key, a few times. A person who cancels one run has not said that its files are never to be loaded, and one
+    that is cancelled a moment later, when it has begun, is picked up, too.
     """
     if not requested:
         return 0
@@ -149,12 +150,7 @@ def settle_unstarted(
             continue
         last = found[0]  # newest first
         error = f"run {last.run_id} ended before it began ({last.status.value})"
-        if last.status is dg.DagsterRunStatus.CANCELED:
-            told = f"{error}; next step: etl-platform replay, or run"
-            for partition in requested[run_key]:
-                settled += ledger.mark_unstarted(last.run_id, partition, told, now=now())
-                ledger.mark_unpublished(partition, told, now=now())
-        elif last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags:
+        if last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags:
             # It executed, failed by itself and could not say so, as in `_close`: no death of a process.
             for partition in requested[run_key]:
                 settled += ledger.mark_waiting(last.run_id, partition, "ledger", error, is_first=True, now=now())

@@ -366,38 +366,43 @@ def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
     platform.instance.report_run_failed(ended)  # the instance is shared
 
 
-def test_a_run_that_never_started_sets_its_partition_free(daemon: Daemon) -> None:
-    """Cancelled in the queue by a person: its run key is used, and nobody else would load it."""
-    platform = daemon.platform
-    platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
-    (request,) = daemon.tick()
-    tags = {**dict(request.tags), "dagster/run_key": str(request.run_key)}
-    platform.instance.create_run_for_job(
-        platform.definitions.resolve_job_def("ingest"), status=dg.DagsterRunStatus.CANCELED, tags=tags
-    )
-
-    assert daemon.tick() == []
-
-    (item,) = platform.objects("prices", "first")
-    assert item.state is State.FAILED and "CANCELED" in str(item.reason)
-
-
-def test_a_run_whose_process_never_came_up_is_asked_for_again_a_few_times(daemon: Daemon) -> None:
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE])
+def test_a_run_that_ended_before_it_began_is_asked_for_again_a_few_times(
+    status: dg.DagsterRunStatus, daemon: Daemon
+) -> None:
+    """Cancelled in the queue, or its process never came up: its run key is used, and nobody else would load it."""
     # A date of its own: run keys of the first object of any ledger are the same, and the instance is shared.
-    platform, date = daemon.platform, DATE + dt.timedelta(days=3)
+    platform, date = daemon.platform, DATE + dt.timedelta(days=3 if status is dg.DagsterRunStatus.FAILURE else 4)
     platform.put(f"first/prices/{date}/a.csv", HEADER + bar("AAA", date=date))
     requests = []
     for _ in range(10):
         for request in daemon.tick():
+            (item,) = platform.objects("prices", "first", date)
+            assert item.state is State.SEEN
             requests.append(request)
-            tags = {**dict(request.tags), "dagster/run_key": str(request.run_key)}
-            platform.instance.create_run_for_job(
-                platform.definitions.resolve_job_def("ingest"), status=dg.DagsterRunStatus.FAILURE, tags=tags
-            )
+            ended(platform, request, status)
 
     assert len({request.run_key for request in requests}) == len(requests) == DEATHS_LIMIT
     (item,) = platform.objects("prices", "first", date)
-    assert item.state is State.FAILED and "ended before it began" in str(item.reason)
+    assert item.state is State.FAILED and f"ended before it began ({status.value})" in str(item.reason)
+
+
+def test_what_was_cancelled_in_the_queue_is_loaded_by_the_run_after_it(daemon: Daemon) -> None:
+    platform, date = daemon.platform, DATE + dt.timedelta(days=5)
+    platform.put(f"first/prices/{date}/a.csv", HEADER + bar("AAA", date=date))
+    (request,) = daemon.tick()
+    ended(platform, request, dg.DagsterRunStatus.CANCELED)
+
+    (again,) = [*daemon.tick(), *daemon.tick()]
+
+    assert daemon.run(again).success and daemon.tick() == []
+    assert {found.state for found in platform.objects("prices", "first", date)} == {State.LOADED}
+
+
+def ended(platform: Platform, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
+    """The request's run, which has ended so and begun nothing."""
+    tags = {**dict(request.tags), "dagster/run_key": str(request.run_key)}
+    platform.instance.create_run_for_job(platform.definitions.resolve_job_def("ingest"), status=status, tags=tags)
 
 
 @pytest.fixture

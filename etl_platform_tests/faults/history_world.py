@@ -105,11 +105,7 @@ class World(Runs):
             if not runs or not all(run.status for run in runs):
                 continue
             error = f"run {runs[-1].id} ended before it began"
-            if runs[-1].status == "canceled":
-                settled += self.ledger.mark_unstarted(runs[-1].id, partition, error, now=self.now)
-                self.ledger.mark_unpublished(partition, error, now=self.now)
-            else:
-                settled += len(self.ledger.close_unstarted(runs[-1].id, [partition], error=error, now=self.now))
+            settled += len(self.ledger.close_unstarted(runs[-1].id, [partition], error=error, now=self.now))
         return settled
 
     def _void(self) -> set[str]:
