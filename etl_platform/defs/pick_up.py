@@ -16,6 +16,7 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.census import FINISHED, Census
+from etl_platform.defs.endings import was_ledger
 from etl_platform.defs.gold import datasets_of, publication_of
 from etl_platform.defs.jobs import JOBS
 from etl_platform.defs.step import PARTITION_TAG
@@ -124,36 +125,44 @@ def _close(instance: dg.DagsterInstance, ledger: Ledger, attempt: Attempt, kille
     status = run.status.value if run else "unknown to Dagster"
     error = f"the run ended without a result ({status})"
     was_killed = run is not None and run.tags.get(PROCESS_TAG) in killed
-    if run is not None and run.status is dg.DagsterRunStatus.FAILURE and not was_killed:
-        # It failed by itself and could not say so: what it says it to was away.
+    has_failed = run is not None and run.status is dg.DagsterRunStatus.FAILURE and not was_killed
+    if run is not None and has_failed and was_ledger(instance, run):
+        # It failed by itself and could not say so: what it says it to was away. Any other, an interrupted one say, is
+        # one that died.
         return ledger.mark_waiting(attempt.run_id, attempt.partition, "ledger", error, now=now())
     return attempt.partition in ledger.close_dead(attempt.run_id, error=error, now=now())
 
 
+def used_up(instance: dg.DagsterInstance, run_keys: Sequence[str]) -> dict[str, dg.DagsterRun]:
+    """The newest run under each run key of which all runs are over: Dagster starts none under it any more."""
+    if not run_keys:
+        return {}
+    runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)
+    for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: list(run_keys)})):
+        runs[run.tags[RUN_KEY_TAG]].append(run)  # newest first
+    return {run_key: found[0] for run_key, found in runs.items() if all(run.is_finished for run in found)}
+
+
 def settle_unstarted(
-    instance: dg.DagsterInstance, ledger: Ledger, requested: Mapping[str, Sequence[DatasetPartition]]
+    instance: dg.DagsterInstance,
+    ledger: Ledger,
+    requested: Mapping[str, Sequence[DatasetPartition]],
+    over: Mapping[str, dg.DagsterRun],
 ) -> int:
     """Settle what waits under a run key that is used up: its run is over and began nothing. Returns how many.
 
-    requested: run key -> partitions. Cancelled in the queue, or a process that never came up: it waits again under
-    another key, a few times. A person who cancels one run has not said that its files are never to be loaded, and one
-    that is cancelled a moment later, when it has begun, is picked up, too.
+    requested: run key -> partitions. over: run key -> its run. Cancelled in the queue, a process that never came up:
+    it waits again under another key, a few times. A person who cancels one run has not said that its files are never
+    to be loaded, and one that is cancelled a moment later, when it has begun, is picked up, too.
     """
-    if not requested:
-        return 0
-    runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)
-    for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: list(requested)})):
-        runs[run.tags[RUN_KEY_TAG]].append(run)
     settled = 0
-    for run_key, found in runs.items():
-        if not all(run.is_finished for run in found):
-            continue
-        last = found[0]  # newest first
+    for run_key in requested.keys() & over.keys():
+        last, partitions = over[run_key], requested[run_key]
         error = f"run {last.run_id} ended before it began ({last.status.value})"
-        if last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags:
+        if last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags and was_ledger(instance, last):
             # It executed, failed by itself and could not say so, as in `_close`: no death of a process.
-            for partition in requested[run_key]:
+            for partition in partitions:
                 settled += ledger.mark_waiting(last.run_id, partition, "ledger", error, is_first=True, now=now())
         else:
-            settled += len(ledger.close_unstarted(last.run_id, requested[run_key], error=error, now=now()))
+            settled += len(ledger.close_unstarted(last.run_id, partitions, error=error, now=now()))
     return settled

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import dagster as dg
 
 from etl_platform.defs.attempt import now
 from etl_platform.defs.due import Due, due, judge_services, requested, void_leases
+from etl_platform.defs.endings import was_configuration
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import by_partition, run_requests
 from etl_platform.defs.overdue import overview_requests
-from etl_platform.defs.pick_up import PickedUp, pick_up, settle_unstarted
+from etl_platform.defs.pick_up import PickedUp, pick_up, settle_unstarted, used_up
+from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.resources.landing import LandingZone
+from etl_platform.partitions import parse_key
+from etl_platform.resources.landing import LandingZone, landing_root_of
 from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import Scan, scan_landing
@@ -85,7 +90,7 @@ def _tick(
     for sample in scan.unrouted_samples:
         context.log.warning(f"unrouted: {sample}")
     wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)
-    requests = _leased(context.instance, ledger, processes, wanted, graph)
+    requests = _leased(context, ledger, processes, wanted, graph)
     requests = [*requests, *overview_requests(context.instance, graph, probes)]
     if requests:
         return dg.SensorResult(run_requests=requests, cursor=scan.cursor)
@@ -93,19 +98,44 @@ def _tick(
 
 
 def _leased(
-    instance: dg.DagsterInstance, ledger: Ledger, processes: Processes, wanted: Due, graph: Graph
+    context: dg.SensorEvaluationContext, ledger: Ledger, processes: Processes, wanted: Due, graph: Graph
 ) -> Sequence[dg.RunRequest]:
     """The runs to request; nobody else starts one for their partitions meanwhile."""
+    instance = context.instance
     runs: dict[str, tuple[dg.RunRequest, Due]] = {}
     for partition, group in by_partition(wanted, graph).items():
         runs |= run_requests(partition, group, graph)
+    over = used_up(instance, list(runs))
+    for key in _misconfigured(context, over, graph):
+        del runs[key]
     partitions = {key: part.partitions for key, (_, part) in runs.items()}
-    if settle_unstarted(instance, ledger, partitions):
+    if settle_unstarted(instance, ledger, partitions, over):
         return []  # under other keys, with the next tick
     holders = {partition: requested(key) for key, found in partitions.items() for partition in found}
     void = void_leases(instance, ledger, processes, is_daemon=True) if holders else set()
     free = set(ledger.take_leases(holders, void=void, now=now()))
     return [request for key, (request, _) in runs.items() if free >= set(partitions[key])]
+
+
+def _misconfigured(context: dg.SensorEvaluationContext, over: Mapping[str, dg.DagsterRun], graph: Graph) -> list[str]:
+    """Run keys whose run failed by its institution's file, and that would fail by it again: what was delivered waits
+    for the file. Each run reads it anew; this process read it when it was still, or is not yet again, another one."""
+    failed = {key: run for key, run in over.items() if was_configuration(context.instance, run)}
+    usable = _usable(graph) if failed else set()
+    wrong = {key: parse_key(run.tags[PARTITION_TAG]).institution for key, run in failed.items()}
+    found = {key: code for key, code in wrong.items() if code not in usable}
+    for code in sorted({str(code) for code in found.values()}):
+        context.log.warning(f"institution {code} is out of use: its file is broken by now, see `etl-platform doctor`")
+    return list(found)
+
+
+def _usable(graph: Graph) -> Set[str]:
+    """Institutions whose file can be used as it is now."""
+    settings = graph.settings
+    try:
+        return load_institutions(settings.institutions_folder, graph.contracts, landing_root_of(settings)).keys()
+    except ConfigurationError:
+        return set()
 
 
 def _tell(context: dg.SensorEvaluationContext, picked: PickedUp) -> None:

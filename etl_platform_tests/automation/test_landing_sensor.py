@@ -53,14 +53,15 @@ class Daemon:
         ) as context:
             return sensor.evaluate_tick(context)
 
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """Execute a request as the daemon's launcher would."""
+    def run(self, request: dg.RunRequest, **tags: str) -> dg.ExecuteInProcessResult:
+        """Execute a request as the daemon's launcher would. tags: of the run."""
         job = self.platform.definitions.resolve_job_def(str(request.job_name))
         return job.execute_in_process(
             partition_key=request.partition_key,
             asset_selection=request.asset_selection,
             instance=self.platform.instance,
             raise_on_error=False,
+            tags=tags,
         )
 
 
@@ -396,6 +397,27 @@ def test_what_was_cancelled_in_the_queue_is_loaded_by_the_run_after_it(daemon: D
     (again,) = [*daemon.tick(), *daemon.tick()]
 
     assert daemon.run(again).success and daemon.tick() == []
+    assert {found.state for found in platform.objects("prices", "first", date)} == {State.LOADED}
+
+
+def test_a_file_that_breaks_under_a_living_daemon_holds_its_deliveries_and_nothing_more(daemon: Daemon) -> None:
+    """Each run reads it anew. Nothing is started again and again, and no service is named: none was away."""
+    platform, date = daemon.platform, DATE + dt.timedelta(days=6)
+    platform.put(f"first/prices/{date}/a.csv", HEADER + bar("AAA", date=date))
+    (file,) = platform.settings.institutions_folder.glob("first*")
+    good = file.read_text()
+    (request,) = daemon.tick()
+    file.write_text("code: first\n")
+    reloaded = Daemon(Platform(platform.settings, platform.instance))
+    assert not reloaded.run(request, **{"dagster/run_key": str(request.run_key)}).success
+
+    assert [daemon.tick() for _ in range(4)] == [[], [], [], []]
+    assert platform.ledger.troubles() == []
+    assert {found.state for found in platform.objects("prices", "first", date)} == {State.SEEN}
+    file.write_text(good)
+    (again,) = [*daemon.tick(), *daemon.tick()]
+
+    assert again.run_key != request.run_key and daemon.run(again).success
     assert {found.state for found in platform.objects("prices", "first", date)} == {State.LOADED}
 
 

@@ -6,8 +6,11 @@ import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from etl_platform.defs.pick_up import pick_up
+from etl_platform.resources.processes import Processes
 from etl_platform_tests.faults.test_every_boundary import POINTS, prepared
 from etl_platform_tests.support.apart import Apart, Point
 from etl_platform_tests.support.platform import DATE
@@ -46,6 +49,24 @@ def test_between_dates(ending: str, point: Point, tmp_path: Path) -> None:
     said = place.run()
     assert place.left() == [] and "waiting for" not in said
     assert all(len(rows) > 0 for rows in place.holds(*DAYS).values())
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.long)])
+def test_no_service_is_named_for_an_interrupt(ending: str, tmp_path: Path) -> None:
+    """The run has failed and said nothing: nobody was away."""
+    place = prepared(tmp_path, None)
+    place.deliver(DATE)
+    point = replace(POINTS["copied"], ending=ending, mark=str(tmp_path / "mark"))
+    place.execute(DATE, point=point).wait()
+    assert [run.status for run in place.runs()] == [dg.DagsterRunStatus.FAILURE]
+
+    with place.instance() as instance, place.ledger() as ledger:
+        found = pick_up(instance, ledger, Processes(place.settings.processes))
+        (trouble,) = ledger.troubles()
+
+    assert len(found.cut_off) == 1 and (trouble.service, trouble.deaths) == (None, 1)
+    place.tick()
+    assert place.left() == []
 
 
 @pytest.mark.long
