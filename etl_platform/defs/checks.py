@@ -5,7 +5,7 @@ warehouse and gold of that partition are not built on silver that fails one. Not
 (`silver_judges.py`).
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now, reported
 from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts
-from etl_platform.defs.emptied import before_of
+from etl_platform.defs.emptied import before_of, is_left_to_others
 from etl_platform.defs.evaluations import latest_target, yielded
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.overlap import SAME_KEYS, Neighbours, settled
 from etl_platform.defs.schema_drift import policy_of
 from etl_platform.defs.silver_judges import Stored, judges_of
 from etl_platform.defs.step import Step
@@ -89,6 +90,26 @@ class Judged:
         ledger.end_checks(step.run_id, attempt, totals=totals, error=error, now=now())
 
 
+def record_checks(
+    found: Sequence[tuple[Judged, Step]], contract: Contract, ledger: Ledger, lake: TableIOManager
+) -> None:
+    """Put on record what the checks say of partitions of one institution, all of it or nothing, and ask other dates to
+    look again that hold the same keys."""
+
+    def tell() -> None:
+        with ledger.together():
+            for judged, step in found:
+                judged.record(ledger, step)
+
+    passed = [step for judged, step in found if not judged.blocking and contract.lives_once]
+    if not passed:
+        tell()
+        return
+    around = [Neighbours(contract, step.partition, ledger, lake.store, step.run_id) for step in passed]
+    for again in settled(around, ledger, tell):
+        passed[0].log.info(f"{again} is to be run again: {SAME_KEYS}")
+
+
 def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefinition:
     """All checks of one dataset's silver asset, as one step."""
     dataset = contract.dataset
@@ -122,7 +143,8 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
         yield from yielded(silver_checks.check_specs_by_output_name, judged.results(), partition, target)
         # A run of some checks alone says nothing about the whole partition.
         if selected == set(judges):
-            judged.record(ledger, step)
+            bound = graph.contract_of(dataset, step.partition.institution)
+            record_checks([(judged, step)], bound, ledger, lake)
 
     return silver_checks
 
@@ -159,13 +181,15 @@ def _read(
     frames = iter((rows.frame,)) if rows else read_frames(lake.store, contract.silver, [partition])
     findings = inspect(profiler.watch(frames), contract, are_valid=rows is not None and rows.are_valid)
     profile = profiler.profile()
+    files = read_frame(lake.store, reconciliation_table(dataset), [partition])
     with ledger.together():
         trailing = ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS)
         drift = _drift_facts(ledger, graph, dataset, partition, profile)
-        before = before_of(ledger, dataset_partition(dataset, partition)) if not findings.rows else None
+        is_empty = not findings.rows and not is_left_to_others(files)
+        before = before_of(ledger, dataset_partition(dataset, partition)) if is_empty else None
     return Stored(
         findings=findings,
-        files=read_frame(lake.store, reconciliation_table(dataset), [partition]),
+        files=files,
         quarantined=read_frame(
             lake.store, quarantine_table(dataset), [partition], ["kind", "_source_file", "_source_row", "reason"]
         ),

@@ -33,6 +33,13 @@ def before_of(ledger: Ledger, partition: DatasetPartition) -> Before | None:
     return Before(published.totals.rows_silver, published.ended_at, withdrawn)
 
 
+def is_left_to_others(files: pl.DataFrame) -> bool:
+    """Whether a partition without rows has lost none: other dates hold all that its files deliver. files: its
+    reconciliation."""
+    # A duplicate is one of a row that is in silver, or that another date holds.
+    return bool(files["rows_duplicate"].sum()) and not files["rows_quarantined"].sum() and not files["is_refused"].any()
+
+
 def emptied_text(before: Before, files: pl.DataFrame) -> str:
     """How many rows there were, and what took them. files: the partition's reconciliation."""
     causes = []
@@ -42,6 +49,7 @@ def emptied_text(before: Before, files: pl.DataFrame) -> str:
     if files.height:
         latest = files.sort("delivery").row(-1, named=True)
         counts = f"{latest['rows_read']} rows read, {latest['rows_quarantined']} quarantined"
+        counts += f", {latest['rows_duplicate']} held by other dates" if latest["rows_duplicate"] else ""
         causes.append(f"the latest of {files.height} files is {latest['_source_file']} ({counts})")
     else:
         causes.append("no file is left")

@@ -11,6 +11,7 @@ for a run of its own, which tells what is wrong with it in the ordinary way. An 
 are in gold and warehouse. Not here: choosing what is small (`cli/bulk.py`).
 """
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,17 +20,19 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, end, message, now
 from etl_platform.defs.bronze import Arrived, begin, list_arrivals, receive, with_records
-from etl_platform.defs.checks import Judged, StoredRows, judge_silver, warning_text
+from etl_platform.defs.checks import Judged, StoredRows, judge_silver, record_checks, warning_text
 from etl_platform.defs.gold import AGGREGATES, aggregated_each, publication_of
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
+from etl_platform.defs.overlap import Neighbours
 from etl_platform.defs.references import TRANSACTIONS, judge_accounts
 from etl_platform.defs.silver import decide, record_rules, transform
 from etl_platform.defs.step import Step
@@ -188,10 +191,32 @@ def _checked(stored: Sequence[Stored], dataset: str, platform: Platform) -> list
                 _leave(ledger, dataset, found.step, f"{', '.join(judged.blocking)} failed")
             else:
                 passed.append(Clean(found, judged, _results(judged, found.step.partition, dataset, platform)))
-    with ledger.together():
-        for found_clean in passed:
-            found_clean.judged.record(ledger, found_clean.stored.step)
+    if contract.lives_once:
+        passed = _without_doubtful(passed, stored, contract, platform)
+    record_checks([(found.judged, found.stored.step) for found in passed], contract, ledger, platform.lake)
     return _aggregated(passed, dataset, platform)
+
+
+def _without_doubtful(
+    passed: list[Clean], stored: Sequence[Stored], contract: Contract, platform: Platform
+) -> list[Clean]:
+    """Those that have left no row to a date of this run that did not pass: nobody would publish it."""
+    ledger, store = platform.ledger, platform.lake.store
+    while failed := {f.step.partition.business_date for f in stored} - {_date(clean) for clean in passed}:
+        doubtful = set()
+        for clean in passed:
+            step = clean.stored.step
+            if Neighbours(contract, step.partition, ledger, store, step.run_id).forget(failed):
+                doubtful.add(_date(clean))
+                _leave(ledger, contract.dataset, step, "a date that holds the same keys did not pass its checks")
+        if not doubtful:
+            break
+        passed = [clean for clean in passed if _date(clean) not in doubtful]
+    return passed
+
+
+def _date(clean: Clean) -> dt.date:
+    return clean.stored.step.partition.business_date
 
 
 @contextmanager

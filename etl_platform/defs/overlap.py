@@ -1,15 +1,16 @@
 """A key lives once across dates: what other dates hold, and who must look again once a date has changed.
 
-Each run rewrites its own partition only. After it has, every other date that may hold the same is compared with what is
-stored now; a date whose part is no longer right is to be run again. Of two runs at a time the one that writes last sees
-what the other wrote, so that none is missed. Not here: who keeps a key (`transforms/overlap.py`).
+Each run rewrites its own partition only. A date counts for others once its checks have passed. At that moment every
+other such date that may hold the same is compared with what is stored; whose part is no longer right is to be run
+again. That is put on record with the word that the checks passed, and only if no other date's word came meanwhile: of
+two dates at a time the later one sees the earlier. Not here: who keeps a key (`transforms/overlap.py`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
@@ -19,88 +20,142 @@ from etl_platform.contracts.held import HELD_BY, held_table, overlap_columns
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.io_managers.frames import to_batches
-from etl_platform.io_managers.reading import read_frames
+from etl_platform.io_managers.reading import read_frame, read_frames
 from etl_platform.io_managers.store import TableStore
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Overlap
-from etl_platform.transforms.overlap import Holding, find_unsettled, reach_days
+from etl_platform.ledger.records import DatasetPartition, Outcome, Overlap
+from etl_platform.transforms.overlap import Holding, dates_in_reach, find_unsettled
 from etl_platform.transforms.silver import Silver
 
 SAME_KEYS = "another date that holds the same keys has changed"
 """Why a partition is to be run again."""
+TRIES = 5
 
 
-@dataclass
+@dataclass(frozen=True)
 class Neighbours:
-    """Other dates of one partition whose dataset's keys live once.
-
-    asked: the dates that were looked at, for `settle`.
-    """
+    """One partition of a dataset whose keys live once, and the other dates that may hold the same. run_id: of the run
+    that is at it."""
 
     contract: Contract
     partition: PartitionKey
     ledger: Ledger
     store: TableStore
-    asked: set[dt.date] = field(default_factory=set)
+    run_id: str
 
     @property
     def subject(self) -> DatasetPartition:
-        return dataset_partition(self.contract.dataset, self.partition)
+        """The partition in the ledger's words."""
+        return self._subject(self.partition.business_date)
 
     def others(self, event_dates: Collection[dt.date]) -> Sequence[Holding]:
         """What the dates hold that may hold the same rows: those to which rows of this one belong, and those that have
-        such rows themselves."""
-        found = [
-            near
-            for near in self._near()
-            if near.exposed != 0
-            or near.business_date in event_dates
-            or self.contract.event_time not in self.contract.key
-        ]
-        self.asked |= {n.business_date for n in found}
-        return [self._holding(n) for n in found]
+        such rows themselves. Of one that is held back now: what was left to it before."""
+        found = []
+        for near in self._near():
+            if self._counts(near):
+                if self._is_any_exposed or near.exposed != 0 or near.business_date in event_dates:
+                    found.append(self._holding(near.business_date, near.held))
+            elif near.was_published:
+                found.append(Holding(near.business_date, partial(self._left_to, near.business_date), stays=True))
+        return found
 
     def record(self, result: Silver) -> None:
         """Before silver is stored: put on record how many rows others may hold, and store those that they do."""
         if result.held is None:
             return
-        held = result.held.height
-        before = self.ledger.record_overlap(self.subject, exposed=result.exposed, held=held, now=now())
-        if held or (before is not None and before.held):
-            table = held_table(self.contract)
-            place = {BUSINESS_DATE: self.partition.business_date, INSTITUTION: self.partition.institution}
-            rows = result.held.with_columns(pl.lit(value).alias(name) for name, value in place.items())
-            batches = to_batches(rows.select(table.polars_schema.names()), table, f"held/{table.name}")
-            self.store.replace(table, [self.partition], batches)
+        before = self.ledger.overlap_counts(self.subject)
+        self.ledger.record_overlap(self.subject, exposed=result.exposed, held=result.held.height, now=now())
+        if result.held.height or (before is not None and before[1]):
+            self._store(result.held)
 
-    def settle(self, result: Silver) -> list[DatasetPartition]:
-        """After silver is stored: which partitions, this one among them, must look again. They are to be run again."""
-        mine = self.partition.business_date
-        near = [n for n in self._near() if n.exposed != 0 or n.business_date in self.asked]
-        if not near:
-            return []
-        own = Overlap(mine, result.exposed, result.held.height if result.held is not None else 0)
-        unsettled = find_unsettled(self._holding(own), [self._holding(n) for n in near], self.contract)
-        places = [PartitionKey(date, self.partition.institution) for date in sorted(unsettled)]
-        again = [dataset_partition(self.contract.dataset, place) for place in places]
-        if again:
-            self.ledger.ask_again(again, SAME_KEYS, now=now())
-        return again
+    def forget(self, dates: Collection[dt.date]) -> bool:
+        """Nothing counts as left to `dates` any more: they were stored with this one and did not pass. Whether anything
+        was; then this one has to be stored anew."""
+        counts = self.ledger.overlap_counts(self.subject)
+        if counts is None or not counts[1]:
+            return False
+        held = read_frame(self.store, held_table(self.contract), [self.partition])
+        rest = held.filter(~pl.col(HELD_BY).is_in(list(dates)))
+        if rest.height == held.height:
+            return False
+        self.ledger.record_overlap(self.subject, exposed=counts[0], held=rest.height, now=now())
+        self._store(rest)
+        return True
+
+    def compared(self) -> list[Overlap]:
+        """The dates that count now and may hold the same."""
+        exposed, _ = self.ledger.overlap_counts(self.subject) or (None, 0)
+        is_any = self._is_any_exposed or exposed != 0
+        return [near for near in self._near() if self._counts(near) and (is_any or near.exposed != 0)]
+
+    def unsettled(self, near: Sequence[Overlap]) -> set[DatasetPartition]:
+        """Which of this partition and those near it must look again, by what is stored of them."""
+        _, held = self.ledger.overlap_counts(self.subject) or (None, 0)
+        others = [self._holding(n.business_date, n.held) for n in near]
+        own = self._holding(self.partition.business_date, held)
+        return {self._subject(date) for date in find_unsettled(own, others, self.contract)}
+
+    @property
+    def _is_any_exposed(self) -> bool:
+        return self.contract.event_time not in self.contract.key
+
+    def _counts(self, near: Overlap) -> bool:
+        # What this run itself has stored is judged with this date: both pass, or this one is not published.
+        return near.is_checked or (near.outcome is Outcome.RUNNING and near.run_id == self.run_id)
 
     def _near(self) -> list[Overlap]:
-        return self.ledger.overlaps_near(self.subject, reach_days(self.contract))
+        dates = set(dates_in_reach(self.contract, self.partition.business_date))
+        found = self.ledger.overlaps(self.subject, min(dates), max(dates)) if dates else []
+        return [near for near in found if near.business_date in dates]
 
-    def _holding(self, near: Overlap) -> Holding:
-        return Holding(near.business_date, partial(self._frames, near))
+    def _subject(self, date: dt.date) -> DatasetPartition:
+        return dataset_partition(self.contract.dataset, self._place(date))
 
-    def _frames(self, near: Overlap) -> Iterator[pl.DataFrame]:
+    def _place(self, date: dt.date) -> PartitionKey:
+        return PartitionKey(date, self.partition.institution)
+
+    def _holding(self, date: dt.date, held: int | None) -> Holding:
+        return Holding(date, partial(self._frames, date, bool(held)))
+
+    def _frames(self, date: dt.date, has_held: bool) -> Iterator[pl.DataFrame]:
         columns = list(overlap_columns(self.contract))
-        place = [PartitionKey(near.business_date, self.partition.institution)]
-        for frame in read_frames(self.store, self.contract.silver, place, columns):
+        for frame in read_frames(self.store, self.contract.silver, [self._place(date)], columns):
             yield frame.select(*columns, pl.lit(None, pl.Date()).alias(HELD_BY))
-        if near.held:
-            for frame in read_frames(self.store, held_table(self.contract), place, [*columns, HELD_BY]):
+        if has_held:
+            for frame in read_frames(self.store, held_table(self.contract), [self._place(date)], [*columns, HELD_BY]):
                 yield frame.select(*columns, HELD_BY)
+
+    def _left_to(self, date: dt.date) -> Iterator[pl.DataFrame]:
+        for frame in self._frames(self.partition.business_date, has_held=True):
+            yield frame.filter(pl.col(HELD_BY) == date)
+
+    def _store(self, held: pl.DataFrame) -> None:
+        table = held_table(self.contract)
+        place = {BUSINESS_DATE: self.partition.business_date, INSTITUTION: self.partition.institution}
+        rows = held.with_columns(pl.lit(value).alias(name) for name, value in place.items())
+        batches = to_batches(rows.select(table.polars_schema.names()), table, f"held/{table.name}")
+        self.store.replace(table, [self.partition], batches)
+
+
+def settled(passed: Sequence[Neighbours], ledger: Ledger, tell: Callable[[], None]) -> list[DatasetPartition]:
+    """`tell` puts on record that the checks of these partitions passed; in the same transaction those are asked to be
+    run again, these among them, whose part is not right by that. Returns them."""
+    for last in range(TRIES, 0, -1):
+        near = [one.compared() for one in passed]
+        again: set[DatasetPartition] = set()
+        for one, others in zip(passed, near, strict=True):
+            again |= one.unsettled(others) if others else set()
+        with ledger.together():
+            # What others put on record meanwhile has not been compared. Endless it must not be: then all look again.
+            if last == 1:
+                again |= {one.subject for one in passed}
+            if last == 1 or [one.compared() for one in passed] == near:
+                tell()
+                if again:
+                    ledger.ask_again(sorted(again), SAME_KEYS, now=now())
+                return sorted(again)
+    raise AssertionError("the last try always ends")
 
 
 def told(result: Silver) -> str:

@@ -16,7 +16,7 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
 from etl_platform.defs.bronze import begin_attempts
 from etl_platform.defs.graph import Graph, table_attributes
-from etl_platform.defs.overlap import SAME_KEYS, Neighbours, told
+from etl_platform.defs.overlap import Neighbours, told
 from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
@@ -99,7 +99,8 @@ def transform(
         wanted = contributing_files(manifest, contract, ledger.excluded(attempt))
         files, rows = _source_files(wanted, bronze, graph, dataset, partition, Path(folder))
         plan = silver_plan(graph, dataset, partition, Path(folder))
-        around = Neighbours(plan.contract, partition, ledger, lake.store) if plan.contract.lives_once else None
+        lives_once = plan.contract.lives_once
+        around = Neighbours(plan.contract, partition, ledger, lake.store, step.run_id) if lives_once else None
         plan = replace(plan, others=around.others if around else None)
         result = build_silver(files, plan, lambda f, n: step.log.info(f"{attempt}: {f.key}: {n} rows read"))
         if result.wrong_quotes:
@@ -128,8 +129,6 @@ def transform(
             _reconciliation(result, rows, plan), "reconciliation", metadata={"unexplained": result.unexplained}
         )
         yield dg.Output(result.silver, "silver", metadata=facts)
-        for unsettled in around.settle(result) if around else ():
-            step.log.info(f"{unsettled} is to be run again: {SAME_KEYS}")
         decided += [_object_result(row, root, counts) for row, counts in zip(rows, result.files, strict=True)]
 
 

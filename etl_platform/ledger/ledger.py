@@ -469,19 +469,20 @@ class Ledger:
 
     # What two dates hold
 
-    def record_overlap(
-        self, partition: DatasetPartition, *, exposed: int, held: int, now: dt.datetime
-    ) -> Overlap | None:
-        """So many rows of the partition may be held by another date, and so many are. Returns what was so before."""
+    def record_overlap(self, partition: DatasetPartition, *, exposed: int, held: int, now: dt.datetime) -> None:
+        """So many rows of the partition may be held by another date, and so many are."""
         with self._database.write() as connection:
-            before = shared_keys.select_own(connection, partition)
-            shared_keys.replace(connection, partition, exposed, held, now)
-            return before
+            shared_keys.replace_counts(connection, partition, exposed, held, now)
 
-    def overlaps_near(self, partition: DatasetPartition, days: int) -> list[Overlap]:
-        """The other dates of the dataset within `days` that a run has ever been at."""
+    def overlap_counts(self, partition: DatasetPartition) -> tuple[int, int] | None:
+        """Those two numbers; None where nobody has counted them yet."""
         with self._database.read() as connection:
-            return shared_keys.select_near(connection, partition, days)
+            return shared_keys.select_counts(connection, partition)
+
+    def overlaps(self, partition: DatasetPartition, first: dt.date, last: dt.date) -> list[Overlap]:
+        """The other dates of the dataset, from first to last, that a run has ever been at."""
+        with self._database.read() as connection:
+            return shared_keys.select_near(connection, partition, first, last)
 
     def ask_again(self, partitions: Collection[DatasetPartition], reason: str, *, now: dt.datetime) -> None:
         """Let each partition be run again, whatever its objects say."""

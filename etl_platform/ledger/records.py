@@ -272,12 +272,21 @@ class Overlap:
     """What is known of one date's rows that other dates may hold as well. None: nothing, it was stored before anybody
     counted them.
 
-    exposed: so many may be held by another date. held: so many are, and are not in silver.
+    exposed: so many may be held by another date. held: so many are, and are not in silver. outcome, run_id: of its
+    latest attempt. was_published: whether any attempt at it has ever succeeded.
     """
 
     business_date: dt.date
     exposed: int | None
     held: int | None
+    outcome: Outcome
+    run_id: str
+    was_published: bool
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether what it has stored passed its checks: only then others may leave rows to it."""
+        return self.outcome in (Outcome.CHECKED, Outcome.SUCCEEDED)
 
 
 @dataclass(frozen=True)

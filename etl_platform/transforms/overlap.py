@@ -6,7 +6,8 @@ which is so where the sender moved the event time itself, the later one: it is w
 the other dates are duplicates there, held by that date.
 
 What a date *holds* does not depend on other dates: it is what its own files leave after deduplication. So what each
-keeps does not depend on the order of deliveries, and is settled when each has seen the others once.
+keeps does not depend on the order of deliveries, and is settled when each has seen the others once. A date that is held
+back by its checks holds nothing for others: what was left to it before stays so, and nothing else changes hands.
 
 Not here: where other dates' rows come from, and who asks whom to look again (`defs/overlap.py`).
 """
@@ -14,6 +15,7 @@ Not here: where other dates' rows come from, and who asks whom to look again (`d
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,26 +28,42 @@ from etl_platform.transforms.frame_spool import Engine
 _ID = ("_delivery", "_source_row")
 _DATE, _RANK, _FOLDED = "_event_date", "_rank", "_folded_key"
 _LONGEST_DAY_HOURS = 25
+_STAYS = 2**60
 
 
 @dataclass(frozen=True)
 class Holding:
     """What one date holds: frames of `overlap_columns`, and `held_by` where another date keeps the row.
 
-    frames: a fresh stream of them at each call.
+    frames: a fresh stream of them at each call. stays: they are rows that were left to the date, which is held back
+    now: they stay left to it, whatever its own event times are by now.
     """
 
     business_date: dt.date
     frames: Callable[[], Iterator[pl.DataFrame]]
+    stays: bool = False
 
 
 Others = Callable[[Collection[dt.date]], Sequence[Holding]]
 """What other dates hold, given the dates to which rows of this one belong; only those that may hold the same."""
 
 
-def reach_days(contract: Contract) -> int:
-    """How many days apart two deliveries may be that hold the same event."""
-    return (_LONGEST_DAY_HOURS + 2 * (contract.tolerance_hours or 0)) // 24
+def dates_in_reach(contract: Contract, business_date: dt.date) -> list[dt.date]:
+    """The other dates whose deliveries may hold an event that `business_date` may hold (`timing.within_business_date`).
+
+    By the instants at which they begin in the institution's zone: where clocks are set forward between two dates, or a
+    whole day is left out, they are closer than their numbers say.
+    """
+    zone = zoneinfo.ZoneInfo(contract.parameters["time_zone"])
+    # One more than the longest day: a midnight that does not exist begins an hour later.
+    width = dt.timedelta(hours=_LONGEST_DAY_HOURS + 1 + 2 * (contract.tolerance_hours or 0))
+
+    def begins(date: dt.date) -> dt.datetime:
+        return dt.datetime.combine(date, dt.time(), zone).astimezone(dt.UTC)
+
+    own, furthest = begins(business_date), width.days + 2
+    around = (business_date + dt.timedelta(days=n) for n in range(-furthest, furthest + 1) if n)
+    return [date for date in around if abs(begins(date) - own) <= width]
 
 
 def event_dates(contract: Contract) -> pl.Expr:
@@ -150,7 +168,8 @@ def _matching(holdings: Sequence[Holding], folded: pl.DataFrame, contract: Contr
         date = pl.lit(holding.business_date)
         for frame in holding.frames():
             rows = frame.with_columns(_folded(contract)).join(keys, on=_FOLDED, how="semi")
-            found.append(rows.select(*columns, date.alias("_holder"), _rank(contract, date).alias(_RANK)))
+            rank = pl.lit(_STAYS) if holding.stays else _rank(contract, date)
+            found.append(rows.select(*columns, date.alias("_holder"), rank.alias(_RANK)))
     return pl.concat(found)
 
 

@@ -61,17 +61,37 @@ def test_a_date_that_is_to_be_run_again_is_named_and_shown(home: Path, etl: Shel
     assert "nothing to run" in etl("run").out
 
 
+def evening_and_day(day: dt.date) -> str:
+    at = [f"{day - dt.timedelta(days=1)}T20:00:00Z", f"{day}T10:00:00Z", f"{day}T20:00:00Z"]
+    return HEADER + "".join(f"AAA,{time},10,20,5,10,100\n" for time in at)
+
+
+def test_a_broken_date_among_many_takes_no_row_from_the_next(home: Path, etl: Shell) -> None:
+    """Whoever left rows to a date that did not pass is not published so: it has a run of its own, and keeps them."""
+    days = [dt.date(2025, 1, 6) + dt.timedelta(days=n) for n in range(24)]
+    for day in days:
+        put(home, f"first/prices/{day}/a.csv", evening_and_day(day))
+    broken = put(home, f"first/prices/{days[9]}/b.csv", "PK\x03\x04")
+    assert etl("run", "--workers", "1").status == 1
+    assert counted(home, f"select count(*) from first.prices where business_date = '{days[9]}'") == [(0,)]
+    # Of its own rows those that its neighbours deliver, too: its evening, and the evening before.
+    distinct = counted(home, "select count(*), count(distinct timestamp), sum(volume) from first.prices")
+    assert distinct == [(48, 48, 4800)]
+    assert counted(home, "select sum(bars) from first.daily_bars") == [(48,)]
+    broken.write_text(evening_and_day(days[9]))
+    assert etl("run", "--workers", "1").status == 0
+    assert counted(home, "select count(*), count(distinct timestamp) from first.prices") == [(49, 49)]
+    kept = f"select count(*) from first.prices where business_date = '{days[9]}'"
+    assert counted(home, kept) == [(2,)]
+
+
 def test_rolling_exports_of_many_dates_count_each_bar_once(home: Path, etl: Shell) -> None:
     """Each file holds its date and the evening before; every second one comes late. All in runs over many dates."""
     days = [dt.date(2025, 1, 6) + dt.timedelta(days=n) for n in range(44)]
 
-    def bars(day: dt.date) -> str:
-        at = [f"{day - dt.timedelta(days=1)}T20:00:00Z", f"{day}T10:00:00Z", f"{day}T20:00:00Z"]
-        return HEADER + "".join(f"AAA,{time},10,20,5,10,100\n" for time in at)
-
     for some in (days[1::2], days[::2]):
         for day in some:
-            put(home, f"first/prices/{day}/a.csv", bars(day))
+            put(home, f"first/prices/{day}/a.csv", evening_and_day(day))
         assert etl("run", "--workers", "1").status == 0
     # The evening before the first date has no delivery of its own.
     assert counted(home, "select count(*), count(distinct timestamp) from first.prices") == [(89, 89)]
