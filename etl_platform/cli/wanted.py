@@ -19,6 +19,7 @@ from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, starting_runs, void_leases
 from etl_platform.defs.overlap import SAME_KEYS
 from etl_platform.defs.pick_up import process
+from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import DatasetPartition, Kind
 from etl_platform.resources.processes import Processes
 from etl_platform.resources.scan import scan_landing
@@ -51,6 +52,9 @@ def pending_tasks(
     gone = Census(dagster_instance(), session.ledger, Processes(session.settings.processes)).run_is_gone
     checked = {item.partition for item in session.ledger.unpublished() if gone(item.attempt.run_id)} - pending
     wanted = [p for p in pending | checked | held.keys() if p.institution in codes and p.dataset in names]
+    if given := {p for p, reason in session.ledger.open_reruns().items() if reason == Happens.REROUTED} & {*wanted}:
+        told = f"of {named(given)}: by a key pattern or an institution that has changed"
+        console.print(f"[yellow]files given to another partition[/], {told}", soft_wrap=True)
     free = free_ones(session, wanted, held, console)
     tasks = [
         *as_tasks([p for p in free if p not in checked]),

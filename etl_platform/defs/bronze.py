@@ -15,7 +15,6 @@ from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.defs.step import Step
 from etl_platform.io_managers.base import TableIOManager
 from etl_platform.io_managers.reading import read_frame
-from etl_platform.ledger.leaving import excluded_of
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import LedgerObject, State
@@ -134,7 +133,7 @@ def receive(
     attempt = dataset_partition(dataset, partition)
     previous = read_frame(lake.store, manifest_table(dataset), [partition])
     store = landing.store_of(partition.institution or "")
-    excluded = excluded_of(arrived.on_record)
+    excluded = ledger.excluded(attempt)
     copied = bronze.copy(store, arrived.objects, previous, dataset, partition, arrived.on_record, excluded)
     gone = _leave_gone(ledger, step.run_id, arrived, copied, store)
     if copied.manifest.is_empty():

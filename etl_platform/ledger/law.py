@@ -34,6 +34,7 @@ class Happens(StrEnum):
     RETURNED = "put back by its sender"
     REINSTATED = "what replaced it is gone"
     ROUTED = "an institution claims it now"
+    REROUTED = "another partition claims it now"
     DISOWNED = "no pattern claims it any more"
     SHUNNED = "ignored by its name now"
     GONE = DELETED
@@ -119,6 +120,7 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.RETURNED, (State.SUPERSEDED,), State.SEEN, effects=_ANEW),
     Move(Happens.REINSTATED, (State.SUPERSEDED,), State.SEEN, Guard.PUBLISHED, _ANEW),
     Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
+    Move(Happens.REROUTED, (State.LOADED,), State.SEEN, effects=_ANEW),
     Move(Happens.DISOWNED, (*_OPEN, State.IGNORED), State.UNROUTED, effects=(Effect.RELEASE,)),
     Move(Happens.SHUNNED, (*_OPEN, State.UNROUTED), State.IGNORED, effects=(Effect.RELEASE,)),
     Move(Happens.GONE, _OPEN, State.WITHDRAWN, effects=(Effect.RELEASE,)),

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from etl_platform.ledger import reruns
 from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
+from etl_platform.ledger.places import OnRecord
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, State, Withdrawal
 from etl_platform.ledger.rows import REPLACED, reinstate
-from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
+from etl_platform.ledger.tables import attempts, given_away, landing_objects, withdrawals
 
 _t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
 _PARTITION = ("institution", "dataset", "business_date")
@@ -24,6 +25,10 @@ _PARTITION = ("institution", "dataset", "business_date")
 _STUCK = (State.WAITING, State.REFUSED, State.FAILED)
 _OUT = (State.WITHDRAWN, State.UNROUTED, State.IGNORED)
 _CONTENTS = sa.select(_t.key, _t.identity, _t.sha256, _t.state, _t.is_published).where(is_given(_t))
+
+
+_g = given_away.c
+_AWAY = sa.select(_g.key, _g.name).where(is_given(_g))
 
 
 class _Content(NamedTuple):
@@ -96,11 +101,24 @@ def select_excluded(connection: sa.Connection, partition: DatasetPartition) -> f
 
     Also an overwritten content whose rows were never published: in write mode `append` the others stay.
     """
-    return excluded_of(_Content(*row) for row in connection.execute(_CONTENTS, given(partition)))
+    here = [_Content(*row) for row in connection.execute(_CONTENTS, given(partition))]
+    away = {(key, name) for key, name in connection.execute(_AWAY, given(partition))}
+    # What was given away and came back is the partition's again.
+    return _excluded(here) | (away - {(c.key, name) for c in here for name in (c.identity, c.sha256) if name})
 
 
-def excluded_of(objects: Iterable[_Content | LedgerObject]) -> frozenset[tuple[str, str]]:
-    """The same, of all the partition's objects."""
+def give_away(connection: sa.Connection, rows: Iterable[OnRecord]) -> None:
+    """Another partition has these contents from now on: runs of theirs leave them out. Safe to repeat."""
+    for row in rows:
+        names = [name for name in (row.identity, row.sha256) if name]
+        at = {"institution": row.institution, "dataset": row.dataset, "business_date": row.business_date}
+        known = sa.select(_g.name).where(*(_g[column] == value for column, value in at.items()), _g.key == row.key)
+        fresh = [name for name in names if name not in set(connection.scalars(known))]
+        if fresh:
+            connection.execute(sa.insert(given_away), [{**at, "key": row.key, "name": name} for name in fresh])
+
+
+def _excluded(objects: Iterable[_Content]) -> frozenset[tuple[str, str]]:
     out: set[tuple[str, str]] = set()
     kept: set[tuple[str, str]] = set()
     for found in objects:

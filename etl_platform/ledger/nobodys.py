@@ -70,8 +70,15 @@ def leave(connection: sa.Connection, event: Happens, left: Sequence[tuple[OnReco
 def blocked_by(rows: Iterable[OnRecord]) -> set[DatasetPartition]:
     """Partitions whose tables or last attempt may hold one of `rows`: not of one that no run has looked at yet."""
     return {
-        DatasetPartition(row.dataset, row.business_date, row.institution)
+        partition
         for row in rows
-        if row.dataset and row.business_date and row.institution
         if row.state in OPEN and (row.state is not State.SEEN or row.sha256 is not None)
+        for partition in home_of(row)
     }
+
+
+def home_of(row: OnRecord) -> list[DatasetPartition]:
+    """The partition whose it is, if it is any's."""
+    if row.dataset and row.business_date and row.institution:
+        return [DatasetPartition(row.dataset, row.business_date, row.institution)]
+    return []

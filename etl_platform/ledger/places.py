@@ -109,6 +109,7 @@ def _finding(found: LandingObject, row: OnRecord | None, others: Sequence[OnReco
         # Put back with its old time (`cp -p`, `rsync -t`), or a listing that is late: only the place itself knows.
         return Finding.UNSURE
     is_same = (row.uri, row.root, row.identity) == (storable(found.uri), found.root, storable(found.identity))
+    is_same = is_same and not follows(found, row)
     return Finding.KNOWN if is_same and not _are_left(found, row, others) else Finding.MOVED
 
 
@@ -125,12 +126,32 @@ def happens(found: LandingObject, row: OnRecord) -> Happens | None:
         return Happens.SHUNNED if row.state in (*OPEN, State.UNROUTED) else None
     if found.institution is None:
         return Happens.DISOWNED if row.state in (*OPEN, State.IGNORED) else None
-    is_elsewhere = row.partition != (found.institution, found.dataset, found.business_date)
-    if row.state in (State.UNROUTED, State.IGNORED) or (row.state in OPEN and is_elsewhere):
-        return Happens.ROUTED
-    if row.state is State.SUPERSEDED and (found.last_modified > row.last_modified or found.sha256 is not None):
-        return Happens.RETURNED
-    return Happens.BACK if row.state is State.WITHDRAWN and row.reason == Happens.GONE else None
+    return _claimed(found, row)
+
+
+def _claimed(found: LandingObject, row: OnRecord) -> Happens | None:
+    match row.state:
+        case State.LOADED:
+            return Happens.REROUTED if is_elsewhere(found, row) else None
+        case State.UNROUTED | State.IGNORED:
+            return Happens.ROUTED
+        case State.SUPERSEDED:
+            is_later = found.last_modified > row.last_modified or found.sha256 is not None
+            return Happens.RETURNED if is_later else None
+        case State.WITHDRAWN:
+            return Happens.BACK if row.reason == Happens.GONE else None
+        case _:
+            return Happens.ROUTED if is_elsewhere(found, row) else None
+
+
+def is_elsewhere(found: LandingObject, row: OnRecord) -> bool:
+    """Whether another partition claims the object than the one whose it was."""
+    return row.partition != (found.institution, found.dataset, found.business_date)
+
+
+def follows(found: LandingObject, row: OnRecord) -> bool:
+    """Whether a content that a person took out goes to another partition as it is: it is to be left out there, too."""
+    return row.state is State.WITHDRAWN and found.institution is not None and is_elsewhere(found, row)
 
 
 def _open(found: LandingObject, others: Sequence[OnRecord]) -> list[OnRecord]:

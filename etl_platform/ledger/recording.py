@@ -13,10 +13,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.ledger import leaving, reruns
 from etl_platform.ledger.given import given_rows, in_chunks
 from etl_platform.ledger.law import Happens, move
-from etl_platform.ledger.nobodys import leave
-from etl_platform.ledger.places import NOBODYS, OPEN, Compared, Finding, Place, compare, happens, is_unread, overwritten
+from etl_platform.ledger.nobodys import home_of, leave
+from etl_platform.ledger.places import (
+    NOBODYS,
+    OPEN,
+    Compared,
+    Finding,
+    Place,
+    compare,
+    happens,
+    is_elsewhere,
+    is_unread,
+    overwritten,
+)
 from etl_platform.ledger.records import CURRENT, LandingObject, ObjectResult, State
 from etl_platform.ledger.rows import IS_ROW, REPLACED, distinct, identified, identify, insert, new_row, partition_of
 from etl_platform.ledger.tables import landing_objects, storable
@@ -34,7 +46,8 @@ def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now
     news = [c for c in compared if c.finding in (Finding.NEWS, Finding.UNSURE)]
     insert(connection, [new_row(c.found, Happens.FOUND, None, now) for c in news if c.row is None])
     _disown(connection, news, now)
-    for event in (Happens.RETURNED, Happens.ROUTED, Happens.BACK):
+    _give_away(connection, compared, now)
+    for event in (Happens.RETURNED, Happens.ROUTED, Happens.REROUTED, Happens.BACK):
         again = [(c.row, c.found) for c in news if c.row and happens(c.found, c.row) is event]
         rows = [{**identified(row, found), **partition_of(found)} for row, found in again]
         if rows:
@@ -74,6 +87,20 @@ def _disown(connection: sa.Connection, compared: Sequence[Compared], now: dt.dat
         if row and row.state in OPEN and (row.root, row.partition) != (c.found.root, _owner(c.found))
     ]
     leave(connection, Happens.DISOWNED, [(row, str(Happens.DISOWNED)) for row in elsewhere], now)
+
+
+def _give_away(connection: sa.Connection, compared: Sequence[Compared], now: dt.datetime) -> None:
+    """Contents whose rows may be in the tables of a partition go to another one: theirs runs again without them."""
+    given = [
+        c.row
+        for c in compared
+        if c.row and c.row.sha256 and c.row.institution and c.found.institution and is_elsewhere(c.found, c.row)
+    ]
+    leaving.give_away(connection, given)
+    loaded = [row for row in given if row.state is State.LOADED]
+    reruns.request(connection, [partition for row in loaded for partition in home_of(row)], str(Happens.REROUTED), now)
+    for ids in in_chunks([row.id for row in loaded]):
+        connection.execute(sa.update(landing_objects).where(_t.id.in_(ids)).values(is_published=False))
 
 
 def _owner(found: LandingObject) -> tuple[str | None, str | None, dt.date | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl_platform.ledger.law import Happens, born, move
-from etl_platform.ledger.places import OnRecord
+from etl_platform.ledger.places import OnRecord, follows
 from etl_platform.ledger.records import CURRENT, LandingObject, State
 from etl_platform.ledger.tables import landing_objects, storable
 
@@ -78,6 +78,8 @@ def identify(connection: sa.Connection, pairs: Sequence[tuple[OnRecord, LandingO
     ]
     if rows:
         connection.execute(sa.update(landing_objects).where(IS_ROW), rows)
+    if moved := [{"row_id": row.id, **partition_of(found)} for row, found in pairs if follows(found, row)]:
+        connection.execute(sa.update(landing_objects).where(IS_ROW), moved)
 
 
 def _is_back(row: OnRecord, found: LandingObject) -> bool:

@@ -228,6 +228,16 @@ shared_keys = sa.Table(
     sa.Column("recorded_at", UtcDateTime, nullable=False),
 )
 
+# Contents that were a partition's until a corrected key pattern, or another institution, gave them to another one. Its
+# bronze still has them. name: the identity, and the sha256 once known.
+given_away = sa.Table(
+    "given_away",
+    metadata,
+    *_partition_key(),
+    sa.Column("key", SafeText, primary_key=True),
+    sa.Column("name", SafeText, primary_key=True),
+)
+
 # A service as it was seen last: since when it has been away, or NULL.
 services = sa.Table(
     "services",

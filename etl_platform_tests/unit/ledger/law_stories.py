@@ -6,6 +6,7 @@ Not here: that each row has a story and that the story fails without it (`test_l
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from etl_platform.ledger.law import Attempted, Happens
 from etl_platform.ledger.ledger import Ledger
@@ -15,6 +16,7 @@ from etl_platform_tests.support.ledger_runs import begin, check, outcome, publis
 
 A = landing_object("a.csv")
 NEWER = landing_object("a.csv", etag="two", modified=after(1))
+OTHERS = landing_object("a.csv", partition=replace(PARTITION, institution="institution_b"))
 STRAY = landing_object("a.csv", partition=None)
 MARKER = landing_object("a.csv", partition=None, is_ignored=True)
 Story = Callable[[Ledger], tuple[object, object]]
@@ -72,6 +74,13 @@ def routed(ledger: Ledger) -> tuple[object, object]:
     ledger.record_unrouted([(STRAY, "?")], now=NOW)
     ledger.record_seen([A], now=after(1))
     return (row(ledger).state, row(ledger).attempt, row(ledger).reason), (State.SEEN, 2, None)
+
+
+def rerouted(ledger: Ledger) -> tuple[object, object]:
+    succeed(ledger, A)
+    ledger.record_seen([OTHERS], now=after(1))
+    one = row(ledger)
+    return (one.state, one.institution, one.claimed_by, one.attempt), (State.SEEN, "institution_b", None, 2)
 
 
 def disowned(ledger: Ledger) -> tuple[object, object]:
@@ -282,6 +291,7 @@ OBJECT_STORIES: dict[tuple[Happens, bool], Story] = {
     (Happens.REPLACED, False): replaced,
     (Happens.RETURNED, False): returned,
     (Happens.ROUTED, False): routed,
+    (Happens.REROUTED, False): rerouted,
     (Happens.DISOWNED, False): disowned,
     (Happens.SHUNNED, False): shunned,
     (Happens.GONE, False): gone,

@@ -1,0 +1,105 @@
+"""A corrected key pattern, or another institution, claims files that are loaded: they count once, where it says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from etl_platform.cli import execute
+from etl_platform_tests.cli.test_commands import Shell, etl, home, put
+from etl_platform_tests.support.datasets import write
+from etl_platform_tests.support.platform import HEADER
+
+__all__ = ["etl", "home"]
+FIRST, SECOND = dt.date(2025, 1, 15), dt.date(2025, 1, 16)
+
+
+def sender(tmp_path: Path, code: str, pattern: str) -> None:
+    text = f'code: {code}\nname: {code}\nkey_pattern: "{pattern}"\ndatasets: {{prices: {{}}}}\n'
+    write(tmp_path / "institutions", text, f"{code}.yaml")
+    execute.loaded.cache_clear()
+
+
+def bar_of(symbol: str, date: dt.date = FIRST) -> str:
+    return f"{HEADER}{symbol},{date}T10:00:00Z,10,20,5,10,100\n"
+
+
+def stored(home: Path, code: str) -> list[tuple[str, str]]:
+    """Date and symbol in the warehouse."""
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        rows = connection.sql(f"select business_date, symbol from {code}.prices order by all").fetchall()
+    return [(str(date), symbol) for date, symbol in rows]
+
+
+def volumes(home: Path) -> list[tuple[str, int]]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.sql(
+            "select symbol, sum(volume) from shared.market_overview group by all order by 1"
+        ).fetchall()
+
+
+def test_files_go_over_to_another_institution(home: Path, etl: Shell, tmp_path: Path) -> None:
+    sender(tmp_path, "first", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    sender(tmp_path, "second", "other/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    for name in ("a", "b", "w"):
+        put(home, f"bank/prices/{FIRST}/{name}.csv", bar_of(name.upper()))
+    put(home, f"other/prices/{FIRST}/x.csv", bar_of("X"))
+    assert etl("run", "--workers", "1").status == 0
+    assert etl("withdraw", f"bank/prices/{FIRST}/w.csv", "--reason", "test data").status == 0
+    assert etl("run", "--workers", "1").status == 0
+
+    sender(tmp_path, "first", "unused/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    sender(tmp_path, "second", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    run = etl("run", "--workers", "1")
+    assert run.status == 0 and "files given to another partition" in run.out
+    assert (stored(home, "first"), stored(home, "second")) == (
+        [],
+        [(str(FIRST), symbol) for symbol in ("A", "B", "X")],
+    ), "what no pattern claims any more stays where it is"
+    assert volumes(home) == [("A", 100), ("B", 100), ("X", 100)]
+    assert "nothing to run" in etl("run").out
+
+    put(home, f"bank/prices/{FIRST}/c.csv", bar_of("C"))
+    assert etl("run", "--workers", "1").status == 0
+    assert [symbol for _, symbol in stored(home, "second")] == ["A", "B", "C", "X"], "what is withdrawn stays so"
+    assert etl("withdraw", f"bank/prices/{FIRST}/w.csv", "--undo").status == 0
+    assert etl("run", "--workers", "1").status == 0
+    assert [symbol for _, symbol in stored(home, "second")] == ["A", "B", "C", "W", "X"]
+
+    sender(tmp_path, "second", "other/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    sender(tmp_path, "first", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    assert etl("run", "--workers", "1").status == 0
+    assert [symbol for _, symbol in stored(home, "first")] == ["A", "B", "C", "W"], "and all of it back"
+    assert [symbol for _, symbol in stored(home, "second")] == ["X"]
+
+
+def test_the_date_is_another_part_of_the_key(home: Path, etl: Shell, tmp_path: Path) -> None:
+    sender(tmp_path, "first", "first/{dataset}/{date:%Y-%m-%d}_{name}_{sent}.csv")
+    put(home, f"first/prices/{FIRST}_a_{SECOND:%Y%m%d}.csv", bar_of("A", SECOND).replace("T10", "T00"))
+    assert etl("run", "--workers", "1").status == 0
+    assert stored(home, "first") == [(str(FIRST), "A")]
+    sender(tmp_path, "first", "first/{dataset}/{sent}_{name}_{date:%Y%m%d}.csv")
+    assert etl("run", "--workers", "1").status == 0
+    assert stored(home, "first") == [(str(SECOND), "A")]
+    put(home, f"first/prices/{FIRST}_b_{SECOND:%Y%m%d}.csv", bar_of("B", SECOND))
+    assert etl("run", "--workers", "1").status == 0
+    assert stored(home, "first") == [(str(SECOND), "A"), (str(SECOND), "B")]
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+def test_an_institution_is_renamed(home: Path, etl: Shell, tmp_path: Path, is_waiting: bool) -> None:
+    sender(tmp_path, "first", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    for date in (FIRST, SECOND):
+        put(home, f"bank/prices/{date}/a.csv", bar_of("A", date))
+    assert etl("run", "--workers", "1").status == 0
+    if is_waiting:
+        assert etl("replay", "--institution", "first").status == 0
+    (tmp_path / "institutions" / "first.yaml").unlink()
+    sender(tmp_path, "third", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")
+    assert etl("run", "--workers", "1").status == 0
+    assert stored(home, "third") == [(str(FIRST), "A"), (str(SECOND), "A")]
+    assert volumes(home) == [("A", 200)]
+    assert "nothing to run" in etl("run").out and etl("status").status == 0
