@@ -6,7 +6,9 @@ Each function works inside the caller's transaction. Not here: how they enter (`
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -14,8 +16,9 @@ import sqlalchemy as sa
 from etl_platform.ledger import reruns
 from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
+from etl_platform.ledger.nobodys import home_of
 from etl_platform.ledger.places import OnRecord
-from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, State, Withdrawal
+from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, LedgerObject, State, Withdrawal
 from etl_platform.ledger.rows import REPLACED, reinstate
 from etl_platform.ledger.tables import attempts, given_away, landing_objects, withdrawals
 
@@ -25,7 +28,6 @@ _PARTITION = ("institution", "dataset", "business_date")
 _STUCK = (State.WAITING, State.REFUSED, State.FAILED)
 _OUT = (State.WITHDRAWN, State.UNROUTED, State.IGNORED)
 _CONTENTS = sa.select(_t.key, _t.identity, _t.sha256, _t.state, _t.is_published).where(is_given(_t))
-
 
 _g = given_away.c
 _AWAY = sa.select(_g.key, _g.name).where(is_given(_g))
@@ -97,25 +99,37 @@ def select_withdrawals(connection: sa.Connection, limit: int) -> list[Withdrawal
 
 
 def select_excluded(connection: sa.Connection, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
-    """(key, sha256) and, of what no run has read, (key, identity) of all that was part of the partition and is not.
+    """(key, sha256) and, of what no run has read, (key, identity) of all that was part of the partition and is not;
+    (key, WHOLE_KEY) where what comes under the key now is another partition's.
 
     Also an overwritten content whose rows were never published: in write mode `append` the others stay.
     """
     here = [_Content(*row) for row in connection.execute(_CONTENTS, given(partition))]
     away = {(key, name) for key, name in connection.execute(_AWAY, given(partition))}
     # What was given away and came back is the partition's again.
-    return _excluded(here) | (away - {(c.key, name) for c in here for name in (c.identity, c.sha256) if name})
+    back = {(c.key, name) for c in here for name in (c.identity, c.sha256, *_whole(c)) if name is not None}
+    return _excluded(here) | (away - back)
 
 
-def give_away(connection: sa.Connection, rows: Iterable[OnRecord]) -> None:
-    """Another partition has these contents from now on: runs of theirs leave them out. Safe to repeat."""
-    for row in rows:
-        names = [name for name in (row.identity, row.sha256) if name]
-        at = {"institution": row.institution, "dataset": row.dataset, "business_date": row.business_date}
-        known = sa.select(_g.name).where(*(_g[column] == value for column, value in at.items()), _g.key == row.key)
-        fresh = [name for name in names if name not in set(connection.scalars(known))]
-        if fresh:
-            connection.execute(sa.insert(given_away), [{**at, "key": row.key, "name": name} for name in fresh])
+def _whole(found: _Content) -> tuple[str, ...]:
+    return (WHOLE_KEY,) if found.state in CURRENT else ()
+
+
+def give_away(connection: sa.Connection, contents: Iterable[OnRecord], keys: Iterable[OnRecord]) -> None:
+    """Another partition has these contents from now on, and what comes under these keys: runs of the one that had them
+    leave out the contents, and whatever the keys replaced. Safe to repeat."""
+    away: dict[DatasetPartition, set[tuple[str, str]]] = defaultdict(set)
+    for row in contents:
+        for partition in home_of(row):
+            away[partition] |= {(row.key, name) for name in (row.identity, row.sha256) if name}
+    for row in keys:
+        for partition in home_of(row):
+            away[partition].add((row.key, WHOLE_KEY))
+    for partition, names in sorted(away.items()):
+        fresh = sorted(names - {(key, name) for key, name in connection.execute(_AWAY, given(partition))})
+        for chunk in in_chunks(fresh):
+            rows = [{**asdict(partition), "key": key, "name": name} for key, name in chunk]
+            connection.execute(sa.insert(given_away), rows)
 
 
 def _excluded(objects: Iterable[_Content]) -> frozenset[tuple[str, str]]:

@@ -149,6 +149,11 @@ def is_elsewhere(found: LandingObject, row: OnRecord) -> bool:
     return row.partition != (found.institution, found.dataset, found.business_date)
 
 
+def changes_hands(found: LandingObject, row: OnRecord) -> bool:
+    """Whether the content is another partition's from now on."""
+    return is_elsewhere(found, row) and (follows(found, row) or happens(found, row) is not None)
+
+
 def follows(found: LandingObject, row: OnRecord) -> bool:
     """Whether a content that a person took out goes to another partition as it is: it is to be left out there, too."""
     return row.state is State.WITHDRAWN and found.institution is not None and is_elsewhere(found, row)

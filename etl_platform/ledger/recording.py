@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl_platform.ledger import leaving, reruns
+from etl_platform.ledger.attempt_rows import latest
 from etl_platform.ledger.given import given_rows, in_chunks
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.nobodys import home_of, leave
@@ -23,6 +24,7 @@ from etl_platform.ledger.places import (
     Compared,
     Finding,
     Place,
+    changes_hands,
     compare,
     happens,
     is_elsewhere,
@@ -90,16 +92,17 @@ def _disown(connection: sa.Connection, compared: Sequence[Compared], now: dt.dat
 
 
 def _give_away(connection: sa.Connection, compared: Sequence[Compared], now: dt.datetime) -> None:
-    """Contents whose rows may be in the tables of a partition go to another one: theirs runs again without them."""
-    given = [
-        c.row
-        for c in compared
-        if c.row and c.row.sha256 and c.row.institution and c.found.institution and is_elsewhere(c.found, c.row)
-    ]
-    leaving.give_away(connection, given)
-    loaded = [row for row in given if row.state is State.LOADED]
-    reruns.request(connection, [partition for row in loaded for partition in home_of(row)], str(Happens.REROUTED), now)
-    for ids in in_chunks([row.id for row in loaded]):
+    """What a corrected pattern, or another institution, takes out of partitions whose tables, or whose runs just now,
+    may have it: those run again without it."""
+    claimed = [c for c in compared if c.found.institution]
+    contents = [c.row for c in claimed if c.row and changes_hands(c.found, c.row)]
+    others = [(c.found, row) for c in claimed if c.finding is Finding.NEWS for row in c.others if row.state in CURRENT]
+    keys = [*contents, *(row for found, row in others if is_elsewhere(found, row))]
+    leaving.give_away(connection, contents, keys)
+    homes = {partition for row in keys for partition in home_of(row)}
+    begun = [partition for partition in sorted(homes) if latest(connection, partition) is not None]
+    reruns.request(connection, begun, str(Happens.REROUTED), now)
+    for ids in in_chunks([row.id for row in contents]):
         connection.execute(sa.update(landing_objects).where(_t.id.in_(ids)).values(is_published=False))
 
 

@@ -34,6 +34,9 @@ CURRENT = (State.SEEN, State.WAITING, State.LOADED, State.REFUSED, State.FAILED)
 DELETED = "deleted from landing"
 """The reason of what is withdrawn because it lies in landing no more: nobody's decision."""
 
+WHOLE_KEY = ""
+"""Instead of the name of one content: all that a key has replaced."""
+
 
 class Outcome(StrEnum):
     """How far an attempt at a partition came: `checked` is stored and right, `succeeded` is published."""

@@ -229,7 +229,7 @@ shared_keys = sa.Table(
 )
 
 # Contents that were a partition's until a corrected key pattern, or another institution, gave them to another one. Its
-# bronze still has them. name: the identity, and the sha256 once known.
+# bronze still has them. name: the identity, and the sha256 once known; "" for whatever the key had before.
 given_away = sa.Table(
     "given_away",
     metadata,

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from etl_platform.contracts.manifest import manifest_table
-from etl_platform.ledger.records import CURRENT, LedgerObject
+from etl_platform.ledger.records import CURRENT, WHOLE_KEY, LedgerObject
 
 Row = Mapping[str, Any]
 Content = tuple[str, str]
@@ -63,7 +63,8 @@ def merged(
     there = [*kept, *copied]
     listed = {content(row) for row in there if not _is_out(row, excluded)}
     listed_keys = {key for key, _ in listed}
-    hidden_keys = {row["key"] for row in there} - listed_keys
+    # Where another partition has the key by now, its new content replaces what this one had.
+    hidden_keys = {row["key"] for row in there} - listed_keys | {key for key, name in excluded if name == WHOLE_KEY}
     known = {
         (found.key, name): found
         for found in on_record

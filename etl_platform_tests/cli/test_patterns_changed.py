@@ -89,6 +89,20 @@ def test_the_date_is_another_part_of_the_key(home: Path, etl: Shell, tmp_path: P
     assert stored(home, "first") == [(str(SECOND), "A"), (str(SECOND), "B")]
 
 
+def test_a_file_is_replaced_before_anybody_sees_the_new_pattern(home: Path, etl: Shell, tmp_path: Path) -> None:
+    sender(tmp_path, "first", "first/{dataset}/{date:%Y-%m-%d}_{sent}.csv")
+    key = f"first/prices/{FIRST}_{SECOND:%Y%m%d}.csv"
+    put(home, key, bar_of("A", FIRST))
+    assert etl("run", "--workers", "1").status == 0
+    put(home, key, bar_of("B", SECOND))
+    sender(tmp_path, "first", "first/{dataset}/{sent}_{date:%Y%m%d}.csv")
+    assert etl("run", "--workers", "1").status == 0
+    assert stored(home, "first") == [(str(SECOND), "B")], "what it replaces is gone from where it was"
+    (home / "landing" / key).unlink()
+    assert "nothing to run" in etl("run").out
+    assert stored(home, "first") == [(str(SECOND), "B")]
+
+
 @pytest.mark.parametrize("is_waiting", [False, True])
 def test_an_institution_is_renamed(home: Path, etl: Shell, tmp_path: Path, is_waiting: bool) -> None:
     sender(tmp_path, "first", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")

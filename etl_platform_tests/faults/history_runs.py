@@ -14,6 +14,7 @@ from etl_platform.errors import AttemptLostError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import (
+    WHOLE_KEY,
     AttemptTotals,
     DatasetPartition,
     LandingObject,
@@ -91,6 +92,7 @@ class Runs:
         self.ledger = ledger
         self.now = NOW
         self.landing: dict[str, Lying] = {}
+        self.homes = dict(KEYS)  # which partition's pattern claims a key
         self.claims = dict.fromkeys(KEYS, "")  # "": its partition; or why it is nobody's: "unrouted", "ignored"
         self.away: set[str] = set()
         self.bronze: dict[DatasetPartition, list[Copy]] = {p: [] for p in PARTITIONS}
@@ -108,7 +110,7 @@ class Runs:
         return [self._listed(key, found) for key, found in sorted(keys.items())]
 
     def _listed(self, key: str, found: Lying) -> LandingObject:
-        partition = KEYS[key] if not self.claims[key] else None
+        partition = self.homes[key] if not self.claims[key] else None
         return LandingObject(
             institution=partition.institution if partition else None,
             dataset=partition.dataset if partition else None,
@@ -172,7 +174,7 @@ class Runs:
     def _begin(self, run: Run) -> None:
         self._needs("lake")
         if run.listed is None:
-            mine = {k: f for k, f in self.landing.items() if KEYS[k] == run.partition and not self.claims[k]}
+            mine = {k: f for k, f in self.landing.items() if self.homes[k] == run.partition and not self.claims[k]}
             run.listed = mine
             self.record(self.listing(mine))
             return  # whatever arrives before the attempt begins is claimed, and not listed
@@ -208,7 +210,7 @@ class Runs:
             for one, copy in manifest.items()
             if (row := names_of.get(one) or names_of.get((copy.key, copy.identity)))
         }
-        hidden |= {key for key, _ in known_rows}
+        hidden |= {key for key, _ in known_rows} | {key for key, name in excluded if name == WHOLE_KEY}
         run.copies = []
         for one, copy in manifest.items():
             is_current = one in known_rows or (copy.is_current and copy.key not in hidden)

@@ -147,6 +147,7 @@ class World(Runs):
         became nobody's, before any run had loaded it, or its run failed. A mistake in a pattern empties no table."""
         found = self.ledger.objects(partition=partition)
         current = {one.key for one in found if one.state in CURRENT and one.state is not State.FAILED}
+        current |= {one.key for one in self.ledger.objects(states=[State.LOADED])}
         last = [one for one in found if one.state is State.SUPERSEDED and one.is_published and one.key not in current]
         return tuple((one.key, str(one.sha256)) for one in last)
 

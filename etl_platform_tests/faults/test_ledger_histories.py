@@ -31,7 +31,7 @@ from etl_platform_tests.faults.history_runs import KEYS, PARTITIONS, UNREADABLE,
 from etl_platform_tests.faults.history_world import World
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
-SENT = ["deliver", "deliver", "old", "move", "delete", "unrouted", "ignored", ""]
+SENT = ["deliver", "deliver", "old", "move", "delete", "unrouted", "ignored", "", "rerouted"]
 CONTENTS = ["x", "y", "z", UNREADABLE]
 LAUNCHERS = ["sensor", "command", "cut sensor", "cut command", "load", "publish"]
 ENDS = ["kill", "cancel", "cut off", "error", "lake", "warehouse", "a service", "checks", "leave"]
@@ -114,6 +114,8 @@ class Histories(RuleBasedStateMachine):
             landing.pop(key, None)
         elif what in ("unrouted", "ignored", ""):
             claims[key] = what
+        elif what == "rerouted":
+            self.world.homes[key] = next(p for p in PARTITIONS if p != self.world.homes[key])
         self._then(then)
 
     def _deliver(self, key: str, content: str, *, whole_minutes: bool) -> None:
@@ -229,7 +231,7 @@ class Histories(RuleBasedStateMachine):
         elif story == "failure":
             self._each_run(partition, 1, lambda run: self.world.fail(run, "something is wrong"))
         elif story == "arrival":  # between a run's look at landing and its attempt
-            self.opened.request_replay(business_date=KEYS[key].business_date, now=self.world.tick_clock())
+            self.opened.request_replay(business_date=self.world.homes[key].business_date, now=self.world.tick_clock())
             self.world.tick()
             for run in [run for run in self.world.living() if run.step == "begin"]:
                 self._advance(run, list(WANTED), 1)
