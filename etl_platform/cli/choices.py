@@ -10,6 +10,8 @@ from etl_platform.defs.graph import Graph
 from etl_platform.errors import ConfigurationError, UnknownNameError
 from etl_platform.institutions.faults import hold_usable
 
+_NEXT = "correct it; nothing was changed"
+
 
 def parse_dates(text: str, first: dt.date, last: dt.date) -> list[dt.date]:
     """`2025-01-15`, `2025-01-13..2025-01-17` or a comma-separated list of these, inside first..last.
@@ -22,10 +24,14 @@ def parse_dates(text: str, first: dt.date, last: dt.date) -> list[dt.date]:
         start = _date(start_text)
         end = _date(end_text) if separator else start
         if end < start:
-            raise UnknownNameError(f"date {part!r}", found="an end before its start", expected=f"{end}..{start}")
+            raise UnknownNameError(
+                f"date {part!r}", found="an end before its start", expected=f"{end}..{start}", next_step=_NEXT
+            )
         for day in (start, end):
             if not first <= day <= last:
-                raise UnknownNameError(f"date {day}", found="outside the partitions", expected=f"{first} to {last}")
+                raise UnknownNameError(
+                    f"date {day}", found="outside the partitions", expected=f"{first} to {last}", next_step=_NEXT
+                )
         days.update(start + dt.timedelta(days=n) for n in range((end - start).days + 1))
     return sorted(days)
 
@@ -34,7 +40,7 @@ def _date(text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text.strip())
     except ValueError:
-        raise UnknownNameError(f"date {text!r}", found="no date", expected="e.g. 2025-01-15") from None
+        raise UnknownNameError(f"date {text!r}", found="no date", expected="e.g. 2025-01-15", next_step=_NEXT) from None
 
 
 def parse_names(text: str | None, known: Iterable[str], what: str) -> list[str]:
@@ -44,11 +50,13 @@ def parse_names(text: str | None, known: Iterable[str], what: str) -> list[str]:
         return names
     wanted = _split(text)
     if not wanted:
-        raise UnknownNameError(f"{what} {text!r}", found="no name", expected=" or ".join(names))
+        raise UnknownNameError(f"{what} {text!r}", found="no name", expected=" or ".join(names), next_step=_NEXT)
     for name in wanted:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
-            raise UnknownNameError(f"{what} {name!r}", found=f"no such {what}", expected=" or ".join(near))
+            raise UnknownNameError(
+                f"{what} {name!r}", found=f"no such {what}", expected=" or ".join(near), next_step=_NEXT
+            )
     return wanted
 
 

@@ -28,26 +28,35 @@ _COMPARED = 1_000
 @click.argument("key")
 @click.option("--reason", help="Why; it stays on record.")
 @click.option("--institution", help="Code, where several landing roots hold such a key.")
+@click.option("--content", metavar="SHA256", help="Which content of the key: its hash, or how it begins.")
 @click.option("--undo", is_flag=True, help="Put it back: of several the one in landing, else the last withdrawn.")
 @click.option("--by", help="Who asks. Default: the user of this machine.")
-def withdraw(key: str, reason: str | None, institution: str | None, undo: bool, by: str | None) -> None:
+def withdraw(
+    key: str, reason: str | None, institution: str | None, content: str | None, undo: bool, by: str | None
+) -> None:
     """Take the object at KEY out of its partition: its key below the landing root, or its address.
 
     For a file that should never have come: its rows leave the tables with the partition's next run, and a refused one
     blocks nothing any more. The file itself and its copy in bronze stay. Sent again with the same bytes it stays
-    withdrawn; with other bytes it is a new delivery.
+    withdrawn; with other bytes it is a new delivery. In `write_mode: append` overwritten contents of a key count as
+    well: --content tells which one is meant.
 
     \b
       etl-platform withdraw institution_a/prices/2025-01-15/notes.txt --reason "uploaded by mistake"
       etl-platform withdraw institution_a/prices/2025-01-15/notes.txt --undo
     """
     if not undo and not (reason or "").strip():
-        raise ConfigurationError("--reason", found="nothing", expected="why it is withdrawn, in a few words")
+        raise ConfigurationError(
+            "--reason",
+            found="nothing",
+            expected="why it is withdrawn, in a few words",
+            next_step="say why; nothing was changed",
+        )
     session = open_session()
-    found = _object(session, key, institution, undo)
+    found = _object(session, key, institution, content, undo)
     who, now = by or getpass.getuser(), dt.datetime.now(dt.UTC)
     if undo:
-        done = session.ledger.undo_withdrawal(found, by=who, now=now)
+        done = session.ledger.undo_withdrawal(found, by=who, now=now, beside=_keeps_all(session, found))
     else:
         found = _with_hash(session, found)
         done = session.ledger.withdraw(found, reason=(reason or "").strip(), by=who, now=now)
@@ -92,7 +101,19 @@ def _with_hash(session: Session, found: LedgerObject) -> LedgerObject:
     return replace(found, sha256=there.sha256) if there and there.etag == found.etag else found
 
 
-def _object(session: Session, key: str, institution: str | None, undo: bool) -> LedgerObject:
+def _keeps_all(session: Session, found: LedgerObject) -> bool:
+    """Whether overwritten contents of a key count, too."""
+    contract = session.graph.contracts.get(found.dataset or "")
+    return contract is not None and contract.write_mode == "append"
+
+
+def _counts(session: Session, row: LedgerObject) -> bool:
+    """Whether rows of it are, or will be, in its partition."""
+    is_kept = row.state is State.SUPERSEDED and row.is_published and _keeps_all(session, row)
+    return row.state in CURRENT or is_kept
+
+
+def _object(session: Session, key: str, institution: str | None, content: str | None, undo: bool) -> LedgerObject:
     """The one object that is meant. Raises UnknownNameError."""
     ledger = session.ledger
     rows = ledger.objects(key=key) or ledger.objects(uri=key)
@@ -109,7 +130,7 @@ def _object(session: Session, key: str, institution: str | None, undo: bool) -> 
             expected=" or ".join(near) or "a key below the landing root, as `etl-platform quarantine list` shows it",
             next_step="correct the key; nothing was changed",
         )
-    wanted = [row for row in rows if (row.is_withdrawn if undo else row.state in CURRENT)]
+    wanted = [row for row in rows if (row.is_withdrawn if undo else _counts(session, row))]
     roots = sorted({row.root for row in wanted})
     if len(roots) > 1:
         raise UnknownNameError(
@@ -120,7 +141,22 @@ def _object(session: Session, key: str, institution: str | None, undo: bool) -> 
         )
     if not wanted:
         raise _refused(key, _told(rows[-1]), undo)
-    return _to_put_back(session, wanted) if undo else wanted[-1]
+    if content is not None:
+        wanted = _of_hash(key, wanted, content)
+    return _to_put_back(session, wanted) if undo else max(wanted, key=lambda row: (row.state in CURRENT, row.id))
+
+
+def _of_hash(key: str, rows: Sequence[LedgerObject], content: str) -> list[LedgerObject]:
+    """The one row whose content is meant. Raises UnknownNameError."""
+    found = [row for row in rows if content and (row.sha256 or "").startswith(content.lower())]
+    if len(found) != 1:
+        raise UnknownNameError(
+            f"--content {content!r} of object {key!r}",
+            found=f"{len(found)} contents of that hash" if found else "no content of that hash",
+            expected=" or ".join(_content(row) for row in rows),
+            next_step="give as much of one hash as tells it from the others; nothing was changed",
+        )
+    return found
 
 
 def _told(row: LedgerObject) -> str:

@@ -40,7 +40,9 @@ class Happens(StrEnum):
     GONE = DELETED
     BACK = "deleted from landing and found again"
     WITHDRAWN = "withdrawn by a person"
+    WITHDRAWN_BESIDE = "withdrawn by a person, beside a newer content"
     RESTORED = "withdrawal undone"
+    RESTORED_BESIDE = "withdrawal undone, beside a newer content"
     TAKEN = "a run begins"
     LOADED = "its rows are stored"
     REFUSED = "it cannot be read"
@@ -126,7 +128,9 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.GONE, _OPEN, State.WITHDRAWN, effects=(Effect.RELEASE,)),
     Move(Happens.BACK, (State.WITHDRAWN,), State.SEEN, Guard.GONE, _ANEW),
     Move(Happens.WITHDRAWN, _CURRENT, State.WITHDRAWN, effects=(Effect.RELEASE,)),
+    Move(Happens.WITHDRAWN_BESIDE, (State.SUPERSEDED,), State.WITHDRAWN, Guard.PUBLISHED),
     Move(Happens.RESTORED, (State.WITHDRAWN,), State.SEEN, Guard.NOT_REPLACED, _ANEW),
+    Move(Happens.RESTORED_BESIDE, (State.WITHDRAWN,), State.SUPERSEDED, Guard.PUBLISHED, (Effect.FORGET,)),
     Move(Happens.TAKEN, (State.WAITING,), State.SEEN, effects=(Effect.CLAIM, Effect.FORGET)),
     Move(Happens.TAKEN, _TAKEN, None, effects=(Effect.CLAIM,)),
     Move(Happens.LOADED, _TAKEN, State.LOADED, Guard.CLAIMED),

@@ -65,12 +65,14 @@ def mark_gone(connection: sa.Connection, ids: Sequence[int], run_id: str | None,
 def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: str, now: dt.datetime) -> bool:
     """Take one object out, on record. False: it is none of its partition's any more.
 
-    Where it was never published, what it had replaced counts again: nobody has taken that out."""
+    Where it was never published, what it had replaced counts again: nobody has taken that out. Found superseded: it
+    counts beside the content that came after it, as in write mode `append`."""
     where = _t.id == found.id
-    touched = _touched(connection, where)
+    event = Happens.WITHDRAWN_BESIDE if found.state is State.SUPERSEDED else Happens.WITHDRAWN
+    touched = _touched(connection, where, (*CURRENT, found.state))
     told = f"withdrawn by {by}: {reason}"
     values = {"reason": told, "sha256": sa.func.coalesce(_t.sha256, found.sha256)}
-    if not move(connection, Happens.WITHDRAWN, where, now=now, values=values):
+    if not move(connection, event, where, now=now, values=values):
         return False
     row = {"object_id": found.id, "root": found.root, "key": found.key, "identity": found.identity}
     connection.execute(sa.insert(withdrawals).values(**row, reason=reason, requested_by=by, requested_at=now))
@@ -80,13 +82,18 @@ def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: st
     return True
 
 
-def restore(connection: sa.Connection, found: LedgerObject, by: str, now: dt.datetime) -> bool:
-    """Undo the withdrawal of an object, on record. False: a newer content of its key is part of the partition."""
-    if not move(connection, Happens.RESTORED, _t.id == found.id, now=now):
+def restore(connection: sa.Connection, found: LedgerObject, by: str, now: dt.datetime, *, beside: bool) -> bool:
+    """Undo the withdrawal of an object, on record. False: a newer content of its key is part of the partition. beside:
+    what was published counts beside it, as in write mode `append`."""
+    where = _t.id == found.id
+    if move(connection, Happens.RESTORED, where, now=now):
+        # What counted again since it was taken out is replaced, as it was before.
+        others = (_t.root == found.root, _t.key == found.key, _t.id != found.id, _t.state.in_(CURRENT))
+        move(connection, Happens.REPLACED, *others, now=now, values=REPLACED)
+    elif beside and move(connection, Happens.RESTORED_BESIDE, where, now=now):
+        reruns.request(connection, _touched(connection, where, (State.SUPERSEDED,)), str(Happens.RESTORED), now)
+    else:
         return False
-    # What counted again since it was taken out is replaced, as it was before.
-    others = (_t.root == found.root, _t.key == found.key, _t.id != found.id, _t.state.in_(CURRENT))
-    move(connection, Happens.REPLACED, *others, now=now, values=REPLACED)
     update = sa.update(withdrawals).where(_w.object_id == found.id, _w.undone_at.is_(None))
     connection.execute(update.values(undone_by=by, undone_at=now))
     return True
@@ -144,8 +151,10 @@ def _excluded(objects: Iterable[_Content]) -> frozenset[tuple[str, str]]:
     return frozenset(out - kept)
 
 
-def _touched(connection: sa.Connection, where: sa.ColumnElement[bool]) -> set[DatasetPartition]:
+def _touched(
+    connection: sa.Connection, where: sa.ColumnElement[bool], states: Sequence[State] = CURRENT
+) -> set[DatasetPartition]:
     """The partitions of these objects, but for those that no run has looked at yet."""
     was_read = sa.or_(_t.state != State.SEEN, _t.sha256.is_not(None))
     query = sa.select(_t.dataset, _t.business_date, _t.institution).distinct()
-    return {DatasetPartition(*row) for row in connection.execute(query.where(where, was_read, _t.state.in_(CURRENT)))}
+    return {DatasetPartition(*row) for row in connection.execute(query.where(where, was_read, _t.state.in_(states)))}

@@ -570,10 +570,11 @@ class Ledger:
         with self._database.write() as connection:
             return leaving.withdraw(connection, found, reason, by, now)
 
-    def undo_withdrawal(self, found: LedgerObject, *, by: str, now: dt.datetime) -> bool:
-        """Put a withdrawn object back. False: a newer content of its key is part of the partition."""
+    def undo_withdrawal(self, found: LedgerObject, *, by: str, now: dt.datetime, beside: bool = False) -> bool:
+        """Put a withdrawn object back. False: a newer content of its key is part of the partition, beside which it does
+        not count (see `leaving.restore`)."""
         with self._database.write() as connection:
-            return leaving.restore(connection, found, by, now)
+            return leaving.restore(connection, found, by, now, beside=beside)
 
     def withdrawals(self, limit: int) -> list[Withdrawal]:
         """What people took out, the latest first."""

@@ -37,6 +37,11 @@ def symbols(home: Path) -> list[str]:
         return [row[0] for row in connection.sql("select symbol from first.prices order by all").fetchall()]
 
 
+def visits(home: Path) -> list[str]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        return [row[0] for row in connection.sql("select visit_id from first.visits order by all").fetchall()]
+
+
 def states(home: Path) -> list[State]:
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     try:
@@ -281,3 +286,37 @@ def test_what_is_published_of_a_withdrawn_key_is_no_day_on_which_nothing_arrived
     (told,) = json.loads(etl("status", "--json", "--date", str(DATE)).out)["partitions"]
 
     assert (told["status"], told["rows_published"]) == ("published", 2)
+
+
+def test_an_overwritten_content_that_counts_is_taken_out_and_put_back(
+    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In mode `append` all contents of a key count, each by itself."""
+    write(tmp_path / "datasets", f"{LEAST}write_mode: append\n")
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {visits: {}}\n", "first.yaml")
+    monkeypatch.setenv("ETL_DATASETS_PATH", str(tmp_path / "datasets"))
+    key = f"first/visits/{DATE}/a.csv"
+    bodies = ["visit_id,pages\nA,1\n", "visit_id,pages\nB,2\n", "visit_id,pages\nC,3\n"]
+    for body in bodies:
+        put(home, key, body)
+        assert etl("run").status == 0
+    first, second, last = (hashlib.sha256(body.encode()).hexdigest() for body in bodies)
+
+    done = etl("withdraw", key, "--content", second[:12], "--reason", "test data")
+    assert done.status == 0 and second[:12] in done.out and etl("run").status == 0
+    assert visits(home) == ["A", "C"]
+    for wrong in ("", "zzzz", second):
+        refused = etl("withdraw", key, "--content", wrong, "--reason", "x")
+        assert refused.status == 2 and first[:12] in refused.err and last[:12] in refused.err, refused
+    assert "nothing to run" in etl("run").out
+    assert etl("withdraw", key, "--undo").status == 0 and etl("run").status == 0
+    assert visits(home) == ["A", "B", "C"] and "nothing to run" in etl("run").out
+
+    assert etl("withdraw", key, "--reason", "the newest is meant").status == 0 and etl("run").status == 0
+    assert visits(home) == ["A", "B"]
+    assert etl("withdraw", key, "--content", first, "--reason", "and the oldest").status == 0
+    assert etl("run").status == 0 and visits(home) == ["B"]
+    for content in (first, last):
+        assert etl("withdraw", key, "--content", content, "--undo").status == 0
+    assert etl("run").status == 0 and visits(home) == ["A", "B", "C"]
+    assert etl("status").status == 0

@@ -35,7 +35,8 @@ SENT = ["deliver", "deliver", "old", "move", "delete", "unrouted", "ignored", ""
 CONTENTS = ["x", "y", "z", UNREADABLE]
 LAUNCHERS = ["sensor", "command", "cut sensor", "cut command", "load", "publish"]
 ENDS = ["kill", "cancel", "cut off", "error", "lake", "warehouse", "a service", "checks", "leave"]
-ASKED = ["replay", "withdraw", "withdraw", "undo"]
+ASKED = ["replay", "withdraw", "withdraw", "withdraw beside", "undo", "undo"]
+OF = {"withdraw": CURRENT, "withdraw beside": [State.SUPERSEDED], "undo": [State.WITHDRAWN]}
 HAPPENS = ["lake", "warehouse", "power", "60", "150", "3700", "90000"]
 STORIES = ["deaths", "outages", "late publication", "arrival", "failure", "zombie"]
 THEN = ["work", "work", "begin", "tick", "nothing"]
@@ -194,11 +195,11 @@ class Histories(RuleBasedStateMachine):
         now = self.world.tick_clock()
         if what == "replay":
             self.opened.request_replay(business_date=partition.business_date, now=now)
-        elif found := _picked(self.opened.objects(states=CURRENT if what == "withdraw" else [State.WITHDRAWN]), pick):
-            if what == "withdraw":
+        elif found := _picked(self.opened.objects(states=OF[what]), pick):
+            if what == "undo":
+                self.opened.undo_withdrawal(found, by="ann", now=now, beside=found.is_published)
+            elif what == "withdraw" or found.is_published:
                 self.opened.withdraw(found, reason="wrong", by="ann", now=now)
-            else:
-                self.opened.undo_withdrawal(found, by="ann", now=now)
         self._then(then)
 
     @rule(what=st.sampled_from(HAPPENS), then=st.sampled_from(THEN))

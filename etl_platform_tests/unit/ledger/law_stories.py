@@ -122,6 +122,20 @@ def restored(ledger: Ledger) -> tuple[object, object]:
     return (row(ledger).state, row(ledger).attempt), (State.SEEN, 2)
 
 
+def withdrawn_beside(ledger: Ledger) -> tuple[object, object]:
+    succeed(ledger, A)
+    ledger.record_seen([NEWER], now=after(1))
+    ledger.withdraw(ledger.objects()[0], reason="wrong", by="ann", now=after(2))
+    return [one.state for one in ledger.objects()], [State.WITHDRAWN, State.SEEN]
+
+
+def restored_beside(ledger: Ledger) -> tuple[object, object]:
+    withdrawn_beside(ledger)
+    ledger.undo_withdrawal(ledger.objects()[0], by="ann", now=after(3), beside=True)
+    one = ledger.objects()[0]
+    return (one.state, one.reason), (State.SUPERSEDED, None)
+
+
 def taken(ledger: Ledger) -> tuple[object, object]:
     begin(ledger, A)
     return (row(ledger).state, row(ledger).claimed_by), (State.SEEN, "run")
@@ -298,7 +312,9 @@ OBJECT_STORIES: dict[tuple[Happens, bool], Story] = {
     (Happens.BACK, False): back,
     (Happens.REINSTATED, False): reinstated,
     (Happens.WITHDRAWN, False): withdrawn,
+    (Happens.WITHDRAWN_BESIDE, False): withdrawn_beside,
     (Happens.RESTORED, False): restored,
+    (Happens.RESTORED_BESIDE, False): restored_beside,
     (Happens.TAKEN, False): taken,
     (Happens.TAKEN, True): taken_waiting,
     (Happens.LOADED, False): loaded,
