@@ -55,6 +55,21 @@ def text_literal(text: str, dialect: Dialect = "duckdb") -> str:
     return "'" + plain.replace("'", "''") + "'"
 
 
+CURRENT_VIEW = "Latest delivery of each ("
+"""How the comment of every view `<table>_current` begins."""
+
+
+def current_view_comment(table: Table) -> str:
+    """What is said of `<table>_current`, which names the key that it goes by."""
+    return f"{CURRENT_VIEW}{', '.join(table.key) or 'row, as no key is declared'}) of {table.name}."
+
+
+def goes_by_other_key(comment: str | None, table: Table) -> bool:
+    """Whether a view with this comment is `<table>_current` as an earlier declaration made it: another key in it would
+    hide rows from whoever reads it."""
+    return comment is not None and comment.startswith(CURRENT_VIEW) and comment != current_view_comment(table)
+
+
 def create_statements(table: Table, schema: str, dialect: Dialect, *, comments_columns: bool = True) -> list[str]:
     """Idempotent statements that create the table with comments, and the index that serves partition replace
     and the natural key where it is no text (DuckDB and Snowflake prune by zone maps: no index there).

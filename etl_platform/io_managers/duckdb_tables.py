@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from etl_platform.contracts.ddl import column_comment, column_definition, create_statements, sql_type, text_literal
+from etl_platform.contracts.ddl import (
+    column_comment,
+    column_definition,
+    create_statements,
+    current_view_comment,
+    goes_by_other_key,
+    sql_type,
+    text_literal,
+)
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import SchemaMismatchError
@@ -62,12 +70,21 @@ class DuckDBTable:
         else:
             added = [column for column in self.table.columns if column.name not in stored]
             statements = [f"ALTER TABLE {self.name} ADD COLUMN {column_definition(c, 'duckdb')}" for c in added]
-        if statements:
-            _in_one(connection, [*statements, *_current_view(self)])
+        has_old_view = goes_by_other_key(self._view_comment(connection), self.table)
+        if statements or has_old_view:
+            _in_one(connection, [*statements, *_current_view(self, is_there=has_old_view)])
         bare = [c for c in self.table.columns if c.name not in stored or stored[c.name].comment is None]
         comments = [column_comment(self.table, self.schema, c, "duckdb") for c in bare if c.description]
         for start in range(0, len(comments), COMMENTS_AT_ONCE):
             _in_one(connection, comments[start : start + COMMENTS_AT_ONCE])
+
+    def _view_comment(self, connection: duckdb.DuckDBPyConnection) -> str | None:
+        found = connection.execute(
+            "SELECT comment FROM duckdb_views()"
+            " WHERE database_name = current_database() AND schema_name = ? AND view_name = ?",
+            [self.schema, f"{self.table.name}_current"],
+        ).fetchone()
+        return found[0] if found else None
 
     def _creation(self) -> list[str]:
         return create_statements(self.table, self.schema, "duckdb", comments_columns=False)
@@ -139,17 +156,16 @@ def _add_required(target: DuckDBTable, column: Column) -> str:
     return f"{alter} ADD COLUMN {name} {kind}; (fill it); {alter} ALTER COLUMN {name} SET NOT NULL;"
 
 
-def _current_view(target: DuckDBTable) -> list[str]:
-    """`<table>_current`: of each key the row of the latest business date, for tables whose rows have a key."""
+def _current_view(target: DuckDBTable, *, is_there: bool) -> list[str]:
+    """`<table>_current`: of each key the row of the latest business date, for tables whose rows have a key. is_there:
+    it was made for a key, and stays, whoever uses it; without a key it shows all rows."""
     table = target.table
-    if table.shared or not table.key:
+    if table.shared or not (table.key or is_there):
         return []
     view = qualify(target.schema, f"{table.name}_current", "duckdb")
     columns = ", ".join(quote(column.name, "duckdb") for column in table.columns)
     key = ", ".join(quote(name, "duckdb") for name in table.key)
-    description = text_literal(f"Latest delivery of each ({', '.join(table.key)}) of {table.name}.")
-    query = (
-        f"SELECT {columns} FROM {target.name} "  # noqa: S608 - checked names, bound values
-        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {quote(BUSINESS_DATE, 'duckdb')} DESC) = 1"
-    )
-    return [f"CREATE OR REPLACE VIEW {view} AS {query}", f"COMMENT ON VIEW {view} IS {description}"]
+    latest = f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {quote(BUSINESS_DATE, 'duckdb')} DESC) = 1"
+    query = f"SELECT {columns} FROM {target.name}{latest if key else ''}"  # noqa: S608 - checked names, bound values
+    comment = text_literal(current_view_comment(table))
+    return [f"CREATE OR REPLACE VIEW {view} AS {query}", f"COMMENT ON VIEW {view} IS {comment}"]

@@ -303,6 +303,15 @@ def test_the_current_view_shows_the_latest_delivery_of_each_key(warehouse: DuckD
     assert found == [(n, "2025-01-13" if n < 2 else "2025-01-14") for n in range(6)]
 
 
+def test_the_current_view_follows_the_declared_key(warehouse: DuckDBStore, path: Path) -> None:
+    """The old one would hide rows that the new key tells apart."""
+    warehouse.replace(SAMPLES, [key(0), key(1)], batches(rows(key(0), count=4), rows(key(1), count=4)))
+    warehouse.replace(replace(SAMPLES, key=("id", "business_date")), [key(2)], [])
+    assert query(path, "SELECT count(*) FROM institution_a.samples_current") == [(8,)]
+    warehouse.replace(replace(SAMPLES, key=()), [key(2)], batches(rows(key(2), count=1)))
+    assert query(path, "SELECT count(*) FROM institution_a.samples_current") == [(9,)]
+
+
 def test_shared_tables_and_tables_without_key_have_no_current_view(warehouse: DuckDBStore, path: Path) -> None:
     warehouse.replace(TOTALS, [key(0, None)], [])
     warehouse.replace(replace(SAMPLES, key=()), [key(0)], [])

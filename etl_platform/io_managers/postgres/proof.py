@@ -15,6 +15,18 @@ from etl_platform.io_managers.proof.sent import Sent
 _AT_ONCE = 1_000
 """Figures of one query: a row of Postgres has 1,664 columns at most."""
 
+_MANY = 100_000
+"""From so many rows on the server's further processes are worth their start."""
+_ALL_CORES = ", ".join(
+    f"pg_catalog.set_config('{name}', '0', true)"
+    for name in (
+        "parallel_setup_cost",
+        "parallel_tuple_cost",
+        "min_parallel_table_scan_size",
+        "min_parallel_index_scan_size",
+    )
+)
+
 
 def require_arrived(
     session: Connection | ArrowSession, sent: Sent, schema: str, keys: Sequence[PartitionKey], subject: str
@@ -22,6 +34,9 @@ def require_arrived(
     """Raises StorageError where the rows of `keys` are not those that were sent. subject: the server, in messages."""
     name = qualify(schema, sent.table.name, "postgres")
     compared = figures(sent, "postgres", is_utf8=_is_utf8(session))
+    if sent.rows >= _MANY:
+        # The planner's statistics are from before the load: it takes the scan for a small one, for one process.
+        _row(session, f"SELECT {_ALL_CORES}", [])
 
     def arrived(condition: str, values: Sequence[object]) -> list[object]:
         found: list[object] = []

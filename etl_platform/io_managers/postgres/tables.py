@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from etl_platform.contracts.ddl import column_definition, create_statements, sql_type, text_literal
+from etl_platform.contracts.ddl import (
+    column_definition,
+    create_statements,
+    current_view_comment,
+    goes_by_other_key,
+    sql_type,
+    text_literal,
+)
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, PartitionKey, Table
 from etl_platform.errors import SchemaMismatchError
@@ -28,6 +35,12 @@ WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') AND a.attnum
 ORDER BY a.attnum
 """
 
+_VIEW_COMMENT = """
+SELECT pg_catalog.obj_description(c.oid, 'pg_class')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'v'
+"""
+
 
 @dataclass(frozen=True)
 class StoredColumn:
@@ -38,8 +51,10 @@ class StoredColumn:
 
 
 def is_prepared(connection: Connection, table: Table, schema: str, subject: str) -> bool:
-    """True where the table has all columns of its contract. Raises SchemaMismatchError where it cannot get them."""
-    return len(stored_columns(connection, table, schema, subject)) == len(table.columns)
+    """True where the table has all columns of its contract, and its view goes by its key. Raises SchemaMismatchError
+    where it cannot get them."""
+    has_all = len(stored_columns(connection, table, schema, subject)) == len(table.columns)
+    return has_all and not _has_old_view(connection, table, schema)
 
 
 def prepare(connection: Connection, table: Table, schema: str, subject: str) -> None:
@@ -50,7 +65,8 @@ def prepare(connection: Connection, table: Table, schema: str, subject: str) -> 
     lock_table_form(connection, schema, table.name)
     stored = stored_columns(connection, table, schema, subject)
     added = [column for column in table.columns if column.name not in stored]
-    if not added:
+    has_old_view = _has_old_view(connection, table, schema)
+    if not added and not has_old_view:
         return
     if stored:
         name = qualify(schema, table.name, "postgres")
@@ -58,7 +74,8 @@ def prepare(connection: Connection, table: Table, schema: str, subject: str) -> 
     else:
         statements = create_statements(table, schema, "postgres")
     # The view keeps the order in which columns came into being: Postgres adds to a view at its end only.
-    for statement in [*statements, *_current_view(table, schema, [*stored, *(column.name for column in added)])]:
+    columns = [*stored, *(column.name for column in added)]
+    for statement in [*statements, *_current_view(table, schema, columns, is_there=has_old_view)]:
         connection.execute(statement.encode())
 
 
@@ -119,16 +136,22 @@ def _differences(table: Table, schema: str, stored: Mapping[str, StoredColumn]) 
     return found
 
 
-def _current_view(table: Table, schema: str, columns: list[str]) -> list[str]:
-    """`<table>_current`: of each key the row of the latest business date, for tables whose rows have a key."""
-    if table.shared or not table.key:
+def _has_old_view(connection: Connection, table: Table, schema: str) -> bool:
+    found = connection.execute(_VIEW_COMMENT, [schema, f"{table.name}_current"]).fetchone()
+    return goes_by_other_key(found[0] if found else None, table)
+
+
+def _current_view(table: Table, schema: str, columns: list[str], *, is_there: bool) -> list[str]:
+    """`<table>_current`: of each key the row of the latest business date, for tables whose rows have a key. is_there:
+    it was made for a key, and stays, whoever uses it; without a key it shows all rows."""
+    if table.shared or not (table.key or is_there):
         return []
     view = qualify(schema, f"{table.name}_current", "postgres")
     selected = ", ".join(quote(name, "postgres") for name in columns)
     key = ", ".join(quote(name, "postgres") for name in table.key)
-    description = text_literal(f"Latest delivery of each ({', '.join(table.key)}) of {table.name}.")
-    return [
-        f"CREATE OR REPLACE VIEW {view} AS SELECT DISTINCT ON ({key}) {selected} "  # noqa: S608 - checked names, bound values
-        f"FROM {qualify(schema, table.name, 'postgres')} ORDER BY {key}, {quote(BUSINESS_DATE, 'postgres')} DESC",
-        f"COMMENT ON VIEW {view} IS {description}",
-    ]
+    of_each, latest = "", ""
+    if key:
+        of_each, latest = f"DISTINCT ON ({key}) ", f" ORDER BY {key}, {quote(BUSINESS_DATE, 'postgres')} DESC"
+    rows = f"SELECT {of_each}{selected} FROM {qualify(schema, table.name, 'postgres')}{latest}"  # noqa: S608 - checked names, bound values
+    comment = text_literal(current_view_comment(table))
+    return [f"CREATE OR REPLACE VIEW {view} AS {rows}", f"COMMENT ON VIEW {view} IS {comment}"]

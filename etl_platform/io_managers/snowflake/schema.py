@@ -6,10 +6,17 @@ names it and the statement that would settle it. Nothing here runs inside a load
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from etl_platform.contracts.ddl import column_definition, create_statements, sql_type, text_literal
+from etl_platform.contracts.ddl import (
+    column_definition,
+    create_statements,
+    current_view_comment,
+    sql_type,
+    text_literal,
+)
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.io_managers.snowflake.account import Session
@@ -36,19 +43,36 @@ def prepare(session: Session, table: Table, schema: str, *, creates_schema: bool
     stored = stored_columns(session, table, schema)
     if not stored and creates_schema:
         session.execute(f"CREATE SCHEMA IF NOT EXISTS {name(schema)}")
-    for statement in [*bookkeeping(schema), *changes(table, schema, stored)]:
+    view = view_text(session, table, schema) if stored and not table.shared else None
+    for statement in [*bookkeeping(schema), *changes(table, schema, stored, view)]:
         session.execute(statement)
 
 
-def changes(table: Table, schema: str, stored: Mapping[str, StoredColumn]) -> list[str]:
-    """The statements that bring the stored table and its view to their description."""
+def changes(table: Table, schema: str, stored: Mapping[str, StoredColumn], view: str | None = None) -> list[str]:
+    """The statements that bring the stored table and its view to their description. view: its text, if it is there."""
     if not stored:
         return [*create_statements(table, schema, "snowflake"), *current_view(table, schema)]
     added = [column for column in table.columns if column.name.upper() not in stored]
     alter = f"ALTER TABLE {qualified(schema, table.name)} ADD COLUMN IF NOT EXISTS"
     statements = [f"{alter} {column_definition(column, 'snowflake')}" for column in added]
-    # DDL commits one by one: a load that died after CREATE TABLE has left the table without its view.
-    return [*statements, *current_view(table, schema, replaced=bool(added))]
+    # DDL commits one by one: a load that died after CREATE TABLE has left the table without its view. One that goes by
+    # a key of an earlier declaration would hide rows.
+    is_well = _goes_by(view or "", table) and not added
+    return [*statements, *([] if is_well else current_view(table, schema, is_there=view is not None))]
+
+
+def view_text(session: Session, table: Table, schema: str) -> str | None:
+    """How `<TABLE>_CURRENT` is defined; None where there is none."""
+    view = f"{table.name}_current".upper()
+    rows = session.rows(f"SHOW VIEWS LIKE {text_literal(view, 'snowflake')} IN SCHEMA {name(schema)}")
+    return next((str(row["text"]) for row in rows if row["name"] == view), None)  # `_` stands for any character
+
+
+def _goes_by(view: str, table: Table) -> bool:
+    """Whether the rows of the view are told apart by the table's key."""
+    plain = " ".join(view.upper().replace('"', "").split())
+    found = re.search(r"PARTITION BY (.*?) ORDER BY", plain)
+    return (found.group(1) if found else "") == ", ".join(table.key).upper() and bool(view)
 
 
 def stored_columns(session: Session, table: Table, schema: str) -> Mapping[str, StoredColumn]:
@@ -69,20 +93,17 @@ def stored_columns(session: Session, table: Table, schema: str) -> Mapping[str, 
     return stored
 
 
-def current_view(table: Table, schema: str, *, replaced: bool = True) -> list[str]:
-    """`<TABLE>_CURRENT`: of each key the row of the latest business date, for tables whose rows have a key."""
-    if table.shared or not table.key:
+def current_view(table: Table, schema: str, *, is_there: bool = False) -> list[str]:
+    """`<TABLE>_CURRENT`: of each key the row of the latest business date, for tables whose rows have a key. is_there:
+    it was made for a key, and stays, whoever uses it; without a key it shows all rows."""
+    if table.shared or not (table.key or is_there):
         return []
     columns = ", ".join(name(column.name) for column in table.columns)
-    key, keys = ", ".join(name(column) for column in table.key), ", ".join(table.key)
-    view = qualified(schema, f"{table.name}_current")
-    comment = text_literal(f"Latest delivery of each ({keys}) of {table.name}.", "snowflake")
-    query = (
-        f"SELECT {columns} FROM {qualified(schema, table.name)} "  # noqa: S608 - checked names, bound values
-        f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {name(BUSINESS_DATE)} DESC) = 1"
-    )
-    create = f"CREATE OR REPLACE VIEW {view}" if replaced else f"CREATE VIEW IF NOT EXISTS {view}"
-    return [f"{create} COMMENT = {comment} AS {query}"]
+    key = ", ".join(name(column) for column in table.key)
+    latest = f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {name(BUSINESS_DATE)} DESC) = 1"
+    query = f"SELECT {columns} FROM {qualified(schema, table.name)}{latest if key else ''}"  # noqa: S608 - checked names, bound values
+    comment = text_literal(current_view_comment(table), "snowflake")
+    return [f"CREATE OR REPLACE VIEW {qualified(schema, f'{table.name}_current')} COMMENT = {comment} AS {query}"]
 
 
 def _differences(table: Table, schema: str, stored: Mapping[str, StoredColumn]) -> list[tuple[str, str]]:

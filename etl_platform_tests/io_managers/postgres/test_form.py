@@ -48,6 +48,16 @@ def test_current_view_shows_the_latest_delivery_of_each_key(postgres_database: P
     assert postgres_database.rows("SELECT to_regclass('shared.totals_current')") == [(None,)]
 
 
+def test_the_current_view_follows_the_declared_key(postgres_database: PostgresDatabase) -> None:
+    """The old one would hide rows that the new key tells apart."""
+    store = new_store(postgres_database.url)
+    store.replace(SAMPLES, [key(0), key(1)], batches(rows(key(0), count=4), rows(key(1), count=4)))
+    store.replace(replace(SAMPLES, key=("id", "business_date")), [key(2)], [])
+    assert postgres_database.rows("SELECT count(*) FROM institution_a.samples_current") == [(8,)]
+    store.replace(replace(SAMPLES, key=()), [key(2)], batches(rows(key(2), count=1)))
+    assert postgres_database.rows("SELECT count(*) FROM institution_a.samples_current") == [(9,)]
+
+
 def test_a_nullable_column_that_the_contract_gained_is_added(postgres_database: PostgresDatabase) -> None:
     store = new_store(postgres_database.url)
     store.replace(SAMPLES, [key(0)], batches(rows(key(0))))

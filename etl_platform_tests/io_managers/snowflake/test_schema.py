@@ -71,3 +71,20 @@ def test_current_view_shows_the_latest_delivery_of_each_key(
         found = session.execute("select id, business_date from institution_a.samples_current order by id").fetchall()
     days = [partition.business_date for partition in partitions]
     assert [(int(n), day) for n, day in found] == [(0, days[1]), (1, days[1]), (2, days[0]), (3, days[0])]
+
+
+def test_current_view_follows_the_declared_key(
+    snowflake_store: SnowflakeStore, snowflake_account: SnowflakeAccount
+) -> None:
+    """The old one would hide rows that the new key tells apart."""
+
+    def shown() -> int:
+        with open_session(snowflake_account, "test") as session:
+            return int(session.rows("select count(*) as n from institution_a.samples_current")[0]["N"])
+
+    snowflake_store.replace(SAMPLES, [key(0), key(1)], batches(rows(key(0), count=4), rows(key(1), count=4)))
+    assert shown() == 4
+    snowflake_store.replace(replace(SAMPLES, key=("id", "business_date")), [key(2)], [])
+    assert shown() == 8
+    snowflake_store.replace(replace(SAMPLES, key=()), [key(2)], batches(rows(key(2), count=1)))
+    assert shown() == 9
