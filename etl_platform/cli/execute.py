@@ -22,7 +22,7 @@ import dagster as dg
 from etl_platform.cli.interrupts import end_quietly, not_swallowed
 from etl_platform.cli.session import Session, open_session
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.assemble import build_defs
+from etl_platform.defs.assemble import assemble
 from etl_platform.defs.checks import warning_text
 from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import NO_RETRIES, dataset_assets, publishing_assets
@@ -231,7 +231,7 @@ def loaded() -> tuple[Session, dg.Definitions]:
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     session = open_session()
-    definitions = build_defs(session.settings)
+    definitions = assemble(session.graph)
     # What is there by now stays: the collector need not walk through all of Dagster again and again.
     gc.collect()
     gc.freeze()

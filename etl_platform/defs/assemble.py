@@ -45,8 +45,13 @@ def build_graph(settings: Settings) -> Graph:
 
 def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """All definitions. `resource_overrides` replaces resources by key."""
+    return assemble(build_graph(settings), resource_overrides)
+
+
+def assemble(graph: Graph, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The same for a graph that is there already: a thousand declared columns take a quarter of a second to read."""
     with _previews_accepted():
-        return _assembled(build_graph(settings), resource_overrides or {})
+        return _assembled(graph, resource_overrides or {})
 
 
 @contextmanager
