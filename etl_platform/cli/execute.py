@@ -104,8 +104,16 @@ class Workers:
             yield from _one_by_one(broken, run_one, lost)
 
     def _close(self, *, cancel: bool = False) -> None:
-        if self._pool is not None:
+        if self._pool is None:
+            return
+        try:
             self._pool.shutdown(cancel_futures=cancel)
+        except KeyboardInterrupt:
+            # Asked to stop a second time: the next command heals what is left so.
+            for worker in multiprocessing.active_children():
+                worker.kill()  # what asks it to end would end its run only, and it would wait for the next
+            raise
+        finally:
             self._pool = None
 
 

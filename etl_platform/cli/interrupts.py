@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run that Dagster executes in this process: they are meant for the command."""
+"""Ctrl-C and SIGTERM: they are meant for the command, also during a run that Dagster executes in this process."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ class Interrupted(click.ClickException):
     def show(self, file: object = None) -> None:
         """On standard error, as it is: nothing was wrong."""
         click.echo(self.message, err=True)
+
+
+@contextmanager
+def sigterm_is_ctrl_c() -> Iterator[None]:
+    """Whoever stops the command by SIGTERM, as supervisors do, gets the same end as by Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from etl_platform.cli.drift import drift
 from etl_platform.cli.generate import generate
 from etl_platform.cli.history import import_history
 from etl_platform.cli.infer import infer_command
+from etl_platform.cli.interrupts import sigterm_is_ctrl_c
 from etl_platform.cli.ledger import ledger
 from etl_platform.cli.plan import plan
 from etl_platform.cli.quarantine import quarantine
@@ -73,8 +74,9 @@ for command in (
 def main() -> None:
     """Entry point: platform errors become one line on standard error."""
     try:
-        # Click returns the exit status of `Exit` here instead of raising it.
-        sys.exit(cli(prog_name="etl-platform", standalone_mode=False) or 0)
+        with sigterm_is_ctrl_c():
+            # Click returns the exit status of `Exit` here instead of raising it.
+            sys.exit(cli(prog_name="etl-platform", standalone_mode=False) or 0)
     except EtlError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(3 if isinstance(error, TransientError) else 2)

@@ -64,7 +64,11 @@ def withdraw(
         raise _refused(key, _told(found), undo)
     which = f"{found.institution} {found.dataset} {found.business_date}"
     told = "put back; the next run loads it" if undo else "withdrawn; the next run leaves it out"
-    open_console().print(plain(f"{found.key} ({which}; {_content(found)}): {told}"), soft_wrap=True)
+    said = [f"{found.key} ({which}; {_content(found)}): {told}"]
+    if not undo and _is_replaced(session, found):
+        said.append("other bytes lie under the key by now: the next run loads them, unless they are withdrawn after it")
+    for line in said:
+        open_console().print(plain(line), soft_wrap=True)
 
 
 def _content(found: LedgerObject) -> str:
@@ -93,6 +97,11 @@ def _in_landing(session: Session, found: LedgerObject) -> Downloaded | None:
     with suppress(EtlError):
         return session.landing.store_of(found.institution or "").digest(found.key)
     return None
+
+
+def _is_replaced(session: Session, found: LedgerObject) -> bool:
+    there = _in_landing(session, found) if found.sha256 else None
+    return there is not None and there.sha256 != found.sha256
 
 
 def _with_hash(session: Session, found: LedgerObject) -> LedgerObject:

@@ -35,6 +35,7 @@ class Happens(StrEnum):
     REINSTATED = "what replaced it is gone"
     ROUTED = "an institution claims it now"
     REROUTED = "another partition claims it now"
+    GIVEN_BACK = "back where it was published"
     DISOWNED = "no pattern claims it any more"
     SHUNNED = "ignored by its name now"
     GONE = DELETED
@@ -123,6 +124,7 @@ OBJECTS: tuple[Move, ...] = (
     Move(Happens.REINSTATED, (State.SUPERSEDED,), State.SEEN, Guard.PUBLISHED, _ANEW),
     Move(Happens.ROUTED, (State.UNROUTED, State.IGNORED), State.SEEN, effects=_ANEW),
     Move(Happens.REROUTED, (State.LOADED,), State.SEEN, effects=_ANEW),
+    Move(Happens.GIVEN_BACK, _OPEN, State.LOADED, effects=(Effect.RELEASE, Effect.FORGET)),
     Move(Happens.DISOWNED, (*_OPEN, State.IGNORED), State.UNROUTED, effects=(Effect.RELEASE,)),
     Move(Happens.SHUNNED, (*_OPEN, State.UNROUTED), State.IGNORED, effects=(Effect.RELEASE,)),
     Move(Happens.GONE, _OPEN, State.WITHDRAWN, effects=(Effect.RELEASE,)),

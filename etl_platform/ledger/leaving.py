@@ -6,21 +6,17 @@ Each function works inside the caller's transaction. Not here: how they enter (`
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from etl_platform.ledger import reruns
+from etl_platform.ledger import handovers, reruns
 from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
-from etl_platform.ledger.nobodys import home_of
-from etl_platform.ledger.places import OnRecord
 from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, LedgerObject, State, Withdrawal
 from etl_platform.ledger.rows import REPLACED, reinstate
-from etl_platform.ledger.tables import attempts, given_away, landing_objects, withdrawals
+from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
 
 _t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
 _PARTITION = ("institution", "dataset", "business_date")
@@ -28,9 +24,6 @@ _PARTITION = ("institution", "dataset", "business_date")
 _STUCK = (State.WAITING, State.REFUSED, State.FAILED)
 _OUT = (State.WITHDRAWN, State.UNROUTED, State.IGNORED)
 _CONTENTS = sa.select(_t.key, _t.identity, _t.sha256, _t.state, _t.is_published).where(is_given(_t))
-
-_g = given_away.c
-_AWAY = sa.select(_g.key, _g.name).where(is_given(_g))
 
 
 class _Content(NamedTuple):
@@ -50,16 +43,17 @@ def select_stuck(connection: sa.Connection, roots: Sequence[str]) -> list[tuple[
 def mark_gone(connection: sa.Connection, ids: Sequence[int], run_id: str | None, now: dt.datetime) -> int:
     """What was deleted from landing before its rows were stored is no part of its partition. Returns how many."""
     moved = 0
-    for chunk in in_chunks(ids):
+    back = set(handovers.give_back(connection, ids, now))
+    for chunk in in_chunks([number for number in ids if number not in back]):
         where = _t.id.in_(chunk)
         touched = _touched(connection, where)
         moved += move(connection, Happens.GONE, where, now=now, values={"reason": str(Happens.GONE)})
         reruns.request(connection, touched, str(Happens.GONE), now)
-        back = reinstate(connection, chunk, now)
-        if run_id is not None and back:
+        again = reinstate(connection, chunk, now)
+        if run_id is not None and again:
             is_at = sa.exists().where(_a.run_id == run_id, *(_a[name] == _t[name] for name in _PARTITION))
-            move(connection, Happens.TAKEN, _t.id.in_(back), is_at, now=now, run_id=run_id)
-    return moved
+            move(connection, Happens.TAKEN, _t.id.in_(again), is_at, now=now, run_id=run_id)
+    return moved + len(back)
 
 
 def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: str, now: dt.datetime) -> bool:
@@ -77,7 +71,7 @@ def withdraw(connection: sa.Connection, found: LedgerObject, reason: str, by: st
     row = {"object_id": found.id, "root": found.root, "key": found.key, "identity": found.identity}
     connection.execute(sa.insert(withdrawals).values(**row, reason=reason, requested_by=by, requested_at=now))
     reruns.request(connection, touched, told, now)
-    if not found.is_published:
+    if not found.is_published and not handovers.was_published(connection, found.id):
         reinstate(connection, [found.id], now)
     return True
 
@@ -112,31 +106,9 @@ def select_excluded(connection: sa.Connection, partition: DatasetPartition) -> f
     Also an overwritten content whose rows were never published: in write mode `append` the others stay.
     """
     here = [_Content(*row) for row in connection.execute(_CONTENTS, given(partition))]
-    away = {(key, name) for key, name in connection.execute(_AWAY, given(partition))}
-    # What was given away and came back is the partition's again.
-    back = {(c.key, name) for c in here for name in (c.identity, c.sha256, *_whole(c)) if name is not None}
-    return _excluded(here) | (away - back)
-
-
-def _whole(found: _Content) -> tuple[str, ...]:
-    return (WHOLE_KEY,) if found.state in CURRENT else ()
-
-
-def give_away(connection: sa.Connection, contents: Iterable[OnRecord], keys: Iterable[OnRecord]) -> None:
-    """Another partition has these contents from now on, and what comes under these keys: runs of the one that had them
-    leave out the contents, and whatever the keys replaced. Safe to repeat."""
-    away: dict[DatasetPartition, set[tuple[str, str]]] = defaultdict(set)
-    for row in contents:
-        for partition in home_of(row):
-            away[partition] |= {(row.key, name) for name in (row.identity, row.sha256) if name}
-    for row in keys:
-        for partition in home_of(row):
-            away[partition].add((row.key, WHOLE_KEY))
-    for partition, names in sorted(away.items()):
-        fresh = sorted(names - {(key, name) for key, name in connection.execute(_AWAY, given(partition))})
-        for chunk in in_chunks(fresh):
-            rows = [{**asdict(partition), "key": key, "name": name} for key, name in chunk]
-            connection.execute(sa.insert(given_away), rows)
+    # A key under which something comes to the partition again is its own.
+    back = {(content.key, WHOLE_KEY) for content in here if content.state in CURRENT}
+    return _excluded(here) | (handovers.select_away(connection, partition) - back)
 
 
 def _excluded(objects: Iterable[_Content]) -> frozenset[tuple[str, str]]:

@@ -178,6 +178,7 @@ class Ledger:
         if not are_named or any(before.get(name) != url for name, url in urls.items()):
             with self._database.write() as connection:
                 root_names.name_roots(connection, wanted)
+                root_names.take_over(connection, urls, roots.select_roots(connection))
                 moved = roots.note(connection, urls, now)
         else:
             moved = []

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from etl_platform.ledger import reruns
+from etl_platform.ledger.handovers import give_back, home_of
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.places import OPEN, Finding, OnRecord, compare, happens, replaceable
 from etl_platform.ledger.records import DatasetPartition, LandingObject, State
@@ -51,7 +52,8 @@ def _nobodys(
         if c.row is not None and happens(c.found, c.row) is left_event:
             rows.append(c.row)
         left += [(row, reason) for row in rows]
-    leave(connection, left_event, left, now)
+    back = set(give_back(connection, [row.id for row, _ in left], now))
+    leave(connection, left_event, [(row, reason) for row, reason in left if row.id not in back], now)
     insert(connection, fresh)
     moved = [(c.row or replaceable(c), c.found) for c in compared if c.finding is Finding.MOVED]
     moved += [(c.row, c.found) for c in news]
@@ -75,10 +77,3 @@ def blocked_by(rows: Iterable[OnRecord]) -> set[DatasetPartition]:
         if row.state in OPEN and (row.state is not State.SEEN or row.sha256 is not None)
         for partition in home_of(row)
     }
-
-
-def home_of(row: OnRecord) -> list[DatasetPartition]:
-    """The partition whose it is, if it is any's."""
-    if row.dataset and row.business_date and row.institution:
-        return [DatasetPartition(row.dataset, row.business_date, row.institution)]
-    return []

@@ -13,11 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger import leaving, reruns
+from etl_platform.ledger import handovers, reruns
 from etl_platform.ledger.attempt_rows import latest
 from etl_platform.ledger.given import given_rows, in_chunks
+from etl_platform.ledger.handovers import home_of
 from etl_platform.ledger.law import Happens, move
-from etl_platform.ledger.nobodys import home_of, leave
+from etl_platform.ledger.nobodys import leave
 from etl_platform.ledger.places import (
     NOBODYS,
     OPEN,
@@ -31,7 +32,7 @@ from etl_platform.ledger.places import (
     is_unread,
     overwritten,
 )
-from etl_platform.ledger.records import CURRENT, LandingObject, ObjectResult, State
+from etl_platform.ledger.records import CURRENT, DatasetPartition, LandingObject, ObjectResult, State
 from etl_platform.ledger.rows import IS_ROW, REPLACED, distinct, identified, identify, insert, new_row, partition_of
 from etl_platform.ledger.tables import landing_objects, storable
 
@@ -55,9 +56,10 @@ def insert_seen(connection: sa.Connection, objects: Sequence[LandingObject], now
         if rows:
             move(connection, event, IS_ROW, now=now, rows=rows)
     identify(connection, [(c.row, c.found) for c in compared if c.row and c.finding is Finding.MOVED])
-    _replace_all(connection, [c for c in news if c.row and happens(c.found, c.row) is Happens.RETURNED], now)
+    _replace_all(connection, news, now)
     lost = [row for c in compared if c.row and c.finding is Finding.MOVED for row in overwritten(c.row, c.others)]
-    leave(connection, Happens.GONE, [(row, str(Happens.GONE)) for row in lost], now)
+    back = set(handovers.give_back(connection, [row.id for row in lost], now))
+    leave(connection, Happens.GONE, [(row, str(Happens.GONE)) for row in lost if row.id not in back], now)
     unclear = [*news, *(c for c in compared if c.finding is Finding.MOVED)]
     _supersede(connection, dict.fromkeys(p for c in unclear for p in _places(c)), now)
     return len(news)
@@ -95,15 +97,18 @@ def _give_away(connection: sa.Connection, compared: Sequence[Compared], now: dt.
     """What a corrected pattern, or another institution, takes out of partitions whose tables, or whose runs just now,
     may have it: those run again without it."""
     claimed = [c for c in compared if c.found.institution]
-    contents = [c.row for c in claimed if c.row and changes_hands(c.found, c.row)]
+    contents = {c.row: DatasetPartition(*_claim(c.found)) for c in claimed if c.row and changes_hands(c.found, c.row)}
     others = [(c.found, row) for c in claimed if c.finding is Finding.NEWS for row in c.others if row.state in CURRENT]
     keys = [*contents, *(row for found, row in others if is_elsewhere(found, row))]
-    leaving.give_away(connection, contents, keys)
+    handovers.give_away(connection, contents, keys)
     homes = {partition for row in keys for partition in home_of(row)}
     begun = [partition for partition in sorted(homes) if latest(connection, partition) is not None]
     reruns.request(connection, begun, str(Happens.REROUTED), now)
-    for ids in in_chunks([row.id for row in contents]):
-        connection.execute(sa.update(landing_objects).where(_t.id.in_(ids)).values(is_published=False))
+
+
+def _claim(found: LandingObject) -> tuple[str, dt.date, str]:
+    assert found.dataset and found.business_date and found.institution, "an institution claims it"
+    return found.dataset, found.business_date, found.institution
 
 
 def _owner(found: LandingObject) -> tuple[str | None, str | None, dt.date | None]:
@@ -115,11 +120,24 @@ def _places(compared: Compared) -> list[Place]:
     return [(root, key) for root in (compared.found.root, *compared.found.also)]
 
 
-def _replace_all(connection: sa.Connection, returned: Sequence[Compared], now: dt.datetime) -> None:
-    """What lies at a place again replaces everything else there, whatever the times: a rollback brings an old one."""
-    replaced = [o.id for c in returned for o in c.others if o.state in (*CURRENT, *NOBODYS)]
-    for ids in in_chunks(replaced):
-        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=REPLACED)
+def _replace_all(connection: sa.Connection, news: Sequence[Compared], now: dt.datetime) -> None:
+    """What lies at a place again replaces everything else there, whatever the times: a rollback brings an old one. And
+    what lies at a place that has two names is there instead of what was recorded under the other one."""
+    replaced = [
+        other.id
+        for c in news
+        if c.found.institution
+        for other in c.others
+        if other.state in (*CURRENT, *NOBODYS)
+        if other.root != c.found.root or (c.row and happens(c.found, c.row) is Happens.RETURNED)
+    ]
+    _replace(connection, replaced, now)
+
+
+def _replace(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> None:
+    for chunk in in_chunks(ids):
+        move(connection, Happens.REPLACED, _t.id.in_(chunk), now=now, values=REPLACED)
+    handovers.give_back(connection, ids, now, replaced=True)
 
 
 def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.datetime) -> None:
@@ -141,5 +159,4 @@ def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.d
         )
         replaced += connection.scalars(query)
     # In two statements: as a subquery of the update Postgres may run it once for every row of the table.
-    for ids in in_chunks(replaced):
-        move(connection, Happens.REPLACED, _t.id.in_(ids), now=now, values=REPLACED)
+    _replace(connection, replaced, now)

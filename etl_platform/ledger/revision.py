@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from etl_platform.errors import StorageError
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All that this code knows, oldest first; each has a module in `migrations/versions`. `tables.py` is the last one."""
 HEAD = REVISIONS[-1]
 

@@ -47,3 +47,14 @@ def name_roots(connection: sa.Connection, roots: Mapping[str, str]) -> int:
     connection.execute(sa.update(withdrawals).values(root=sa.func.coalesce(place, _w.root)))
     leave_one_current(connection)
     return changed
+
+
+def take_over(connection: sa.Connection, urls: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """A landing of an institution's own that has another name and lies where one lay that nobody has any more: the
+    institution was renamed. What is on record of that one is the new one's. urls, before: name -> address."""
+    former = {url: name for name, url in before.items() if name not in urls}
+    for name, url in urls.items():
+        if name not in before and url in former:
+            for table in (landing_objects, schema_drift, withdrawals):
+                update = sa.update(table).where(table.c.root == former[url])
+                connection.execute(update.values(root=name))

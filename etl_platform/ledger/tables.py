@@ -229,13 +229,17 @@ shared_keys = sa.Table(
 )
 
 # Contents that were a partition's until a corrected key pattern, or another institution, gave them to another one. Its
-# bronze still has them. name: the identity, and the sha256 once known; "" for whatever the key had before.
+# bronze still has them. name: the identity, and the sha256 once known; "" for whatever the key had before. object_id:
+# not of that.
 given_away = sa.Table(
     "given_away",
     metadata,
     *_partition_key(),
     sa.Column("key", SafeText, primary_key=True),
     sa.Column("name", SafeText, primary_key=True),
+    sa.Column("object_id", sa.BigInteger),
+    sa.Column("was_published", sa.Boolean, nullable=False),
+    sa.Index("given_away_by_object", "object_id"),
 )
 
 # A service as it was seen last: since when it has been away, or NULL.

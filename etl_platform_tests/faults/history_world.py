@@ -144,11 +144,12 @@ class World(Runs):
 
     def last_rows_of(self, partition: DatasetPartition) -> Rows:
         """What was published of keys of which nothing else may be in the tables: the content after it was deleted, or
-        became nobody's, before any run had loaded it, or its run failed. A mistake in a pattern empties no table."""
+        became nobody's, before any run had loaded it, or a run failed. A mistake in a pattern empties no table."""
         found = self.ledger.objects(partition=partition)
         current = {one.key for one in found if one.state in CURRENT and one.state is not State.FAILED}
         current |= {one.key for one in self.ledger.objects(states=[State.LOADED])}
         last = [one for one in found if one.state is State.SUPERSEDED and one.is_published and one.key not in current]
+        last += [one for one in found if one.state is State.FAILED and one.is_published]  # in a replay that never began
         return tuple((one.key, str(one.sha256)) for one in last)
 
     # What holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from etl_platform.defs.pick_up import pick_up
 from etl_platform.resources.processes import Processes
 from etl_platform_tests.faults.test_every_boundary import POINTS, prepared
-from etl_platform_tests.support.apart import Apart, Point
+from etl_platform_tests.support.apart import Apart, Point, eventually
 from etl_platform_tests.support.platform import DATE
 
 DAYS = [DATE + dt.timedelta(days=n) for n in range(3)]
@@ -49,6 +50,26 @@ def test_between_dates(ending: str, point: Point, tmp_path: Path) -> None:
     said = place.run()
     assert place.left() == [] and "waiting for" not in said
     assert all(len(rows) > 0 for rows in place.holds(*DAYS).values())
+
+
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.long), 2])
+def test_with_several_workers(times: int, tmp_path: Path) -> None:
+    """The command alone is told to stop, as by a supervisor; the second time it waits for nothing more."""
+    place = prepared(tmp_path, None)
+    place.deliver(DATE)
+    place.run()
+    place.deliver(*(DATE + dt.timedelta(days=n) for n in range(1, 6)))
+    child = place.start("etl-platform", "run", "--workers", "2")
+    eventually(lambda: len(place.runs()) > 2)
+
+    for _ in range(times):
+        child.kill(signal.SIGTERM)
+        child.process.join(0.2)
+
+    assert child.wait() == 130, child.end
+    assert "interrupted; what is not finished is loaded by the next `etl-platform run`" in child.said
+    place.run()
+    assert place.left() == []
 
 
 @pytest.mark.parametrize("ending", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.long)])

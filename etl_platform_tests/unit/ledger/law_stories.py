@@ -83,6 +83,13 @@ def rerouted(ledger: Ledger) -> tuple[object, object]:
     return (one.state, one.institution, one.claimed_by, one.attempt), (State.SEEN, "institution_b", None, 2)
 
 
+def given_back(ledger: Ledger) -> tuple[object, object]:
+    rerouted(ledger)
+    ledger.mark_gone([row(ledger).id], now=after(2))
+    one = row(ledger)
+    return (one.state, one.institution, one.is_published), (State.LOADED, PARTITION.institution, True)
+
+
 def disowned(ledger: Ledger) -> tuple[object, object]:
     begin(ledger, A)
     ledger.record_unrouted([(STRAY, "?")], now=NOW)
@@ -306,6 +313,7 @@ OBJECT_STORIES: dict[tuple[Happens, bool], Story] = {
     (Happens.RETURNED, False): returned,
     (Happens.ROUTED, False): routed,
     (Happens.REROUTED, False): rerouted,
+    (Happens.GIVEN_BACK, False): given_back,
     (Happens.DISOWNED, False): disowned,
     (Happens.SHUNNED, False): shunned,
     (Happens.GONE, False): gone,

@@ -218,7 +218,7 @@ def test_a_newer_ledger_is_refused_and_unchanged(ledger_url: str) -> None:
 def test_an_old_ledger_that_is_only_read_stays_as_it_is(old_ledger_url: str) -> None:
     before = all_rows(old_ledger_url)
     files = _files(old_ledger_url)
-    with pytest.raises(StorageError, match="revision 0001, an old ledger; expected revision 0003") as caught:
+    with pytest.raises(StorageError, match=f"revision 0001, an old ledger; expected revision {HEAD}") as caught:
         Ledger(old_ledger_url, read_only=True).unrouted(1)
     assert caught.value.next_step == "etl-platform ledger upgrade"
     assert LedgerDatabase(old_ledger_url).revision() == "0001"
@@ -247,7 +247,7 @@ def test_a_copy_of_an_sqlite_ledger_is_left_beside_it(tmp_path: Path) -> None:
     before = all_rows(url)
     LedgerDatabase(url).upgrade()
     copy = copy_before(path)
-    assert copy.name == "ledger.db.before-0003" and copy.stat().st_mode & 0o777 == 0o600
+    assert copy.name == f"ledger.db.before-{HEAD}" and copy.stat().st_mode & 0o777 == 0o600
     assert all_rows(f"sqlite:///{copy}") == before
     assert {p.name for p in tmp_path.iterdir()} <= {"ledger.db", "ledger.db-wal", "ledger.db-shm", copy.name}
 
@@ -257,7 +257,7 @@ def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path) -> None:
     load_old_ledger(url)
     before = all_rows(url)
     copy_before(tmp_path / "ledger.db").mkdir()
-    with pytest.raises(StorageError, match="no copy before the upgrade to revision 0003") as caught:
+    with pytest.raises(StorageError, match=f"no copy before the upgrade to revision {HEAD}") as caught:
         Ledger(url).check()
     assert caught.value.next_step.startswith("make room")
     assert all_rows(url) == before

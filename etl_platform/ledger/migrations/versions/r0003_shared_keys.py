@@ -1,4 +1,4 @@
-"""A key lives once: which partitions hold rows that another date may hold as well; and what patterns gave away.
+"""A key lives once: which partitions hold rows that another date may hold as well.
 
 Of partitions that were stored before nothing is known: they have no row, and are looked at.
 """
@@ -22,12 +22,4 @@ def upgrade() -> None:
         sa.Column("exposed", sa.BigInteger, nullable=False),
         sa.Column("held", sa.BigInteger, nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
-    )
-    op.create_table(
-        "given_away",
-        sa.Column("institution", sa.Text, primary_key=True),
-        sa.Column("dataset", sa.Text, primary_key=True),
-        sa.Column("business_date", sa.Date, primary_key=True),
-        sa.Column("key", sa.Text, primary_key=True),
-        sa.Column("name", sa.Text, primary_key=True),
     )

@@ -1,0 +1,154 @@
+"""Contents that go over to another partition: a corrected key pattern, or another institution, claims them.
+
+The partition that had them runs again and leaves them out. Until the new one has published them they are as safe as
+they were: what is deleted, replaced or disowned before that goes back to where it was published.
+
+Each function works inside the caller's transaction. Not here: what a listing means for an object (`places.py`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from etl_platform.ledger import reruns
+from etl_platform.ledger.given import given, in_chunks, is_given
+from etl_platform.ledger.law import Happens, move
+from etl_platform.ledger.places import OPEN, OnRecord
+from etl_platform.ledger.records import WHOLE_KEY, DatasetPartition, State
+from etl_platform.ledger.tables import given_away, landing_objects
+
+_t, _g = landing_objects.c, given_away.c
+_AWAY = sa.select(_g.key, _g.name).where(is_given(_g))
+_WAS_PUBLISHED = (_g.object_id == _t.id, _g.was_published, ~_t.is_published)
+_IS_ANY = sa.select(_g.key).where(_g.was_published).limit(1)
+
+Names = set[tuple[str, str]]
+"""(key, identity or sha256) of contents, (key, WHOLE_KEY) of all that a key has replaced."""
+
+
+def home_of(row: OnRecord) -> list[DatasetPartition]:
+    """The partition whose it is, if it is any's."""
+    if row.dataset and row.business_date and row.institution:
+        return [DatasetPartition(row.dataset, row.business_date, row.institution)]
+    return []
+
+
+def select_away(connection: sa.Connection, partition: DatasetPartition) -> Names:
+    """What the partition's bronze may hold, and another partition has by now."""
+    return {(key, name) for key, name in connection.execute(_AWAY, given(partition))}
+
+
+def give_away(
+    connection: sa.Connection, contents: Mapping[OnRecord, DatasetPartition], keys: Sequence[OnRecord]
+) -> None:
+    """These contents are of those partitions from now on, and what comes under `keys`, which are theirs and those of
+    what they replace: runs of the partitions that had them leave them out, and whatever the keys replaced."""
+    published = _published(connection, [row.id for row in contents])
+    _take_back(connection, contents)
+    rows = [(row, name, row.id, row.id in published) for row in contents for name in _names(row)]
+    _note(connection, [*rows, *((row, WHOLE_KEY, None, False) for row in keys)])
+
+
+def give_back(connection: sa.Connection, ids: Sequence[int], now: dt.datetime, *, replaced: bool = False) -> list[int]:
+    """What of these is published where it was before, and not yet where it is, is that partition's again.
+
+    Returns which. replaced: something else lies under their keys; where every content counts they do, too.
+    """
+    if not ids or connection.execute(_IS_ANY).first() is None:
+        return []
+    home = (_g.dataset, _g.business_date, _g.institution)
+    here = (_t.id, _t.key, _t.identity, _t.sha256, _t.dataset, _t.business_date, _t.institution)
+    states = [State.SUPERSEDED] if replaced else OPEN
+    which = (_t.state.in_(states), *_WAS_PUBLISHED)
+    back: list[int] = []
+    for chunk in in_chunks(ids):
+        query = sa.select(*here, *(c.label(f"old_{c.name}") for c in home)).where(_t.id.in_(chunk), *which)
+        for row in {found.id: found for found in connection.execute(query)}.values():
+            old = DatasetPartition(row.old_dataset, row.old_business_date, row.old_institution)
+            _leave(connection, row, now)
+            is_key_too = [] if replaced else [WHOLE_KEY]
+            names = [name for name in (row.identity, row.sha256) if name]
+            _forget(connection, old, {row.key: [*names, *is_key_too]})
+            connection.execute(sa.delete(given_away).where(_g.object_id == row.id, is_given(_g)), given(old))
+            values = {**asdict(old), "is_published": True}
+            connection.execute(sa.update(landing_objects).where(_t.id == row.id).values(**values))
+            reruns.request(connection, [old], str(Happens.GIVEN_BACK), now)
+            back.append(row.id)
+    if not replaced:
+        for chunk in in_chunks(back):
+            move(connection, Happens.GIVEN_BACK, _t.id.in_(chunk), now=now)
+    return back
+
+
+def was_published(connection: sa.Connection, object_id: int) -> bool:
+    """Whether a partition that had the object before has published it."""
+    query = sa.select(_g.key).where(_g.object_id == object_id, _g.was_published)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _published(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
+    found: set[int] = set()
+    for chunk in in_chunks(ids):
+        found |= set(connection.scalars(sa.select(_t.id).where(_t.id.in_(chunk), _t.is_published)))
+    return found
+
+
+def _take_back(connection: sa.Connection, contents: Mapping[OnRecord, DatasetPartition]) -> None:
+    """What comes to a partition that has given it away before is its own again, published as it was."""
+    coming: dict[DatasetPartition, list[OnRecord]] = defaultdict(list)
+    for row, partition in contents.items():
+        coming[partition].append(row)
+    again: list[int] = []
+    for partition, rows in sorted(coming.items()):
+        was = sa.select(_g.object_id).where(is_given(_g), _g.was_published)
+        published = set(connection.scalars(was, given(partition)))
+        again += [row.id for row in rows if row.id in published]
+        _forget(connection, partition, {row.key: [*_names(row), WHOLE_KEY] for row in rows})
+    for chunk in in_chunks([row.id for row in contents]):
+        is_again = _t.id.in_([number for number in again if number in set(chunk)])
+        connection.execute(sa.update(landing_objects).where(_t.id.in_(chunk)).values(is_published=is_again))
+
+
+def _leave(connection: sa.Connection, row: sa.Row[tuple[object, ...]], now: dt.datetime) -> None:
+    """The partition in which it waited, or was loaded and not published, runs without it."""
+    if row.dataset is None or row.business_date is None or row.institution is None:
+        return
+    partition = DatasetPartition(row.dataset, row.business_date, row.institution)
+    known = select_away(connection, partition)
+    names = [name for name in (row.identity, row.sha256) if name and (row.key, name) not in known]
+    fresh = [{**asdict(partition), "key": row.key, "name": name, "object_id": row.id} for name in names]
+    if fresh:
+        connection.execute(sa.insert(given_away), [{**one, "was_published": False} for one in fresh])
+    reruns.request(connection, [partition], str(Happens.GIVEN_BACK), now)
+
+
+def _note(connection: sa.Connection, rows: Sequence[tuple[OnRecord, str, int | None, bool]]) -> None:
+    away: dict[DatasetPartition, dict[tuple[str, str], tuple[int | None, bool]]] = defaultdict(dict)
+    for row, name, object_id, is_published in rows:
+        for partition in home_of(row):
+            away[partition][row.key, name] = (object_id, is_published)
+    for partition, names in sorted(away.items()):
+        fresh = sorted(set(names) - select_away(connection, partition))
+        for chunk in in_chunks(fresh):
+            told = [{"key": key, "name": name, **_told(*names[key, name])} for key, name in chunk]
+            connection.execute(sa.insert(given_away), [{**asdict(partition), **one} for one in told])
+
+
+def _told(object_id: int | None, is_published: bool) -> dict[str, object]:
+    return {"object_id": object_id, "was_published": is_published}
+
+
+def _forget(connection: sa.Connection, partition: DatasetPartition, names: Mapping[str, Sequence[str]]) -> None:
+    rows = [{**given(partition), "of_key": key, "of_name": name} for key, some in names.items() for name in some]
+    one = (_g.key == sa.bindparam("of_key"), _g.name == sa.bindparam("of_name"))
+    if rows:
+        connection.execute(sa.delete(given_away).where(is_given(_g), *one), rows)
+
+
+def _names(row: OnRecord) -> list[str]:
+    return [name for name in (row.identity, row.sha256) if name]
