@@ -21,7 +21,11 @@ from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
 _t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
 _PARTITION = ("institution", "dataset", "business_date")
 
-_STUCK = (State.WAITING, State.REFUSED, State.FAILED)
+_STUCK = sa.or_(
+    _t.state.in_((State.WAITING, State.REFUSED, State.FAILED)),
+    # Read before without a row in the tables, and asked for again.
+    sa.and_(_t.state == State.SEEN, _t.rows_silver == 0, ~_t.is_published),
+)
 _OUT = (State.WITHDRAWN, State.UNROUTED, State.IGNORED)
 _CONTENTS = sa.select(_t.key, _t.identity, _t.sha256, _t.state, _t.is_published).where(is_given(_t))
 
@@ -36,7 +40,7 @@ class _Content(NamedTuple):
 
 def select_stuck(connection: sa.Connection, roots: Sequence[str]) -> list[tuple[str, int]]:
     """Key and id of what was refused, has failed or waits below the roots: few, and each may block its partition."""
-    query = sa.select(_t.key, _t.id).where(_t.state.in_(_STUCK), _t.root.in_(roots))
+    query = sa.select(_t.key, _t.id).where(_STUCK, _t.root.in_(roots))
     return sorted((key, number) for key, number in connection.execute(query))
 
 

@@ -86,8 +86,11 @@ def test_a_corrected_pattern_stops_what_it_no_longer_claims_from_blocking(blocke
     assert not excluded["is_current"]
 
 
-def test_a_refused_file_that_is_deleted_stops_blocking(blocked: Platform) -> None:
+@pytest.mark.parametrize("is_replayed", [False, True])
+def test_a_refused_file_that_is_deleted_stops_blocking(blocked: Platform, is_replayed: bool) -> None:
     (blocked.landing_folder / FOLDER / "notes.txt").unlink()
+    if is_replayed:
+        blocked.ledger.request_replay(business_date=PARTITION.business_date, now=now())
 
     found = scan(blocked)
 
