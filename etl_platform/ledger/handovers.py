@@ -19,7 +19,7 @@ from etl_platform.ledger import reruns
 from etl_platform.ledger.given import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.places import OPEN, OnRecord
-from etl_platform.ledger.records import WHOLE_KEY, DatasetPartition, State
+from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, State
 from etl_platform.ledger.tables import given_away, landing_objects
 
 _t, _g = landing_objects.c, given_away.c
@@ -29,6 +29,8 @@ _IS_ANY = sa.select(_g.key).where(_g.was_published).limit(1)
 
 Names = set[tuple[str, str]]
 """(key, identity or sha256) of contents, (key, WHOLE_KEY) of all that a key has replaced."""
+Away = dict[tuple[str, str], tuple[int | None, bool]]
+"""The same, each with the object's id and whether the partition had published it."""
 
 
 def home_of(row: OnRecord) -> list[DatasetPartition]:
@@ -50,8 +52,31 @@ def give_away(
     what they replace: runs of the partitions that had them leave them out, and whatever the keys replaced."""
     published = _published(connection, [row.id for row in contents])
     _take_back(connection, contents)
-    rows = [(row, name, row.id, row.id in published) for row in contents for name in _names(row)]
-    _note(connection, [*rows, *((row, WHOLE_KEY, None, False) for row in keys)])
+    away: dict[DatasetPartition, Away] = defaultdict(dict)
+    for row in contents:
+        for partition in home_of(row):
+            away[partition] |= {(row.key, name): (row.id, row.id in published) for name in _names(row)}
+    for row in keys:
+        for partition in home_of(row):
+            away[partition][row.key, WHOLE_KEY] = (None, False)
+    _note(connection, away)
+
+
+def give_keys_away(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> None:
+    """What came under the keys of these contents, which are replaced, may be another partition's. Those in which they
+    were published run again without what the key had replaced."""
+    older, newer = landing_objects.alias("older"), landing_objects.alias("newer")
+    same = sa.and_(newer.c.root == older.c.root, newer.c.key == older.c.key, newer.c.state.in_(CURRENT))
+    differs = sa.or_(*(newer.c[name] != older.c[name] for name in ("dataset", "business_date", "institution")))
+    mine = (older.c.dataset, older.c.business_date, older.c.institution)
+    away: dict[DatasetPartition, Away] = defaultdict(dict)
+    for chunk in in_chunks(ids):
+        query = sa.select(older.c.key, *mine).join_from(older, newer, same)
+        query = query.where(older.c.id.in_(chunk), older.c.is_published, older.c.institution.is_not(None), differs)
+        for key, *partition in connection.execute(query):
+            away[DatasetPartition(*partition)][key, WHOLE_KEY] = (None, False)
+    _note(connection, away)
+    reruns.request(connection, away, str(Happens.REROUTED), now)
 
 
 def give_back(connection: sa.Connection, ids: Sequence[int], now: dt.datetime, *, replaced: bool = False) -> list[int]:
@@ -127,20 +152,14 @@ def _leave(connection: sa.Connection, row: sa.Row[tuple[object, ...]], now: dt.d
     reruns.request(connection, [partition], str(Happens.GIVEN_BACK), now)
 
 
-def _note(connection: sa.Connection, rows: Sequence[tuple[OnRecord, str, int | None, bool]]) -> None:
-    away: dict[DatasetPartition, dict[tuple[str, str], tuple[int | None, bool]]] = defaultdict(dict)
-    for row, name, object_id, is_published in rows:
-        for partition in home_of(row):
-            away[partition][row.key, name] = (object_id, is_published)
+def _note(connection: sa.Connection, away: Mapping[DatasetPartition, Away]) -> None:
     for partition, names in sorted(away.items()):
         fresh = sorted(set(names) - select_away(connection, partition))
-        for chunk in in_chunks(fresh):
-            told = [{"key": key, "name": name, **_told(*names[key, name])} for key, name in chunk]
-            connection.execute(sa.insert(given_away), [{**asdict(partition), **one} for one in told])
-
-
-def _told(object_id: int | None, is_published: bool) -> dict[str, object]:
-    return {"object_id": object_id, "was_published": is_published}
+        told = [
+            dict(zip(("key", "name", "object_id", "was_published"), (*one, *names[one]), strict=True)) for one in fresh
+        ]
+        for chunk in in_chunks(told):
+            connection.execute(sa.insert(given_away), [{**asdict(partition), **one} for one in chunk])
 
 
 def _forget(connection: sa.Connection, partition: DatasetPartition, names: Mapping[str, Sequence[str]]) -> None:

@@ -137,7 +137,8 @@ def _replace_all(connection: sa.Connection, news: Sequence[Compared], now: dt.da
 def _replace(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> None:
     for chunk in in_chunks(ids):
         move(connection, Happens.REPLACED, _t.id.in_(chunk), now=now, values=REPLACED)
-    handovers.give_back(connection, ids, now, replaced=True)
+    back = set(handovers.give_back(connection, ids, now, replaced=True))
+    handovers.give_keys_away(connection, [number for number in ids if number not in back], now)
 
 
 def _supersede(connection: sa.Connection, places: Mapping[Place, Any], now: dt.datetime) -> None:

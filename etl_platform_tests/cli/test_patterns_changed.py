@@ -103,6 +103,21 @@ def test_a_file_is_replaced_before_anybody_sees_the_new_pattern(home: Path, etl:
     assert stored(home, "first") == [(str(SECOND), "B")]
 
 
+def test_a_file_that_is_replaced_while_no_pattern_claims_it(home: Path, etl: Shell, tmp_path: Path) -> None:
+    sender(tmp_path, "one", DAYS)
+    key = f"one/prices/{FIRST}_{SECOND:%Y%m%d}.csv"
+    put(home, key, bar_of("OLD"))
+    assert etl("run", "--workers", "1").status == 0
+    sender(tmp_path, "one", "unused/{dataset}/{date:%Y-%m-%d}_{sent}.csv")
+    put(home, key, bar_of("NEW", SECOND))
+    assert "1 objects belong to nobody" in etl("run", "--workers", "1").out
+    assert stored(home, "one") == [(str(FIRST), "OLD")], "a mistake in a pattern empties no table"
+    sender(tmp_path, "one", SENT)
+    assert etl("run", "--workers", "1").status == 0
+    assert stored(home, "one") == [(str(SECOND), "NEW")]
+    assert "nothing to run" in etl("run").out
+
+
 @pytest.mark.parametrize("is_waiting", [False, True])
 def test_an_institution_is_renamed(home: Path, etl: Shell, tmp_path: Path, is_waiting: bool) -> None:
     sender(tmp_path, "first", "bank/{dataset}/{date:%Y-%m-%d}/{name}.csv")
