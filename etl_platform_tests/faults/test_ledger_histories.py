@@ -38,7 +38,7 @@ ENDS = ["kill", "cancel", "cut off", "error", "lake", "warehouse", "a service", 
 ASKED = ["replay", "withdraw", "withdraw", "withdraw beside", "undo", "undo"]
 OF = {"withdraw": CURRENT, "withdraw beside": [State.SUPERSEDED], "undo": [State.WITHDRAWN]}
 HAPPENS = ["lake", "warehouse", "power", "60", "150", "3700", "90000"]
-STORIES = ["deaths", "outages", "late publication", "arrival", "failure", "zombie"]
+STORIES = ["deaths", "outages", "late publication", "arrival", "failure", "zombie", "on its way", "beside"]
 THEN = ["work", "work", "begin", "tick", "nothing"]
 ORDERS = [list(order) for order in permutations(WANTED)]
 
@@ -222,15 +222,25 @@ class Histories(RuleBasedStateMachine):
     )
     def tell(self, story: str, partition: DatasetPartition, key: str, steps: int) -> None:
         """What takes several steps in a row that chance hardly ever makes."""
-        if story in ("late publication", "arrival", "zombie"):  # in a quiet hour, or nothing of it would come about
+        if story in (
+            "late publication",
+            "arrival",
+            "zombie",
+            "on its way",
+        ):  # in a quiet hour, or nothing of it would come about
             self.world.away.clear()
             self._then("work")
-        if story == "deaths":
-            self._each_run(partition, 4, lambda run: setattr(run, "is_dead", True))
-        elif story == "outages":
-            self._each_run(partition, 9, lambda run: self.world.fail(run, "lake does not answer", "lake"))
-        elif story == "failure":
-            self._each_run(partition, 1, lambda run: self.world.fail(run, "something is wrong"))
+        happens: dict[str, tuple[int, Callable[[Run], None]]] = {
+            "deaths": (4, lambda run: setattr(run, "is_dead", True)),
+            "outages": (9, lambda run: self.world.fail(run, "lake does not answer", "lake")),
+            "failure": (1, lambda run: self.world.fail(run, "something is wrong")),
+        }
+        if story in happens:
+            self._each_run(partition, *happens[story])
+        elif story == "on its way":
+            self._on_its_way(key)
+        elif story == "beside":
+            self._beside(key, partition, steps)
         elif story == "arrival":  # between a run's look at landing and its attempt
             self.opened.request_replay(business_date=self.world.homes[key].business_date, now=self.world.tick_clock())
             self.world.tick()
@@ -257,6 +267,22 @@ class Histories(RuleBasedStateMachine):
             self._advance(self.world.launch(partition, is_publication=False), list(WANTED), 20)
             self._advance(slow, list(WANTED), steps)
             slow.is_dead = slow.is_alive  # killed anywhere in it
+
+    def _on_its_way(self, key: str) -> None:
+        """It goes over to another partition, and before a run has it there nobody claims it."""
+        self.send(key, "", "x", whole_minutes=False, then="work")
+        self.send(key, "rerouted", "x", whole_minutes=False, then="nothing")
+        self.world.scan()
+        self.send(key, "unrouted", "x", whole_minutes=False, then="nothing")
+        self.world.scan()
+
+    def _beside(self, key: str, partition: DatasetPartition, pick: int) -> None:
+        """Where every content counts, one that was replaced is taken out and put back."""
+        for content in ("x", "y"):
+            self._deliver(key, content, whole_minutes=False)
+            self._then("work")
+        for what in ("withdraw beside", "undo"):
+            self.ask(pick, what, partition, "work")
 
     def _each_run(self, partition: DatasetPartition, times: int, happens: Callable[[Run], None]) -> None:
         """The same happens to so many runs at the partition, one after the other, in the middle of its files."""
