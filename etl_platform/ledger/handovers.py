@@ -91,19 +91,23 @@ def give_back(connection: sa.Connection, ids: Sequence[int], now: dt.datetime, *
     states = [State.SUPERSEDED] if replaced else OPEN
     which = (_t.state.in_(states), *_WAS_PUBLISHED)
     back: list[int] = []
+    left: dict[DatasetPartition, Away] = defaultdict(dict)
+    homes: set[DatasetPartition] = set()
     for chunk in in_chunks(ids):
         query = sa.select(*here, *(c.label(f"old_{c.name}") for c in home)).where(_t.id.in_(chunk), *which)
         for row in {found.id: found for found in connection.execute(query)}.values():
+            present = DatasetPartition(row.dataset, row.business_date, row.institution)
+            left[present] |= {(row.key, name): (row.id, False) for name in (row.identity, row.sha256) if name}
             old = DatasetPartition(row.old_dataset, row.old_business_date, row.old_institution)
-            _leave(connection, row, now)
-            is_key_too = [] if replaced else [WHOLE_KEY]
-            names = [name for name in (row.identity, row.sha256) if name]
-            _forget(connection, old, {row.key: [*names, *is_key_too]})
             connection.execute(sa.delete(given_away).where(_g.object_id == row.id, is_given(_g)), given(old))
+            if not replaced:
+                _forget(connection, old, {row.key: [WHOLE_KEY]})
             values = {**asdict(old), "is_published": True}
             connection.execute(sa.update(landing_objects).where(_t.id == row.id).values(**values))
-            reruns.request(connection, [old], str(Happens.GIVEN_BACK), now)
+            homes.add(old)
             back.append(row.id)
+    _note(connection, left)
+    reruns.request(connection, {*left, *homes}, str(Happens.GIVEN_BACK), now)
     if not replaced:
         for chunk in in_chunks(back):
             move(connection, Happens.GIVEN_BACK, _t.id.in_(chunk), now=now)
@@ -128,28 +132,15 @@ def _take_back(connection: sa.Connection, contents: Mapping[OnRecord, DatasetPar
     coming: dict[DatasetPartition, list[OnRecord]] = defaultdict(list)
     for row, partition in contents.items():
         coming[partition].append(row)
-    again: list[int] = []
+    again: set[int] = set()
     for partition, rows in sorted(coming.items()):
         was = sa.select(_g.object_id).where(is_given(_g), _g.was_published)
         published = set(connection.scalars(was, given(partition)))
-        again += [row.id for row in rows if row.id in published]
+        again |= published & {row.id for row in rows}
         _forget(connection, partition, {row.key: [*_names(row), WHOLE_KEY] for row in rows})
     for chunk in in_chunks([row.id for row in contents]):
-        is_again = _t.id.in_([number for number in again if number in set(chunk)])
+        is_again = _t.id.in_(sorted(again.intersection(chunk)))
         connection.execute(sa.update(landing_objects).where(_t.id.in_(chunk)).values(is_published=is_again))
-
-
-def _leave(connection: sa.Connection, row: sa.Row[tuple[object, ...]], now: dt.datetime) -> None:
-    """The partition in which it waited, or was loaded and not published, runs without it."""
-    if row.dataset is None or row.business_date is None or row.institution is None:
-        return
-    partition = DatasetPartition(row.dataset, row.business_date, row.institution)
-    known = select_away(connection, partition)
-    names = [name for name in (row.identity, row.sha256) if name and (row.key, name) not in known]
-    fresh = [{**asdict(partition), "key": row.key, "name": name, "object_id": row.id} for name in names]
-    if fresh:
-        connection.execute(sa.insert(given_away), [{**one, "was_published": False} for one in fresh])
-    reruns.request(connection, [partition], str(Happens.GIVEN_BACK), now)
 
 
 def _note(connection: sa.Connection, away: Mapping[DatasetPartition, Away]) -> None:

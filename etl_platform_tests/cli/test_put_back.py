@@ -270,16 +270,20 @@ def test_copies_in_both_roots_of_an_institution_that_comes_and_goes_are_what_the
     assert etl("run").status == 0 and symbols(home) == ["NEW", "NEWER", "OLD"]
 
 
-def test_what_is_published_of_a_withdrawn_key_is_no_day_on_which_nothing_arrived(
-    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In mode `append` the content before the withdrawn one is still in the tables."""
+@pytest.fixture
+def appended(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a dataset in which every content counts."""
     write(tmp_path / "datasets", f"{LEAST}write_mode: append\n")
     write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {visits: {}}\n", "first.yaml")
     monkeypatch.setenv("ETL_DATASETS_PATH", str(tmp_path / "datasets"))
+    return home
+
+
+def test_what_is_published_of_a_withdrawn_key_is_no_day_on_which_nothing_arrived(appended: Path, etl: Shell) -> None:
+    """In mode `append` the content before the withdrawn one is still in the tables."""
     key = f"first/visits/{DATE}/a.csv"
     for body in ("visit_id,pages\nA,1\nB,2\n", "visit_id,pages\nC,3\n"):
-        put(home, key, body)
+        put(appended, key, body)
         assert etl("run").status == 0
     assert etl("withdraw", key, "--reason", "a mistake").status == 0 and etl("run").status == 0
 
@@ -288,35 +292,30 @@ def test_what_is_published_of_a_withdrawn_key_is_no_day_on_which_nothing_arrived
     assert (told["status"], told["rows_published"]) == ("published", 2)
 
 
-def test_an_overwritten_content_that_counts_is_taken_out_and_put_back(
-    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_overwritten_content_that_counts_is_taken_out_and_put_back(appended: Path, etl: Shell) -> None:
     """In mode `append` all contents of a key count, each by itself."""
-    write(tmp_path / "datasets", f"{LEAST}write_mode: append\n")
-    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {visits: {}}\n", "first.yaml")
-    monkeypatch.setenv("ETL_DATASETS_PATH", str(tmp_path / "datasets"))
     key = f"first/visits/{DATE}/a.csv"
     bodies = ["visit_id,pages\nA,1\n", "visit_id,pages\nB,2\n", "visit_id,pages\nC,3\n"]
     for body in bodies:
-        put(home, key, body)
+        put(appended, key, body)
         assert etl("run").status == 0
     first, second, last = (hashlib.sha256(body.encode()).hexdigest() for body in bodies)
 
     done = etl("withdraw", key, "--content", second[:12], "--reason", "test data")
     assert done.status == 0 and second[:12] in done.out and etl("run").status == 0
-    assert visits(home) == ["A", "C"]
+    assert visits(appended) == ["A", "C"]
     for wrong in ("", "zzzz", second):
         refused = etl("withdraw", key, "--content", wrong, "--reason", "x")
         assert refused.status == 2 and first[:12] in refused.err and last[:12] in refused.err, refused
     assert "nothing to run" in etl("run").out
     assert etl("withdraw", key, "--undo").status == 0 and etl("run").status == 0
-    assert visits(home) == ["A", "B", "C"] and "nothing to run" in etl("run").out
+    assert visits(appended) == ["A", "B", "C"] and "nothing to run" in etl("run").out
 
     assert etl("withdraw", key, "--reason", "the newest is meant").status == 0 and etl("run").status == 0
-    assert visits(home) == ["A", "B"]
+    assert visits(appended) == ["A", "B"]
     assert etl("withdraw", key, "--content", first, "--reason", "and the oldest").status == 0
-    assert etl("run").status == 0 and visits(home) == ["B"]
+    assert etl("run").status == 0 and visits(appended) == ["B"]
     for content in (first, last):
         assert etl("withdraw", key, "--content", content, "--undo").status == 0
-    assert etl("run").status == 0 and visits(home) == ["A", "B", "C"]
+    assert etl("run").status == 0 and visits(appended) == ["A", "B", "C"]
     assert etl("status").status == 0
