@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.ledger import waiting
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform_tests.support.flaky_http import Fault, LoseAnswer, Reset
 from etl_platform_tests.support.outages import (
@@ -96,6 +97,16 @@ def deliver_something(site: Site, chosen: random.Random) -> None:
             site.deliver(code, date)
 
 
+def settle(site: Site, daemon: Clockwork) -> None:
+    """Two ticks; and more while a partition has its next try before it: one that met outage upon outage waits longer
+    each time, at most the longest delay."""
+    longest = time.monotonic() + waiting.LONGEST_DELAY.total_seconds()
+    daemon.heal(2)
+    while site.eye.ledger.troubles() and time.monotonic() < longest:
+        time.sleep(TICK_SECONDS)
+        daemon.heal(1)
+
+
 @pytest.mark.parametrize(
     ("number", "seed"),
     [pytest.param(6, 7, id="6 outages"), pytest.param(60, 2025, id="60 outages", marks=pytest.mark.long)],
@@ -116,9 +127,7 @@ def test_no_partition_is_left_behind_and_no_row_lost_or_doubled(
                     daemon.start(request)
                 time.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
         failed_runs = sum(not ran.result.success for ran in daemon.ran)
-        for _ in range(2):
-            daemon.heal(1)
-            time.sleep(TICK_SECONDS)
+        settle(site, daemon)
 
         left, troubled = site.left_behind(), site.eye.ledger.troubles()
         print(
