@@ -1,7 +1,7 @@
 """`warehouse/<table>`: silver and gold tables where people query them, by atomic partition replace."""
 
 import dagster as dg
-import polars as pl
+import pyarrow as pa
 
 from etl_platform.contracts.table import Table
 from etl_platform.defs.gate import note_checked, require_checked
@@ -21,8 +21,8 @@ def build_warehouse_asset(table: Table, graph: Graph) -> dg.AssetsDefinition:
     attributes["metadata"] |= {"dagster/column_lineage": column_lineage(same, source)}
 
     def warehouse(
-        context: dg.AssetExecutionContext, rows: pl.LazyFrame, ledger: dg.ResourceParam[Ledger]
-    ) -> pl.LazyFrame:
+        context: dg.AssetExecutionContext, rows: pa.RecordBatchReader, ledger: dg.ResourceParam[Ledger]
+    ) -> pa.RecordBatchReader:
         if dataset is not None:
             pass_gate = require_checked if table.layer == "silver" else note_checked
             pass_gate(ledger, dataset, parse_key(context.partition_key), context.run.run_id, name)

@@ -35,6 +35,11 @@ SHARED_SCHEMA = "shared"
 JOINED_BYTES = 2**20
 """So much of small batches is joined: copied once more, to spare DuckDB what each batch costs however small it is."""
 
+FIGURES_AT_ONCE = 256
+"""DuckDB holds a chunk of rows of every column that a query names; only a very wide table is asked more than once."""
+ROW_GROUP_ROWS = 122_880
+"""DuckDB's unit of work: one thread does all of it."""
+
 
 class DuckDBStore:
     """Tables in one DuckDB file. `schemas`: institution code to warehouse schema; shared tables are in `shared`.
@@ -63,15 +68,16 @@ class DuckDBStore:
         """See `TableStore.replace`; all partitions of all institutions in one transaction."""
         groups = self._groups(table, partitions)
         with asking(self.service), spooled(table, distinct(table, partitions), batches, self._scratch) as spools:
+            rows = sum(spool.rows for spool in spools.values())
             if groups:
-                with self._file.connection() as connection:
+                # Each thread of an insert has buffers of its own for every column.
+                with self._file.connection(threads=1 if rows <= ROW_GROUP_ROWS else None) as connection:
                     for target, _ in groups:
                         target.prepare(connection)
                     connection.begin()
                     for target, keys in groups:
                         _replace(connection, target, keys, chain.from_iterable(spools[key].batches() for key in keys))
                     connection.commit()
-            rows = sum(spool.rows for spool in spools.values())
         names = ", ".join(f"{target.schema}.{table.name}" for target, _ in groups)
         return Written(f"{self._file.path}: {names or 'no table'}", rows)
 
@@ -163,8 +169,12 @@ def _require_arrived(
 ) -> None:
     """Raises StorageError where the rows that meet `condition` are not those that were sent."""
     compared = figures(sent, "duckdb")
-    query = f"SELECT {select_list(compared, 'duckdb')} FROM {target.name} WHERE {condition}"  # noqa: S608 - checked names, bound values
-    (arrived,) = connection.execute(query, values).fetchall()
+    arrived: list[object] = []
+    for start in range(0, len(compared), FIGURES_AT_ONCE):
+        asked = select_list(compared[start : start + FIGURES_AT_ONCE], "duckdb")
+        query = f"SELECT {asked} FROM {target.name} WHERE {condition}"  # noqa: S608 - checked names, bound values
+        (row,) = connection.execute(query, values).fetchall()
+        arrived += row
     require_same(target.subject, compared, arrived)
 
 

@@ -47,16 +47,16 @@ class DuckDBFile:
 
     @contextmanager
     def connection(
-        self, *, read_only: bool = False, wait_seconds: float | None = None
+        self, *, read_only: bool = False, wait_seconds: float | None = None, threads: int | None = None
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for a short while. What was not committed when it ends is rolled back.
 
-        wait_seconds: another wait than the file's own. Raises StorageUnavailableError when others keep the file too
-        long, StorageError when DuckDB refuses.
+        wait_seconds: another wait than the file's own. threads: not one for each core. Raises
+        StorageUnavailableError when others keep the file too long, StorageError when DuckDB refuses.
         """
         patience = self._wait_seconds if wait_seconds is None else wait_seconds
         deadline = time.monotonic() + patience
-        with self.lock(patience), self._errors(), self._open(deadline, read_only, patience) as connection:
+        with self.lock(patience), self._errors(), self._open(deadline, read_only, patience, threads) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
 
@@ -91,12 +91,15 @@ class DuckDBFile:
                 self._holder.unlink()
             lock.release()
 
-    def _open(self, deadline: float, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
+    def _open(
+        self, deadline: float, read_only: bool, patience: float, threads: int | None
+    ) -> duckdb.DuckDBPyConnection:
         import duckdb
 
+        config = _CONFIG if threads is None else {**_CONFIG, "threads": threads}
         while True:
             try:
-                return duckdb.connect(self.path, read_only=read_only, config=_CONFIG)
+                return duckdb.connect(self.path, read_only=read_only, config=config)
             except duckdb.IOException as error:
                 # Somebody who does not know our lock, for example an analyst's command line.
                 if "lock" not in str(error):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SPELLED = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 """DuckDB reports types by their long names."""
-COMMENTS_AT_ONCE = 50
+COMMENTS_AT_ONCE = 25
 
 
 @dataclass(frozen=True)

@@ -62,13 +62,18 @@ def spooled(
     """
     spools = {key: Spool(table.arrow_schema, scratch) for key in partitions}
     try:
-        for batch in checked(table, partitions, batches):
-            for key, part in _split(table, batch):
-                spools[key].append(part)
+        _fill(spools, table, checked(table, partitions, batches))
         yield spools
     finally:
         for spool in spools.values():
             spool.close()
+
+
+def _fill(spools: Mapping[PartitionKey, Spool], table: Table, batches: Iterable[pa.RecordBatch]) -> None:
+    # Not in `spooled`: there the last batch would be held for as long as the spools are used.
+    for batch in batches:
+        for key, part in _split(table, batch):
+            spools[key].append(part)
 
 
 def _require_schema(table: Table, batch: pa.RecordBatch) -> None:

@@ -64,23 +64,22 @@ class Preview:
     """Keeps the first rows of a stream that passes through, and shows them as a Markdown table."""
 
     def __init__(self) -> None:
-        self._head: list[pa.RecordBatch] = []
-        self._missing = PREVIEW_ROWS
+        self._names: list[str] = []
+        self._rows: list[tuple[object, ...]] = []
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """`batches` unchanged."""
         for batch in batches:
-            if self._missing and batch.num_rows:
-                self._head.append(batch.slice(0, self._missing))
-                self._missing -= self._head[-1].num_rows
+            if batch.num_rows and (missing := PREVIEW_ROWS - len(self._rows)):
+                self._names = batch.schema.names
+                # Values, since a slice would keep the whole batch alive until all is written.
+                head = batch.slice(0, missing)
+                self._rows += zip(*map(pa.Array.to_pylist, head.columns), strict=True)
             yield batch
 
     def metadata(self) -> dg.MetadataValue:
         """What was seen, once the stream has passed."""
-        if not self._head:
-            return dg.MetadataValue.md("no rows")
-        rows = (row for batch in self._head for row in zip(*map(pa.Array.to_pylist, batch.columns), strict=True))
-        return dg.MetadataValue.md(_markdown(self._head[0].schema.names, rows))
+        return dg.MetadataValue.md(_markdown(self._names, self._rows) if self._rows else "no rows")
 
 
 def markdown(frame: pl.DataFrame) -> str:

@@ -6,7 +6,7 @@ Belongs here: row groups, file metadata, verification. Not here: where files go 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -29,6 +29,7 @@ SAMPLE_ROWS = 4_096
 """The width of so many rows decides the size of all row groups. A fixed number: the same rows give the same file."""
 
 READ_BUFFER_BYTES = 2**20
+COLUMNS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,24 @@ def read_table(source: Path | bytes, schema: pa.Schema, uri: str) -> Iterator[pa
             held = file.schema_arrow.remove_metadata()  # made anew at each look
             # As most are. Names would also cost a search for each.
             names = None if held.equals(schema) else _readable_names(held, schema, uri)
-            for batch in file.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
+            for batch in _batches(file, names):
                 yield align(schema, _with_new_columns(schema, batch.replace_schema_metadata(None)), f"object {uri}")
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(uri, f"not readable: {error}") from error
+
+
+def _batches(file: pq.ParquetFile, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Those columns, or all. Of a wide file some at a time: each one's decoder holds its pages until all are read."""
+    wanted = names or file.schema_arrow.names
+    if len(wanted) <= COLUMNS_AT_ONCE:
+        yield from file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
+        return
+    for group in range(file.num_row_groups):
+        columns: dict[str, pa.ChunkedArray] = {}
+        for start in range(0, len(wanted), COLUMNS_AT_ONCE):
+            part = file.read_row_group(group, columns=wanted[start : start + COLUMNS_AT_ONCE], use_threads=False)
+            columns |= zip(part.column_names, part.columns, strict=True)
+        yield from pa.table(columns).to_batches(BATCH_ROWS)
 
 
 def _unreadable(uri: str, reason: str) -> StorageError:

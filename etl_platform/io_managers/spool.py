@@ -20,6 +20,8 @@ from etl_platform.resources.object_store_transfer import file_errors
 IN_MEMORY_BYTES = 8 * 2**20
 """Small partitions never touch the disk; one backfill of a year of partitions still stays below 3 GB."""
 
+PIECE_BYTES = 8 * 2**20
+
 
 class Spool:
     """Arrow batches, appended, then read back in order: the first in memory, the rest in a scratch file.
@@ -49,7 +51,10 @@ class Spool:
             self._kept_bytes += size
             return
         with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
-            self._write(labelled_batch)
+            # In pieces, for whoever reads them: each is in memory as a whole, beside what the reader makes of it.
+            rows = max(1, batch.num_rows * PIECE_BYTES // max(size, 1))
+            for start in range(0, batch.num_rows, rows):
+                self._write(labelled_batch.slice(start, rows))
 
     def batches(self, *, keep: bool = False) -> Iterator[pa.RecordBatch]:
         """What was appended, in order; nothing can be appended after. keep: all of it can be asked for again."""
@@ -59,6 +64,8 @@ class Spool:
             yield self._kept.popleft()
         if self._file is not None and self._writer is not None:
             self._writer.close()  # the first time; again it does nothing
+            # What Arrow keeps of all that went to the file, it would keep for itself beside what the reader needs.
+            pa.default_memory_pool().release_unused()
             self._file.seek(0)
             yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
 

@@ -131,6 +131,19 @@ def test_a_nullable_column_that_the_contract_gained_is_null_in_older_objects(lak
     assert stored(lake, [key(0)], table=gained, columns=["venue"]).height == 6
 
 
+@pytest.mark.parametrize("columns", [None, ["text", "business_date", "id"]])
+def test_a_wide_object_is_read_some_columns_at_a_time(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch, columns: list[str] | None
+) -> None:
+    lake.replace(SAMPLES, [key(0)], iter(batches(rows(key(0), count=200))))
+    whole = pa.Table.from_batches(lake.read(SAMPLES, [key(0)], columns))
+    monkeypatch.setattr(parquet_file, "COLUMNS_AT_ONCE", 2)
+    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 64)
+    parts = list(lake.read(SAMPLES, [key(0)], columns))
+    assert [part.num_rows for part in parts] == [64, 64, 64, 8]
+    assert pa.Table.from_batches(parts).equals(whole, check_metadata=True)
+
+
 def test_a_column_that_the_old_object_cannot_give_is_refused_by_name(lake: LakeStore) -> None:
     lake.replace(SAMPLES, [key(0)], batches(rows(key(0))))
     columns = (*SAMPLES.columns[1:], Column("id", pl.String(), False, ""), Column("venue", pl.String(), False, ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Context, Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,6 +21,7 @@ from etl_platform.contracts.identifiers import Dialect
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import StorageError
 from etl_platform.io_managers import canary as canary_module
+from etl_platform.io_managers import duckdb as duckdb_store
 from etl_platform.io_managers.duckdb import DuckDBStore
 from etl_platform.io_managers.frames import to_batches
 from etl_platform.io_managers.postgres import encode as encode_module
@@ -309,6 +311,24 @@ def test_a_table_of_more_columns_than_one_answer_holds_is_proven(postgres_databa
     assert postgres_database.rows("SELECT count(*) FROM institution_a.wide") == [(2,)]
 
 
+def test_duckdb_is_asked_for_the_figures_of_a_wide_table_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And names the column of the last part that arrived otherwise."""
+    monkeypatch.setattr(duckdb_store, "FIGURES_AT_ONCE", 2)
+    store = DuckDBStore(tmp_path / "w.duckdb", {"institution_a": "institution_a"})
+    store.replace(SAMPLES, [key(0)], iter(batches(rows(key(0)))))
+    last = figures(Sent(SAMPLES), "duckdb")[-1].column
+    taken = SentColumn.add
+
+    def one_more(self: SentColumn, values: pa.Array) -> None:
+        taken(self, pa.concat_arrays([values, values]) if self.name == last else values)
+
+    monkeypatch.setattr(SentColumn, "add", one_more)
+    with pytest.raises(StorageError, match=f"{last}"):
+        store.replace(SAMPLES, [key(0)], iter(batches(rows(key(0)))))
+
+
 def test_a_database_that_is_not_utf_8_is_asked_for_the_bytes_that_were_sent(
     postgres_database: PostgresDatabase,
 ) -> None:
@@ -327,6 +347,18 @@ def test_small_batches_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> 
         sent.add(batch.slice(start, 1))
     sent.finish()
     assert counted == [5_000] * len(sent.columns) and sent.rows == 5_000
+
+
+def test_so_many_bytes_wait_to_be_counted_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = batches(*(rows(key(0), start=start) for start in range(0, 60, 6)))
+    monkeypatch.setattr("etl_platform.io_managers.proof.sent.JOINED_BYTES", parts[0].nbytes + 1)
+    sent = Sent(SAMPLES)
+    counted: list[int] = []
+    monkeypatch.setattr(SentColumn, "add", lambda self, values: counted.append(len(values)))
+    for batch in parts:
+        sent.add(batch)
+    sent.finish()
+    assert counted == [12] * 5 * len(sent.columns)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pytest
 
 from etl_platform.io_managers import spool as spool_module
+from etl_platform.io_managers.guard import spooled
+from etl_platform.io_managers.metadata import Preview
 from etl_platform.io_managers.spool import Spool
 from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows
 
@@ -70,3 +73,43 @@ def test_a_part_of_a_large_batch_counts_as_what_it_keeps_alive(
     spool.append(part)
     assert files and read(spool).equals(rows(key(0), count=1000).slice(10, 1))
     spool.close()
+
+
+def test_a_large_batch_comes_back_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is in memory as a whole, beside what its reader makes of it."""
+    [batch] = batches(rows(key(0), count=60))
+    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(spool_module, "PIECE_BYTES", batch.get_total_buffer_size() // 6)
+    spool = Spool(SAMPLES.arrow_schema)
+    spool.append(batch)
+    spool.append(batch.slice(0, 0))
+    pieces = list(spool.batches())
+    spool.close()
+    assert len(pieces) >= 6 and max(piece.num_rows for piece in pieces) <= 10
+    assert pl.DataFrame(pa.Table.from_batches(pieces)).equals(rows(key(0), count=60))
+
+
+def test_no_batch_is_held_once_it_waits_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
+    before = pa.total_allocated_bytes()
+
+    def made() -> Iterator[pa.RecordBatch]:
+        for start in (0, 1_000):
+            [batch] = batches(rows(key(0), start=start, count=1_000))
+            # Copied into Arrow's own memory, which can be measured.
+            yield pa.ipc.read_record_batch(batch.serialize(), batch.schema).take(pa.array(range(1_000)))
+
+    with spooled(SAMPLES, [key(0)], made()) as spools:
+        assert spools[key(0)].rows == 2_000
+        assert pa.total_allocated_bytes() == before
+
+
+def test_a_preview_holds_values_and_not_the_batch() -> None:
+    [batch] = batches(rows(key(0), count=1_000))
+    before = pa.total_allocated_bytes()
+    copy = batch.take(pa.array(range(1_000)))
+    preview = Preview()
+    for _ in preview.watch(iter([copy])):
+        pass
+    del copy, _
+    assert pa.total_allocated_bytes() == before and preview.metadata().value

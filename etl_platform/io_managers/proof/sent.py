@@ -28,7 +28,9 @@ WIDE = 27
 the sum of the last LAST_DIGITS digits of each value stands for it."""
 
 JOINED_ROWS = 8_192
-"""Small batches are counted together: a kernel costs the same for one row as for hundreds."""
+JOINED_BYTES = 16 * 2**20
+"""Small batches are counted together, up to so many rows or bytes: a kernel costs the same for one row as for
+hundreds."""
 
 _MODULUS = 10**LAST_DIGITS
 _WORD_MODULUS = 2**64 % _MODULUS
@@ -154,7 +156,7 @@ class Sent:
             if column.name not in table.partition_columns
         ]
         self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._waiting_bytes = 0
 
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """`batches` unchanged."""
@@ -167,7 +169,8 @@ class Sent:
         self.rows += batch.num_rows
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
-        if self._waiting_rows >= JOINED_ROWS:
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_rows >= JOINED_ROWS or self._waiting_bytes >= JOINED_BYTES:
             self.finish()
 
     def finish(self) -> None:
@@ -175,7 +178,7 @@ class Sent:
         if not self._waiting:
             return
         joined = self._waiting[0] if len(self._waiting) == 1 else _joined(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         for column in self.columns:
             column.add(joined.column(column.name))
 
