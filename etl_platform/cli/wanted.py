@@ -51,7 +51,11 @@ def pending_tasks(
     pending = {item.partition for item in session.ledger.pending_partitions(2**31 - 1)} | _failed(session)
     gone = Census(dagster_instance(), session.ledger, Processes(session.settings.processes)).run_is_gone
     checked = {item.partition for item in session.ledger.unpublished() if gone(item.attempt.run_id)} - pending
-    wanted = [p for p in pending | checked | held.keys() if p.institution in codes and p.dataset in names]
+    asked = [p for p in pending | checked | held.keys() if p.institution in codes and p.dataset in names]
+    wanted = [p for p in asked if session.graph.has(p)]
+    if unknown := sorted(set(asked) - set(wanted)):
+        told = f"of {named(unknown)}: their dates are not those of the platform, see ETL_FIRST_DATE"
+        console.print(f"[yellow]left pending[/], {told}", soft_wrap=True)
     if given := {p for p, reason in session.ledger.open_reruns().items() if reason == Happens.REROUTED} & {*wanted}:
         told = f"of {named(given)}: by a key pattern or an institution that has changed"
         console.print(f"[yellow]files given to another partition[/], {told}", soft_wrap=True)
@@ -74,7 +78,8 @@ def unsettled_tasks(
     at others is named and left."""
     reasons = session.ledger.open_reruns()
     pending = [item.partition for item in session.ledger.pending_partitions(2**31 - 1)] if reasons else []
-    wanted = [p for p in pending if reasons.get(p) == SAME_KEYS and p.institution in codes and p.dataset in names]
+    unsettled = [p for p in pending if reasons.get(p) == SAME_KEYS and session.graph.has(p)]
+    wanted = [p for p in unsettled if p.institution in codes and p.dataset in names]
     if not wanted:
         return []
     left = [p for p in wanted if dates is not None and p.business_date not in dates]

@@ -114,9 +114,17 @@ def _prepared(frame: pl.DataFrame) -> pl.DataFrame:
 def _trials(columns: Mapping[str, pl.DataType]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """No row, and two rows with and without values: enough for Polars to look at every constant."""
     samples = {pl.String: "a", pl.Boolean: True}
-    values = {name: pl.Series([samples.get(type(dtype), 1), None]).cast(dtype) for name, dtype in columns.items()}
+    values = {
+        name: pl.Series([0.1 if _is_fraction(dtype) else samples.get(type(dtype), 1), None]).cast(dtype)
+        for name, dtype in columns.items()
+    }
     frame = pl.DataFrame(values)
     return frame.clear(), frame
+
+
+def _is_fraction(dtype: pl.DataType) -> bool:
+    """A decimal without a digit before its point: it has no 1."""
+    return isinstance(dtype, pl.Decimal) and dtype.precision == dtype.scale
 
 
 def _hold_time_spans(expression: pl.Expr, columns: Mapping[str, pl.DataType], sql: str) -> None:

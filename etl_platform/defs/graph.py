@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from etl_platform.institutions.faults import Fault, is_of_faulty
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
 from etl_platform.io_managers.metadata import table_schema
+from etl_platform.ledger.records import DatasetPartition
 from etl_platform.partitions import Partitions
 from etl_platform.settings import Settings
 
@@ -38,6 +40,16 @@ class Graph:
     @cached_property
     def catalog(self) -> Catalog:
         return Catalog(self.contracts)
+
+    def has(self, partition: DatasetPartition) -> bool:
+        """Whether it is configured: Dagster refuses a run of a partition that it does not know."""
+        first = self.settings.first_date
+        last = self.partitions.date.get_last_partition_key() or first.isoformat()
+        return (
+            partition.institution in self.institutions
+            and partition.dataset in self.contracts
+            and first <= partition.business_date <= dt.date.fromisoformat(last)
+        )
 
     def is_of_faulty(self, key: str) -> bool:
         """Whether an object that nobody claims waits for an institution whose file is broken today."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,24 +25,16 @@ def by_partition(due: Due, graph: Graph) -> dict[PartitionKey, Due]:
     The others stay pending on record until their institution, dataset or date is back: Dagster refuses a tick with a
     request for a partition that it does not know, and with it everybody else's requests.
     """
-    first, last = graph.settings.first_date, _last_date(graph)
     groups: dict[PartitionKey, Due] = defaultdict(lambda: Due([], []))
     wanted: list[PendingPartition | Unpublished] = [*due.load, *due.publish]
     for item in wanted:
-        dataset, date, institution = item.partition.dataset, item.partition.business_date, item.partition.institution
-        if institution in graph.institutions and dataset in graph.contracts and first <= date <= last:
-            group = groups[PartitionKey(date, institution)]
+        if graph.has(item.partition):
+            group = groups[PartitionKey(item.partition.business_date, item.partition.institution)]
             if isinstance(item, PendingPartition):
                 group.load.append(item)
             else:
                 group.publish.append(item)
     return dict(groups)
-
-
-def _last_date(graph: Graph) -> dt.date:
-    return dt.date.fromisoformat(
-        graph.partitions.date.get_last_partition_key() or graph.settings.first_date.isoformat()
-    )
 
 
 def run_key(partition: PartitionKey, items: Sequence[PendingPartition | Unpublished]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.held import HELD_BY, held_table, overlap_columns
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.errors import SchemaMismatchError
 from etl_platform.io_managers.frames import to_batches
 from etl_platform.io_managers.reading import read_frame, read_frames
 from etl_platform.io_managers.store import TableStore
@@ -30,6 +32,7 @@ from etl_platform.transforms.silver import Silver
 SAME_KEYS = "another date that holds the same keys has changed"
 """Why a partition is to be run again."""
 TRIES = 5
+_FILE = "_source_file"
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,18 @@ class Neighbours:
 
     def others(self, event_dates: Collection[dt.date]) -> Sequence[Holding]:
         """What the dates hold that may hold the same rows: those to which rows of this one belong, and those that have
-        such rows themselves. Of one that is held back now: what was left to it before."""
+        such rows themselves. Of one that is held back now: what was left to it before, and what is published of it."""
         found = []
         for near in self._near():
+            is_near = self._is_any_exposed or near.exposed != 0 or near.business_date in event_dates
             if self._counts(near):
-                if self._is_any_exposed or near.exposed != 0 or near.business_date in event_dates:
+                if is_near:
                     found.append(self._holding(near.business_date, near.held))
             elif near.was_published:
-                found.append(Holding(near.business_date, partial(self._left_to, near.business_date), stays=True))
+                # Whoever is at it rewrites it, and compares the dates when it is done.
+                is_still = is_near and near.outcome is not Outcome.RUNNING
+                frames = partial(self._staying, near.business_date, is_still=is_still)
+                found.append(Holding(near.business_date, frames, stays=True))
         return found
 
     def record(self, result: Silver) -> None:
@@ -92,9 +99,10 @@ class Neighbours:
     def unsettled(self, near: Sequence[Overlap]) -> set[DatasetPartition]:
         """Which of this partition and those near it must look again, by what is stored of them."""
         _, held = self.ledger.overlap_counts(self.subject) or (None, 0)
-        others = [self._holding(n.business_date, n.held) for n in near]
+        outdated: set[dt.date] = set()
+        others = [self._holding(n.business_date, n.held, outdated) for n in near]
         own = self._holding(self.partition.business_date, held)
-        return {self._subject(date) for date in find_unsettled(own, others, self.contract)}
+        return {self._subject(date) for date in find_unsettled(own, others, self.contract) | outdated}
 
     @property
     def _is_any_exposed(self) -> bool:
@@ -115,20 +123,37 @@ class Neighbours:
     def _place(self, date: dt.date) -> PartitionKey:
         return PartitionKey(date, self.partition.institution)
 
-    def _holding(self, date: dt.date, held: int | None) -> Holding:
-        return Holding(date, partial(self._frames, date, bool(held)))
+    def _holding(self, date: dt.date, held: int | None, outdated: set[dt.date] | None = None) -> Holding:
+        return Holding(date, partial(self._frames, date, bool(held), outdated))
 
-    def _frames(self, date: dt.date, has_held: bool) -> Iterator[pl.DataFrame]:
+    def _frames(self, date: dt.date, has_held: bool, outdated: set[dt.date] | None = None) -> Iterator[pl.DataFrame]:
+        """Nothing of what another contract has stored: such a date looks again, under today's. outdated: gets it."""
         columns = list(overlap_columns(self.contract))
+        try:
+            yield from (frame.drop(_FILE) for frame in self._silver(date))
+            if has_held:
+                place, held = self._place(date), held_table(self.contract)
+                for frame in read_frames(self.store, held, [place], [*columns, HELD_BY]):
+                    yield frame.select(*columns, HELD_BY)
+        except SchemaMismatchError:
+            if outdated is not None:
+                outdated.add(date)
+
+    def _silver(self, date: dt.date) -> Iterator[pl.DataFrame]:
+        """With the file of each row."""
+        columns = list(dict.fromkeys((*overlap_columns(self.contract), _FILE)))
         for frame in read_frames(self.store, self.contract.silver, [self._place(date)], columns):
             yield frame.select(*columns, pl.lit(None, pl.Date()).alias(HELD_BY))
-        if has_held:
-            for frame in read_frames(self.store, held_table(self.contract), [self._place(date)], [*columns, HELD_BY]):
-                yield frame.select(*columns, HELD_BY)
 
-    def _left_to(self, date: dt.date) -> Iterator[pl.DataFrame]:
+    def _staying(self, date: dt.date, *, is_still: bool) -> Iterator[pl.DataFrame]:
+        """What was left to a date, and what it has published: in silver are rows of these files, and of those that hold
+        it back."""
         for frame in self._frames(self.partition.business_date, has_held=True):
             yield frame.filter(pl.col(HELD_BY) == date)
+        if is_still and (keys := self.ledger.published_keys(self._subject(date))):
+            with suppress(SchemaMismatchError):
+                for frame in self._silver(date):
+                    yield frame.filter(pl.col(_FILE).is_in(keys)).drop(_FILE)
 
     def _store(self, held: pl.DataFrame) -> None:
         table = held_table(self.contract)

@@ -20,6 +20,7 @@ from etl_platform.defs.overlap import Neighbours, told
 from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
+from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document
 from etl_platform.institutions.sender import sender_format
 from etl_platform.io_managers.base import TableIOManager
@@ -153,6 +154,13 @@ def _source_files(
     if not fetched:
         return [], []
     institution = graph.institutions[partition.institution or ""]
+    if dataset not in institution.datasets:
+        raise ConfigurationError(
+            f"institution {institution.code}",
+            found=f"it sends no {dataset}, of which {len(fetched)} files are to be read",
+            expected=" or ".join(sorted(institution.datasets)),
+            next_step="put the dataset back into its file, or take the files out: `etl-platform withdraw KEY --reason`",
+        )
     pattern = institution.pattern(dataset)
     files = []
     for row, path, content in fetched:

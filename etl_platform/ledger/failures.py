@@ -38,7 +38,7 @@ def translated(label: str) -> Iterator[None]:
         raise _unavailable(label, "all connections of this process are in use") from error
     except sa.exc.DBAPIError as error:
         found = str(error.orig).strip()
-        if _may_pass(error):
+        if may_pass(error):
             raise _unavailable(label, found) from error
         raise _refused(label, found) from error
     except OSError as error:
@@ -62,7 +62,8 @@ def has_waited(error: BaseException) -> bool:
     )
 
 
-def _may_pass(error: sa.exc.DBAPIError) -> bool:
+def may_pass(error: sa.exc.DBAPIError) -> bool:
+    """Whether the database may do the same a little later."""
     original = error.orig
     if isinstance(original, sqlite3.Error):
         return sqlite_may_pass(original)

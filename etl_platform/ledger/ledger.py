@@ -75,6 +75,7 @@ from etl_platform.ledger.records import (
     Withdrawal,
     Write,
 )
+from etl_platform.ledger.revision import refuse_newer, refuse_old
 from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import landing_objects
 from etl_platform.retries import Retries
@@ -104,6 +105,12 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"<{self._database.label}>"
+
+    def refuse_other(self) -> None:
+        """Raises StorageError for a ledger of another version's code. Nothing is created or changed."""
+        found = self._database.revision()
+        refuse_newer(found, self._database.label)
+        refuse_old(found, self._database.label)
 
     def close(self) -> None:
         """Return all connections. The ledger can be used again."""
@@ -611,6 +618,16 @@ class Ledger:
         None: no run has begun there since."""
         with self._database.read() as connection:
             return published.select_published(connection, datasets, institutions)
+
+    def has_published(self) -> bool:
+        """Whether anything was ever published."""
+        with self._database.read() as connection:
+            return published.has_any(connection)
+
+    def published_keys(self, partition: DatasetPartition) -> set[str]:
+        """The keys below which lies what is published of the partition."""
+        with self._database.read() as connection:
+            return published.select_keys(connection, partition)
 
     def was_published(self, partition: DatasetPartition) -> bool:
         """Whether any attempt at the partition has ever succeeded."""

@@ -1,4 +1,4 @@
-"""Which partitions were ever published, and whether a run has begun at them since.
+"""Which partitions were ever published, of which objects, and whether a run has begun at them since.
 
 For those who read what runs write without standing in their way. Not here: what becomes of attempts (`attempts.py`).
 """
@@ -11,7 +11,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from etl_platform.ledger.given import given, is_given
-from etl_platform.ledger.records import DatasetPartition, Outcome
+from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome
 from etl_platform.ledger.tables import attempts, landing_objects
 
 _a = attempts.c
@@ -48,3 +48,14 @@ def select_published(
 def was_published(connection: sa.Connection, partition: DatasetPartition) -> bool:
     """Whether any attempt at the partition has ever succeeded."""
     return bool(connection.scalar(sa.select(_WAS), given(partition)))
+
+
+def select_keys(connection: sa.Connection, partition: DatasetPartition) -> set[str]:
+    """The keys below which lies what is published of the partition."""
+    query = sa.select(_o.key).where(is_given(_o), _o.is_published, _o.state.in_(CURRENT))
+    return set(connection.scalars(query, given(partition)))
+
+
+def has_any(connection: sa.Connection) -> bool:
+    """Whether anything was ever published."""
+    return connection.execute(sa.select(_a.run_id).where(_a.outcome == Outcome.SUCCEEDED).limit(1)).first() is not None

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from etl_platform.cli import execute
 from etl_platform_tests.cli.test_commands import Shell, etl, home, put, row_of
 from etl_platform_tests.support.datasets import write
 from etl_platform_tests.support.platform import HEADER
@@ -59,6 +60,92 @@ def test_a_date_that_is_to_be_run_again_is_named_and_shown(home: Path, etl: Shel
     assert etl("run", "--workers", "1").status == 0
     assert counted(home, "select count(*) from first.transactions") == [(1,)]
     assert "nothing to run" in etl("run").out
+
+
+@pytest.mark.parametrize("new", [FIRST, SECOND], ids=["the date before", "the date after"])
+def test_what_a_date_has_published_stays_its_own_while_a_broken_file_holds_it_back(
+    home: Path, etl: Shell, tmp_path: Path, new: dt.date
+) -> None:
+    """Whoever delivers the same then: it is published already, and counts once."""
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {transactions: {}}\n", "first.yaml")
+    held_back = SECOND if new == FIRST else FIRST
+    put(home, f"first/transactions/{held_back}/day.csv", MOVEMENTS + LATE)
+    assert etl("run", "--workers", "1").status == 0
+    broken = put(home, f"first/transactions/{held_back}/stray.csv", "PK\x03\x04")
+    assert etl("run", "--workers", "1").status == 1
+    put(home, f"first/transactions/{new}/day.csv", MOVEMENTS + LATE)
+    assert etl("run", "--workers", "1").status == 0
+    assert counted(home, "select business_date from first.transactions") == [(held_back,)]
+    broken.unlink()
+    assert etl("run", "--workers", "1").status == 0
+    assert counted(home, "select business_date from first.transactions") == [(FIRST,)], "to which its time belongs"
+    assert "nothing to run" in etl("run").out
+
+
+CLICKS = """
+name: clicks
+title: Clicks
+columns:
+  - {name: id, type: string, description: Number.}
+  - {name: at, type: timestamp, description: When.}
+  - {name: line, type: string, description: Part.}
+key: [KEY]
+event_time: at
+business_date_tolerance_hours: 12
+"""
+
+
+def test_a_key_that_changes_heals_by_a_replay(
+    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each date reads what its neighbours have stored, which is of the old contract until they have run."""
+    monkeypatch.setenv("ETL_DATASETS_PATH", str(tmp_path / "datasets"))
+    write(tmp_path / "datasets", CLICKS.replace("KEY", "id"), "clicks.yaml")
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {clicks: {}}\n", "first.yaml")
+    shared = "K,2025-02-03T23:30:00Z,a\n"
+    put(home, f"first/clicks/{FIRST}/day.csv", "id,at,line\n" + shared)
+    put(home, f"first/clicks/{SECOND}/day.csv", "id,at,line\n" + shared + "M,2025-02-04T10:00:00Z,a\n")
+    assert etl("run", "--workers", "1").status == 0
+    write(tmp_path / "datasets", CLICKS.replace("KEY", "id, line"), "clicks.yaml")
+    execute.loaded.cache_clear()  # as a new process has it
+    put(home, f"first/clicks/{SECOND}/more.csv", "id,at,line\n" + shared.replace(",a", ",b"))
+    assert etl("replay", "--institution", "first").status == 0
+    assert etl("run", "--workers", "1").status == 0
+    rows = "select business_date, id, line from first.clicks order by all"
+    assert counted(home, rows) == [(FIRST, "K", "a"), (SECOND, "K", "b"), (SECOND, "M", "a")]
+    assert "nothing to run" in etl("run").out
+
+
+def test_a_neighbour_before_the_first_date_is_left_and_named(
+    home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {transactions: {}}\n", "first.yaml")
+    own = LATE.replace("02-03T23", "02-04T03")
+    put(home, f"first/transactions/{FIRST}/day.csv", MOVEMENTS + own)
+    assert etl("run", "--workers", "1").status == 0
+    monkeypatch.setenv("ETL_FIRST_DATE", str(SECOND))
+    put(home, f"first/transactions/{SECOND}/day.csv", MOVEMENTS + own)
+    assert etl("run", "--workers", "1").status == 0
+    again = etl("run", "--workers", "1")
+    assert again.status == 0 and f"left pending, of first transactions {FIRST}" in again.out
+    monkeypatch.delenv("ETL_FIRST_DATE")
+    assert etl("run", "--workers", "1").status == 0
+    assert counted(home, "select business_date from first.transactions") == [(SECOND,)]
+
+
+def test_files_of_a_dataset_that_the_institution_sends_no_more_are_named(
+    home: Path, etl: Shell, tmp_path: Path
+) -> None:
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {transactions: {}}\n", "first.yaml")
+    put(home, f"first/transactions/{SECOND}/day.csv", MOVEMENTS + LATE)
+    assert etl("run", "--workers", "1").status == 0
+    put(home, f"first/transactions/{FIRST}/day.csv", MOVEMENTS + LATE)
+    assert etl("run", "--date", str(FIRST), "--workers", "1").status == 0
+    write(tmp_path / "institutions", "code: first\nname: first\ndatasets: {prices: {}}\n", "first.yaml")
+    execute.loaded.cache_clear()  # as a new process has it
+    ended = etl("run", "--workers", "1")
+    assert ended.status == 1 and "it sends no transactions, of which 1 files are to be read" in ended.out
+    assert "put the dataset back" in ended.out
 
 
 def evening_and_day(day: dt.date) -> str:

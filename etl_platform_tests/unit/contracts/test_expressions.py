@@ -146,6 +146,15 @@ def computed(sql: str, **columns: pl.Series) -> list[Any]:
     return ["failed" if failed else value for value, failed in found.rows()]
 
 
+@pytest.mark.parametrize("digits", [1, 4, 38])
+def test_a_decimal_without_a_digit_before_its_point_takes_rules_and_derived_columns(digits: int) -> None:
+    columns: dict[str, pl.DataType] = {"r": pl.Decimal(digits, digits)}
+    rule = compile_rule("r > 0", columns)
+    rows = pl.DataFrame({"r": [Decimal("0.1"), Decimal(0)]}, schema=columns)
+    assert evaluate(rows, rule)["value"].to_list() == [True, False]
+    assert compile_expression("-r", columns)[1].is_decimal()
+
+
 def test_integers_do_not_wrap_around_and_times_compare_with_literals() -> None:
     largest = pl.DataFrame({"i": [2**63 - 1]})
     assert evaluate(largest, compile_rule("i * i > i", COLUMNS))["value"].to_list() == [True]
