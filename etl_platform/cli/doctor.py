@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.session import Session, open_session, plain
-from etl_platform.errors import EtlError
+from etl_platform.errors import EtlError, StorageError
+from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.resources.landing import Root
 from etl_platform.resources.memory import plan_memory
 from etl_platform.resources.object_store import ObjectStore
@@ -23,8 +24,8 @@ from etl_platform.resources.object_store_folder import not_there
 def doctor() -> None:
     """Check the settings and every connection: landing roots, lake, ledger, warehouse.
 
-    Exit status 1 when something is not well: a part, or partitions that failed, were refused or wait. Secrets are
-    never shown.
+    Exit status 1 when something is not well: a part, or partitions that failed, were refused or wait; 2 for an old or
+    newer ledger, which stays as it is. Secrets are never shown.
     """
     session = open_session()
     console = Console()
@@ -35,16 +36,30 @@ def doctor() -> None:
     failures = len(session.graph.faults)
     for fault in session.graph.faults:
         table.add_row(plain(f"institution {fault.institution}"), "[red]not well[/]", plain(fault.message))
-    for name, probe in _probes(session).items():
+    other = _of_another_version(session)
+    for name, probe in _probes(session, other).items():
         try:
             table.add_row(name, "[green]well[/]", probe())
         except EtlError as error:
             failures += 1
             table.add_row(name, "[red]not well[/]", plain(str(error)))
-    failures += _tell_partitions(session, table)
+    failures += _tell_partitions(session, table) if other is None else 0
     console.print(table)
+    if other is not None:
+        raise other
     if failures:
         raise click.exceptions.Exit(1)
+
+
+def _of_another_version(session: Session) -> StorageError | None:
+    """What is wrong with a ledger that other code made. One that does not answer is told by its probe."""
+    try:
+        session.ledger.refuse_other()
+    except StorageError as error:
+        return error
+    except EtlError:
+        return None
+    return None
 
 
 def _tell_partitions(session: Session, table: RichTable) -> int:
@@ -63,15 +78,28 @@ def _tell_partitions(session: Session, table: RichTable) -> int:
     return len(kinds)
 
 
-def _probes(session: Session) -> dict[str, Callable[[], str]]:
+def _probes(session: Session, other: StorageError | None) -> dict[str, Callable[[], str]]:
+    """other: what is wrong with a ledger of another version, which is then not asked: its first use upgrades it."""
     probes: dict[str, Callable[[], str]] = {
         "institutions": lambda: ", ".join(session.graph.institutions) or "none",
     }
     for root in session.landing.roots:
-        probes[f"landing {root.store.url}"] = partial(_landing, session, root)
+        look = partial(_landing, session, root) if other is None else partial(_listing, root.store)
+        probes[f"landing {root.store.url}"] = look
     lake = session.resources["bronze"].lake
-    probes[f"lake {lake.url}"] = lambda: _listing(lake)
-    probes["ledger"] = session.ledger.check
+
+    def lake_answers() -> str:
+        if other is None:
+            session.resources["lake"].store.probe()
+        return _listing(lake)
+
+    def ledger_answers() -> str:
+        if other is not None:
+            raise other
+        return session.ledger.check()
+
+    probes[f"lake {lake.url}"] = lake_answers
+    probes[LEDGER] = ledger_answers
     probes[f"warehouse {session.settings.warehouse}"] = lambda: str(session.resources["warehouse"].store.check())
     probes["warehouse canary"] = lambda: str(session.resources["warehouse"].store.canary())
     probes["memory"] = lambda: _memory(session)

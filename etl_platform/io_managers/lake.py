@@ -14,14 +14,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tempfile
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
+from etl_platform.errors import StorageUnavailableError
 from etl_platform.io_managers.frames import subset
 from etl_platform.io_managers.guard import checked, distinct, spooled
 from etl_platform.io_managers.parquet_file import TableFile, read_table, write_table
@@ -35,14 +37,26 @@ IN_MEMORY_TOTAL = 16 * 2**20
 """The most that all objects of one replace may take so."""
 
 
+PRESENCE_SECONDS = 1.0
+"""So long a lake that was seen is taken to be there."""
+
+
 class LakeStore:
-    """Parquet objects in an object store. `scratch`: folder for the files of large ones (default: the system's)."""
+    """Parquet objects in an object store. `scratch`: folder for the files of large ones (default: the system's).
+
+    is_in_use: whether anything was ever published from it. A folder that is not mounted and a wrong prefix look like
+    an empty store: what is missing there is no partition without rows, and nothing is written beside it.
+    """
 
     kind = "parquet"
 
-    def __init__(self, objects: ObjectStore, scratch: Path | None = None) -> None:
+    def __init__(
+        self, objects: ObjectStore, scratch: Path | None = None, is_in_use: Callable[[], bool] | None = None
+    ) -> None:
         self._objects = objects
         self._scratch = scratch
+        self._is_in_use = is_in_use
+        self._seen_at = float("-inf")
 
     @property
     def service(self) -> str:
@@ -52,6 +66,8 @@ class LakeStore:
     def probe(self) -> None:
         """See `TableStore.probe`."""
         self._objects.probe()
+        with asking(self.service):
+            self._look()
 
     def key(self, table: Table, partition: PartitionKey) -> str:
         """Where the object of a partition is."""
@@ -63,6 +79,7 @@ class LakeStore:
             return self._replace(table, distinct(table, partitions), batches)
 
     def _replace(self, table: Table, keys: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
+        self._require_lake()
         in_memory = min(IN_MEMORY_BYTES, IN_MEMORY_TOTAL // max(len(keys), 1))
         with self._scratch_files(len(keys)) as paths:
             if len(keys) == 1:
@@ -89,9 +106,28 @@ class LakeStore:
                 try:
                     received = self._objects.obtain(self.key(table, partition), path, in_memory=IN_MEMORY_BYTES)
                 except ObjectMissingError:
+                    self._require_lake()
                     continue
                 source = path if received.content is None else received.content
                 yield from read_table(source, subset(table, columns), self._objects.uri(self.key(table, partition)))
+
+    def _require_lake(self) -> None:
+        if self._is_in_use is not None and time.monotonic() - self._seen_at > PRESENCE_SECONDS:
+            self._look()
+
+    def _look(self) -> None:
+        """Raises StorageUnavailableError where the lake holds nothing although it is in use."""
+        is_empty = next(iter(self._objects.list()), None) is None
+        if is_empty and self._is_in_use is not None and self._is_in_use():
+            raise StorageUnavailableError(
+                f"lake {self._objects.url}",
+                found="no object at all",
+                expected="the lake of which the ledger has published partitions on record",
+                next_step="mount it, or correct ETL_LAKE. If it is lost for good, put any file there and "
+                "`etl-platform replay` what the landing zone still has",
+                service=self.service,
+            )
+        self._seen_at = time.monotonic()
 
     def _publish(self, key: str, file: TableFile, path: Path) -> ObjectInfo:
         return self._objects.put_file(key, path) if file.content is None else self._objects.put_bytes(key, file.content)

@@ -22,18 +22,20 @@ from etl_platform.settings import Settings
 def build_resources(settings: Settings, institutions: Mapping[str, Institution], catalog: Catalog) -> dict[str, Any]:
     """Resources by key: `lake` and `warehouse` (IO managers), `landing`, `bronze`, `ledger`, `probes`."""
     s3 = s3_options(settings)
+    ledger = Ledger(settings.ledger.get_secret_value(), retries=settings.retries)
     lake_objects = open_object_store(settings.lake_root, s3, settings.retries, service="lake")
 
     def table_of(key: Any) -> Any:
         return catalog.table(*key.path)
 
+    lake = LakeStore(lake_objects, settings.scratch, ledger.has_published)
     warehouse = build_warehouse(settings, institutions)
     landing = build_landing_zone(settings, institutions, s3)
     return {
-        "lake": TableIOManager(LakeStore(lake_objects, settings.scratch), table_of),
+        "lake": TableIOManager(lake, table_of),
         "warehouse": TableIOManager(warehouse, table_of, layer="warehouse"),
         "landing": landing,
-        "probes": build_probes(landing, lake_objects, warehouse),
+        "probes": build_probes(landing, lake, warehouse),
         "bronze": BronzeStore(lake_objects, settings.scratch, settings.download_concurrency),
-        "ledger": Ledger(settings.ledger.get_secret_value(), retries=settings.retries),
+        "ledger": ledger,
     }

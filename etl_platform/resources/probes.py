@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from etl_platform.io_managers.lake import LakeStore
 from etl_platform.resources.landing import LandingZone
 from etl_platform.resources.object_store import ObjectStore
 from etl_platform.resources.object_store_folder import not_there
@@ -14,7 +15,7 @@ Probes = dict[str, Callable[[], object]]
 """Service -> a quick question that raises what is wrong. The ledger is asked by whoever asks what waits."""
 
 
-def build_probes(landing: LandingZone, lake: ObjectStore, warehouse: WarehouseStore) -> Probes:
+def build_probes(landing: LandingZone, lake: LakeStore, warehouse: WarehouseStore) -> Probes:
     """The probes of lake, warehouse and every landing root. Asks nothing yet."""
     roots = {root.store.service: partial(_probe_root, root.store) for root in landing.roots}
     return {"lake": lake.probe, "warehouse": warehouse.probe, **roots}

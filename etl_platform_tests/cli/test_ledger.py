@@ -80,6 +80,23 @@ def test_a_newer_ledger_is_one_line_exit_status_2_and_unchanged(
     assert (json.loads(out)["state"] == "newer") if "--json" in command else out == ""
 
 
+@pytest.mark.parametrize("is_newer", [True, False], ids=["newer", "old"])
+def test_doctor_tells_of_another_versions_ledger_and_leaves_it(etl: Shell, path: Path, is_newer: bool) -> None:
+    if is_newer:
+        etl("ledger", "upgrade")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE ledger_revision SET version_num = '9999'")
+    else:
+        load_old_ledger(f"sqlite:///{path}")
+    before = path.read_bytes()
+
+    status, out, err = etl("doctor")
+
+    assert status == 2 and err.count("\n") == 1 and "next step: " in err
+    assert "not well" in out and f"revision {HEAD}" in err
+    assert path.read_bytes() == before
+
+
 def test_a_wrong_institution_file_does_not_stand_in_the_way(
     etl: Shell, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
