@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -96,10 +97,14 @@ def main() -> None:
 def _of_dagster(error: Exception) -> str | None:
     """What a storage of Dagster that fails (a full disk, a file that is broken) means; None for any other error."""
     database = sys.modules.get("sqlalchemy.exc")  # what was never imported has not failed, and importing it is slow
-    if database is None or not isinstance(error, database.DBAPIError):
+    # Dagster says in its own words that it has tried several times.
+    found: Any = error
+    while database is not None and found is not None and not isinstance(found, database.DBAPIError):
+        found = found.__cause__
+    if database is None or found is None:
         return None
     return (
         f"Dagster's storage (DAGSTER_HOME {os.environ.get('DAGSTER_HOME', 'not set')}): found "
-        f"{type(error.orig).__name__}: {error.orig}; expected a database that can be read and written; next step: look "
+        f"{type(found.orig).__name__}: {found.orig}; expected a database that can be read and written; next step: look "
         "at the free space and the rights of that folder, or at the database that its dagster.yaml names, and run again"
     )

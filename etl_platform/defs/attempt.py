@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.endings import of_storage
 from etl_platform.errors import ConfigurationError, EtlError, PermanentError, TransientError
 from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
@@ -162,6 +163,10 @@ def message(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    while not isinstance(error, EtlError | dg.Failure) and error.__cause__ is not None:
+    while not isinstance(error, EtlError | dg.Failure):
+        if (told := of_storage(error)) is not None:
+            return told
+        if error.__cause__ is None:
+            break
         error = error.__cause__
     return error

@@ -16,11 +16,12 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.census import FINISHED, Census
-from etl_platform.defs.endings import was_ledger
+from etl_platform.defs.endings import DAGSTER, was_ledger, was_storage
 from etl_platform.defs.gold import datasets_of, publication_of
 from etl_platform.defs.jobs import JOBS
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import UnknownNameError
+from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome
 from etl_platform.partitions import parse_key
@@ -126,11 +127,18 @@ def _close(instance: dg.DagsterInstance, ledger: Ledger, attempt: Attempt, kille
     error = f"the run ended without a result ({status})"
     was_killed = run is not None and run.tags.get(PROCESS_TAG) in killed
     has_failed = run is not None and run.status is dg.DagsterRunStatus.FAILURE and not was_killed
-    if run is not None and has_failed and was_ledger(instance, run):
+    if run is not None and has_failed and (away := _what_was_away(instance, run)):
         # It failed by itself and could not say so: what it says it to was away. Any other, an interrupted one say, is
         # one that died.
-        return ledger.mark_waiting(attempt.run_id, attempt.partition, "ledger", error, now=now())
+        return ledger.mark_waiting(attempt.run_id, attempt.partition, away, error, now=now())
     return attempt.partition in ledger.close_dead(attempt.run_id, error=error, now=now())
+
+
+def _what_was_away(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """The service that failed the run before it could say so."""
+    if was_ledger(instance, run):
+        return LEDGER
+    return DAGSTER if was_storage(instance, run) else None
 
 
 def used_up(instance: dg.DagsterInstance, run_keys: Sequence[str]) -> dict[str, dg.DagsterRun]:
@@ -159,10 +167,11 @@ def settle_unstarted(
     for run_key in requested.keys() & over.keys():
         last, partitions = over[run_key], requested[run_key]
         error = f"run {last.run_id} ended before it began ({last.status.value})"
-        if last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags and was_ledger(instance, last):
+        has_failed = last.status is dg.DagsterRunStatus.FAILURE and PROCESS_TAG in last.tags
+        if has_failed and (away := _what_was_away(instance, last)):
             # It executed, failed by itself and could not say so, as in `_close`: no death of a process.
             for partition in partitions:
-                settled += ledger.mark_waiting(last.run_id, partition, "ledger", error, is_first=True, now=now())
+                settled += ledger.mark_waiting(last.run_id, partition, away, error, is_first=True, now=now())
         else:
             settled += len(ledger.close_unstarted(last.run_id, partitions, error=error, now=now()))
     return settled
