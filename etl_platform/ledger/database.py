@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -223,7 +223,9 @@ def _sqlite_waits(connection: sa.Connection, seconds: int) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+        # An interrupt has closed it.
+        with suppress(sqlite3.ProgrammingError):
+            driver.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
 
 
 def _create_engine(url: URL) -> sa.Engine:

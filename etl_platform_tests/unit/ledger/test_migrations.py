@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -17,6 +18,7 @@ from etl_platform.errors import StorageError
 from etl_platform.ledger import database as database_module
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.ledger.migrations import backfill_0002
 from etl_platform.ledger.revision import HEAD, MARKER, REVISIONS
 from etl_platform.ledger.tables import attempts, landing_objects, metadata, schema_drift
 from etl_platform.ledger.upgrade import copy_before
@@ -26,6 +28,7 @@ from etl_platform_tests.support.ledgers import (  # noqa: F401
     old_ledger_url,
     postgres_server,
 )
+from etl_platform_tests.support.postgres import PostgresServer
 
 MOVED = {14: 15, 16: 17, 19: 18, 24: 25}
 """Objects of the fixture that stand for the same object as another one."""
@@ -346,6 +349,27 @@ def test_an_upgrade_that_is_killed_leaves_a_ledger_that_the_next_start_upgrades(
     opened = Ledger(old_ledger_url)
     assert "25 objects" in opened.check()
     opened.close()
+
+
+def test_the_first_row_of_a_key_is_not_looked_up_for_each_row(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database().url
+    load_old_ledger(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("ALTER TABLE landing_objects ADD COLUMN root text")
+        plan = [line for (line,) in connection.execute(f"EXPLAIN {backfill_0002._TELL_APART}".encode())]
+        assert plan and not [line for line in plan if "SubPlan" in line]
+
+
+def test_an_interrupt_of_an_upgrade_stays_one(tmp_path: Path) -> None:
+    """SQLAlchemy closes the connection on which it came."""
+    engine = database_module._create_engine(sa.make_url(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    with (
+        pytest.raises(KeyboardInterrupt),
+        database_module._begin_write(engine, database_module.UPGRADE_SECONDS) as connection,
+    ):
+        connection.invalidate()
+        raise KeyboardInterrupt
+    engine.dispose()
 
 
 def test_a_new_and_a_current_ledger_are_opened_without_alembic(ledger_url: str) -> None:
