@@ -363,12 +363,14 @@ def test_the_first_row_of_a_key_is_not_looked_up_for_each_row(postgres_server: P
 def test_an_interrupt_of_an_upgrade_stays_one(tmp_path: Path) -> None:
     """SQLAlchemy closes the connection on which it came."""
     engine = database_module._create_engine(sa.make_url(f"sqlite:///{tmp_path / 'ledger.db'}"))
-    with (
-        pytest.raises(KeyboardInterrupt),
-        database_module._begin_write(engine, database_module.UPGRADE_SECONDS) as connection,
-    ):
-        connection.invalidate()
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with database_module._begin_write(engine, database_module.UPGRADE_SECONDS) as connection:
+            connection.invalidate()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     engine.dispose()
 
 
