@@ -8,8 +8,10 @@ unquoted field is text (`5" pipe`). Text after a closing quote breaks its record
 A cell that was cut off after its opening quote pairs with any later quote, and everything between them becomes text of
 one field: rows vanish without a trace. So a field over several lines is believed only where none of the lines inside it
 splits into as many fields as the header. Where more than half of them do, the opening quote is unclosed: its line is
-broken, the lines behind it are records. Where fewer do nobody can tell, and the whole record is broken. The reverse, a
-text over several lines whose quotes are not doubled, ends too early: what follows it is no record, and a quote closes
+broken, the lines behind it are records. Where fewer do nobody can tell, and the whole record is broken. The line of the
+closing quote proves nothing by its width: the end of a text with the fields behind it may be as wide as a record. Where
+nothing else tells (no line inside, no file in which everything is quoted) the whole record is broken, too. The reverse,
+a text over several lines whose quotes are not doubled, ends too early: what follows it is no record, and a quote closes
 there that nobody opened; then all its lines are broken.
 
 Blocks without a stray quote are settled over arrays of positions, others are walked quote by quote.
@@ -69,7 +71,8 @@ class _Regular(Quotes):
 class Text:
     """ends: just after each line end. final: nothing follows. cut: what follows is not waited for.
 
-    width: fields of a record, 0 where lines inside quotes are not doubted. since: where the header ends.
+    width: fields of a record, 0 where lines inside quotes are not doubted. since: where the header ends. is_quoted:
+    each name in the header is quoted.
     """
 
     data: bytes
@@ -79,6 +82,7 @@ class Text:
     since: int = 0
     final: bool = False
     cut: bool = False
+    is_quoted: bool = False
 
 
 def find_quotes(text: Text) -> Quotes:
@@ -119,6 +123,14 @@ def count_fields(data: bytes, start: int, stop: int, options: CsvOptions) -> tup
         if not at:
             return count, False
         count += 1
+
+
+def are_quoted(line: bytes, options: CsvOptions) -> bool:
+    """Whether every field of a line is quoted."""
+    delimiter, parts = options.delimiter.encode(), line.split(options.quote.encode())
+    # Every other part is outside: nothing at either end, and between the halves of an escaped quote.
+    is_closed = len(parts) > 1 and len(parts) & 1 and not parts[0] and not parts[-1]
+    return bool(is_closed) and all(part in (b"", delimiter) for part in parts[::2])
 
 
 def starts_with(data: bytes, starts: Positions, prefix: bytes) -> Positions:
@@ -260,30 +272,54 @@ class _Walk:
     def _judged(self, at: int, closing: int | None, line: int, last: int) -> _Verdict:
         """By the lines from the one behind that of the quote to that of its closing quote.
 
-        The last of them tells nothing in the first column: behind the end of a text there stand the other fields.
+        The last of them is no proof of a record: the end of a text, with the fields behind it, may be as wide as one.
         """
         closed = len(self.data) if closing is None else self.found[closing]
         is_broken = closing is None or self._follower(closed) not in self.fences
-        delimiter = ord(self.text.options.delimiter)
-        records = lines = 0
-        fits_behind_first = False
-        for index in range(line + 1, last + 1):
-            fits = self._fits(index, is_last=index == last, is_broken=is_broken)
-            if fits is None:
-                continue
-            if fits and index == last and not is_broken and self.data.find(delimiter, self.ends[index - 1], closed) < 0:
-                fits_behind_first = True
-                continue
-            lines += 1
-            records += fits
+        inner = [self._fits(index, is_last=False, is_broken=is_broken) for index in range(line + 1, last)]
+        records, lines = inner.count(True), len(inner) - inner.count(None)
+        ends_fit = self._fits(last, is_last=True, is_broken=is_broken)
         if is_broken:
-            return "unclosed" if records else "text"
-        if records * 2 > lines or (not lines and fits_behind_first and self._is_record(at, line)):
+            return "unclosed" if records or ends_fit else "text"
+        if records * 2 > lines + (ends_fit is False):
             return "unclosed"
-        if records or self._opens_alike(at, closing):
+        if records:
+            return "doubtful"
+        return self._judged_by_ends(at, closing, line, last, ends_fit=ends_fit, is_short=not lines)
+
+    def _judged_by_ends(
+        self, at: int, closing: int | None, line: int, last: int, *, ends_fit: bool | None, is_short: bool
+    ) -> _Verdict:
+        """What a field is none of whose inner lines is a record. is_short: there are none but blank ones and comments.
+
+        A text that is taken for records gives rows made of its parts, records that are taken for a text are lost: where
+        nothing tells, neither.
+        """
+        closed = len(self.data) if closing is None else self.found[closing]
+        if ends_fit is not None and self._is_quoted_throughout(at, closed, last):
+            return "text"
+        delimiter, since, until = self.text.options.delimiter.encode(), self.ends[line], self.ends[last - 1]
+        # Behind the end of a text in the first column there stand all other fields: a line as wide as the header.
+        is_first_column = at == self._start_of_line(at) and self.data.find(delimiter, until, closed) < 0
+        if ends_fit is not False and not (is_first_column and not is_short):
+            # A comment is evidence neither way. Two kinds of lines that no record leaves, however it was cut off, tell
+            # of a text: one in the first column that is not wide enough; inner ones without any delimiter or quote.
+            quote = self.text.options.quote.encode()
+            is_bare = self.data.find(delimiter, since, until) < 0 and self.data.find(quote, since, until) < 0
+            is_text = is_first_column or (is_bare and not is_short)
+            return "text" if is_text and not self._is_record(at, line) else "doubtful"
+        if self._opens_alike(at, closing):
             return "doubtful"
         is_record = self._is_record(at, line, 2) or (self._is_record(at, line, 1) and self._meets_fence(at, closing))
         return "doubtful" if is_record else "text"
+
+    def _is_quoted_throughout(self, at: int, closed: int, last: int) -> bool:
+        """Whether a text's last line begins unquoted where the header and all fields of its record are quoted."""
+        if not self.text.is_quoted or self.data[self.ends[last - 1]] == self.quote:
+            return False
+        stop = self.ends[last] if last < len(self.ends) else len(self.data)
+        cells = self.data[self._start_of_line(at) : at + 1] + self.data[closed:stop].rstrip(b"\r\n")
+        return are_quoted(cells, self.text.options)
 
     def _is_record(self, at: int, line: int, least: int = 0) -> bool:
         """Whether the line of a quote is as wide as the header, with the quote as text; `least` fields stand behind

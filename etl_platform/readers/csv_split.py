@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etl_platform.readers.csv_quotes import CR, LF, TORN_LINES, Quotes, Text, count_fields, find_quotes
+from etl_platform.readers.csv_quotes import CR, LF, TORN_LINES, Quotes, Text, are_quoted, count_fields, find_quotes
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import Positions, Records, positions_of
 from etl_platform.readers.source import Source
@@ -24,7 +24,7 @@ BLOCK = 2 * 2**20
 # A record is held back for the lines behind it while all of them are no larger than this.
 _TORN_BYTES = 2**20
 UNCLOSED = "a quoted field that is not closed, and lines behind it that are records"
-DOUBTFUL = "a quoted field over several lines, some of which are records"
+DOUBTFUL = "a quoted field over several lines, some of which may be records (`multiline: trusted` takes it as text)"
 TORN = "quotes inside a text over several lines that are not doubled"
 JUNK = "text after a closing quote"
 
@@ -76,6 +76,7 @@ class _Splitter:
         self.line = 1
         self.width = 0 if options.header else len(options.columns)
         self.header_is_read = not options.header
+        self.is_quoted = False
 
     def next_block(self, data: bytes, *, final: bool) -> Block:
         ends = _line_ends(data, final=final)
@@ -84,7 +85,7 @@ class _Splitter:
         if not self.header_is_read:
             since = self._read_header(text)
         if self.is_checked and self.width > 1:
-            text = replace(text, width=self.width, since=since)
+            text = replace(text, width=self.width, since=since, is_quoted=self.is_quoted)
         quotes, stops = self._stops(text)
         whole = int(stops[-1]) if len(stops) else 0
         if not final and len(data) - whole > self.source.limits.field_bytes:
@@ -105,6 +106,7 @@ class _Splitter:
             bare = text.data[start:stop].rstrip(b"\r\n")
             if bare and not (comment and bare.startswith(comment)):
                 self.width, self.header_is_read = count_fields(bare, 0, len(bare), self.options)[0], True
+                self.is_quoted = are_quoted(bare, self.options)
                 return int(stop)
         return len(text.data)
 
@@ -129,9 +131,9 @@ class _Splitter:
         broken = records.holding(quotes.junk[quotes.junk < used])
         self._hold_one_line(records, broken, text.ends)
         reasons = dict.fromkeys(broken.tolist(), JUNK)
+        reasons |= dict.fromkeys(_torn(text, quotes, records), TORN)
         doubtful = records.holding(quotes.doubtful[quotes.doubtful < used])
         reasons |= dict.fromkeys(doubtful.tolist(), DOUBTFUL)
-        reasons |= dict.fromkeys(_torn(text, quotes, records), TORN)
         reasons |= dict.fromkeys(records.holding(quotes.unclosed[quotes.unclosed < used]).tolist(), UNCLOSED)
         broken = np.array(sorted(reasons), dtype=np.int64)
         has_quotes = bool(len(quotes.effective)) or ord(self.options.quote) in data
@@ -167,10 +169,9 @@ def _torn(text: Text, quotes: Quotes, records: Records) -> list[int]:
     """Records that are the lines of one text whose quotes are not doubled: from one with a quoted field to one where
     a quote closes that nobody opened.
 
-    Where the last is as wide as the header, the text is in the first column; where the first is, in the last column.
+    Where the first is as wide as the header, the text is in the last column, and its last line is not as wide.
     """
     found: list[int] = []
-    delimiter = ord(text.options.delimiter)
     for stray in quotes.strays[quotes.strays < len(records.text)].tolist():
         last = int(np.searchsorted(records.starts, stray, side="right")) - 1
         first = last - 1
@@ -181,11 +182,11 @@ def _torn(text: Text, quotes: Quotes, records: Records) -> list[int]:
         above, below = ((int(records.starts[index]), int(records.stops[index])) for index in (first, last))
         if not _opens_quote(quotes, *above):
             continue
-        is_cut = _holds(quotes.unclosed, *above)
-        is_whole = _is_wide(text, *above) if is_cut else _is_whole(text, *above), _is_whole(text, *below)
-        is_first_column = text.data.find(delimiter, below[0], stray) < 0
+        is_whole = _is_whole(text, *above), _is_whole(text, *below)
         is_last_column = text.data[stray + 1 : stray + 2] != text.options.delimiter.encode()
-        if not all(is_whole) and (is_first_column or not is_whole[1]) and (is_last_column or not is_whole[0]):
+        is_told = not is_whole[0] or (is_last_column and not is_whole[1])
+        # Behind a doubted field nobody can tell whether the last is a record that holds a quote, or the end of a text.
+        if is_told or _holds(quotes.unclosed, *above) or _holds(quotes.doubtful, *above):
             found += range(first, last + 1)
     return found
 
@@ -204,10 +205,6 @@ def _opens_quote(quotes: Quotes, start: int, stop: int) -> bool:
 
 def _holds(marks: Positions, start: int, stop: int) -> bool:
     return bool(len(marks)) and bool(np.searchsorted(marks, stop) > np.searchsorted(marks, start))
-
-
-def _is_wide(text: Text, start: int, stop: int) -> bool:
-    return text.data.count(text.options.delimiter.encode(), start, stop) >= text.width - 1
 
 
 def _is_whole(text: Text, start: int, stop: int) -> bool:

@@ -368,6 +368,14 @@ def _rows() -> list[Case]:
         ),
         Case(
             topic,
+            "a text of two lines of which the last looks like a record: nobody can tell, all of it",
+            lambda: [(BOOKINGS + booking(1) + booking(2, '"see also') + booking(3, 'pipe 5"')).encode()],
+            silver=1,
+            broken={3: ["quotes_are_closed"]},
+            **booked,
+        ),
+        Case(
+            topic,
             "a text over several lines whose quotes are not doubled, each of its lines",
             lambda: [(BOOKINGS + booking(1, '"pipe 5"\nsee above"') + booking(2)).encode()],
             silver=1,

@@ -4,7 +4,8 @@ Belongs here: the generator, which knows what each record was, and is the oracle
 (`unit/readers/test_stray_quotes.py`).
 
 Left out is what no reader can know: a broken text that is another text written well (`""` for two quotes that were not
-doubled), and inner lines of a text that are themselves as wide as the header (those are `multiline: trusted`).
+doubled), lines inside a text that are themselves as wide as the header (those are `multiline: trusted`), and a broken
+text of which both the first and the last line are. The last line of a text written well may look like a record.
 """
 
 from __future__ import annotations
@@ -108,15 +109,14 @@ def _record(random: Random, style: _Style, number: int, share: float) -> Record:
         if not is_good and style.text_column and random.random() < 0.2:
             line = style.delimiter.join(cells[: style.text_column + 1])  # the rest of the line is cut off, too
         lines = line.split(style.end)
-        if _can_be_known(style, lines):
+        if _can_be_known(style, lines, is_good=is_good):
             return Record(tuple(values), tuple(lines), is_good)
 
 
-def _can_be_known(style: _Style, lines: Sequence[str]) -> bool:
-    """No line of a text is a record; of one in the first column the last line has all fields, in the last the first."""
+def _can_be_known(style: _Style, lines: Sequence[str], *, is_good: bool) -> bool:
+    """No line inside a text is a record; its first and its last line may look like one, in a broken text not both."""
     fits = [line.count(style.delimiter) + 1 == style.width for line in lines]
-    told = fits[style.text_column == style.width - 1 : len(fits) - (style.text_column == 0)]
-    return len(lines) == 1 or not any(told)
+    return len(lines) == 1 or not (any(fits[1:-1]) or (fits[0] and fits[-1] and not is_good))
 
 
 def _text(random: Random, style: _Style) -> str:
@@ -156,4 +156,6 @@ def _broken(random: Random, style: _Style, text: str) -> str:
     }
     if text.startswith(style.delimiter):
         del ways["doubled_start"], ways["doubled_both"]  # two well-written cells
+    if text.endswith(style.delimiter):
+        ways = {way: written for way, written in ways.items() if way not in ("doubled_end", "doubled_both")}
     return ways[random.choice(list(ways))]

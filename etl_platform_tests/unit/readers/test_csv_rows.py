@@ -60,7 +60,8 @@ def test_line_inside_a_quoted_field_is_no_comment() -> None:
     out = read(b'"a\n#","b"\n1,"x\n#y","z"\n# "\n"3\n#","4"\n', CsvOptions(comment="#"))
     assert out.columns.columns == ["a\n#", "b"]
     assert out.rows == [("3\n#", "4")]
-    assert out.verdicts == [(3, "row_has_all_fields")]
+    # A comment behind a cell that was cut off, or the end of a text: nobody can tell.
+    assert out.verdicts == [(3, "quotes_are_closed")]
 
 
 @pytest.mark.parametrize("size", range(1, 40))

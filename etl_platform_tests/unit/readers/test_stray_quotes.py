@@ -66,7 +66,7 @@ def told(seeds: range, share: float | None = None) -> Told:
 def hold(result: Told, files: int) -> None:
     assert result.wrong == []
     assert result.loaded > 0.9 * result.good
-    assert result.good_refused < 0.01 * result.good
+    assert result.good_refused < 0.02 * result.good
     assert result.files_refused < 0.08 * files
 
 
@@ -82,11 +82,11 @@ def test_no_row_vanishes_and_none_is_bent_in_10000_files() -> None:
 def test_text_over_several_lines_loads_from_files_without_a_defect() -> None:
     result = told(range(50), share=0)
     assert (result.wrong, result.files_refused) == ([], 0)
-    assert result.good_refused < 0.002 * result.good
+    assert result.good_refused < 0.005 * result.good  # those whose last line looks like a record
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("between", [0, 1, 3, 4000])
+@pytest.mark.parametrize("between", [1, 3, 4000])
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
 def test_a_cut_off_cell_does_not_pair_with_a_later_quote(end: str, between: int, order: tuple[int, ...]) -> None:
     rows = [("0", "a", "card"), ("1", "b", '"Rent for flat 12 J')]
@@ -97,6 +97,86 @@ def test_a_cut_off_cell_does_not_pair_with_a_later_quote(end: str, between: int,
     assert out.verdicts == [(3, "quotes_are_closed")]
     assert out.rejects["raw"].to_list() == [lines[2]]
     assert out.source_rows == [2, *range(4, len(lines) + 1)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
+def test_nobody_can_tell_a_cut_off_cell_from_a_text_that_ends_on_the_next_line(order: tuple[int, ...]) -> None:
+    rows = [("id", "at", "note"), ("1", "b", '"Rent for flat 12 J'), ("2", "d", 'pipe 5"'), ("3", "e", "z")]
+    lines = [",".join(row[column] for column in order) for row in rows]
+    out = read("\n".join(lines).encode(), PLAIN)
+    assert out.columns.select("id", "at", "note").rows() == [rows[3]]
+    assert out.rejects["raw"].to_list() == ["\n".join(lines[1:3])]
+    assert "multiline: trusted" in out.rejects["found"][0]
+    assert len(read("\n".join(lines).encode(), CsvOptions(multiline="trusted")).rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "record"),
+    [
+        ("id,note,amount", '7,"Rent for March\nflat 3, house 4",12.50'),
+        ("id,note,amount", '7,"Rent, for March\nflat 3, house 4",12.50'),
+        ("id,note,amount", '7,"Rent for March\n\nflat 3, house 4",12.50'),
+        ("id,note,amount", '7,"Rent, heating\nfor March\nflat 3, house 4",12.50'),
+        ("id,note,amount", '7,"Rent for March\n""flat"", 3\nin, house 4",12.50'),
+        ("id,amount,note", '7,12.50,"Rent for March\nflat 3, house 4, left"'),
+        ("id,account,note,amount,currency", '7,A,"Rent\nflat 3, house 4, left",12.50,EUR'),
+        ("note,id", '"Rent, heating\nflat 3",7'),
+        ("note,id,amount", '"Rent, heating, water\nflat 3",7,12.50'),
+        ("id,note,amount", '7,"Rent\nheating, water, oil\nfor March\nflat 3, house 4",12.50'),
+        ("id,note,place", '7,"Rent\nflat 3, house 4","Main street\n5, left"'),
+        ('"id","note","amount"', '"7","Rent for March\nflat 3, house 4",12.50'),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_no_line_of_a_text_is_loaded_where_nobody_can_tell(header: str, record: str, end: str) -> None:
+    width = header.count(",") + 1
+    before, after = (",".join(name * width) for name in "xy")
+    out = read("\n".join([header, before, record, after]).replace("\n", end).encode(), PLAIN)
+    assert out.rows == [("x",) * width, ("y",) * width]
+    assert out.rejects["raw"].to_list() == [record.replace("\n", end)]
+    assert out.verdicts == [(3, "quotes_are_closed")]
+
+
+@pytest.mark.parametrize(
+    ("header", "record", "row"),
+    [
+        (
+            "id,note,amount",
+            '7,"Rent\nfor March\nflat 3, house 4",12.50',
+            ("7", "Rent\nfor March\nflat 3, house 4", "12.50"),
+        ),
+        ("note,id", '"Rent\nflat 3",7', ("Rent\nflat 3", "7")),
+        ('"id","note","amount"', '"7","Rent, heating\nflat 3, 4","1"', ("7", "Rent, heating\nflat 3, 4", "1")),
+        ('"id","amount","note"', '"7","""1""","Rent\na, b, c"', ("7", '"1"', "Rent\na, b, c")),
+        ('"note","id"', '"Rent, heating\nflat 3","7"', ("Rent, heating\nflat 3", "7")),
+    ],
+)
+def test_text_whose_last_line_looks_like_a_record_loads_where_it_can_be_known(
+    header: str, record: str, row: tuple[str, ...]
+) -> None:
+    out = read(f"{header}\n{record}\n{record}".encode(), PLAIN)
+    assert (out.rows, out.verdicts) == ([row, row], [])
+
+
+@pytest.mark.parametrize("header", ["id,note", '"id","note"'])
+def test_a_comment_is_no_end_of_a_text(header: str) -> None:
+    out = read(f'{header}\n"1","cut\n# pipe 5"\n2,x\n'.encode(), CsvOptions(comment="#"))
+    assert out.rows == [("2", "x")]
+    assert out.rejects["raw"].to_list() == ['"1","cut\n# pipe 5"']
+
+
+def test_the_text_behind_a_doubted_field_is_doubted_too() -> None:
+    """The quote that closes the field may be the one that opens the text."""
+    out = read(b'note,id\n"card,1\n", pipe\nflat",2\nx,3\n', PLAIN)
+    assert out.rows == [("x", "3")]
+    assert out.rejects["raw"].to_list() == ['"card,1\n", pipe', 'flat",2']
+
+
+def test_a_text_whose_quotes_are_not_doubled_is_never_loaded_in_part() -> None:
+    first, second = '1,"a "so" b\nflat 3, house 4",2', '2,", a\n\nflat 3, house 4"","3"'
+    out = read(f"id,note,amount\n{first}\n{second}\n3,x,4\n".encode(), PLAIN)
+    assert out.rows == [("3", "x", "4")]
+    assert "\n".join(out.rejects["raw"]) == f"{first}\n{second}".replace("\n\n", "\n")  # but for the blank line
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 16, 33, 64])
