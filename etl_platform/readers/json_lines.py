@@ -1,9 +1,10 @@
 """Blocks of JSON, one record per line, from its layouts: JSON lines, an array inside a document, objects in a row.
 
-Belongs here: cutting at record boundaries with bounded memory. Not here: records' content.
+Belongs here: cutting at record boundaries with bounded memory. Not here: records' content, lines that are no records
+(`json_apart`).
 
-Writers forget line ends (`{...}{...}`): where an object is closed and another opens, a record ends, whatever stands on
-the line. `rows` then go on counting records, so that each has a number of its own.
+Writers forget line ends (`{...}{...}`) and commas (`[{...}{...}]`), or write commas where no array is: where an object
+is closed and another opens, a record ends.
 """
 
 from __future__ import annotations
@@ -14,10 +15,21 @@ from itertools import chain
 
 import numpy as np
 
+from etl_platform.readers.json_apart import NEXT_OBJECT, find_seams, records_of, tell_apart
 from etl_platform.readers.json_path import BLANKS, DocumentPath, too_deep
 from etl_platform.readers.json_text import end_of_object, loads_or_none
-from etl_platform.readers.json_tokens import CLOSE, CLOSE_ARRAY, COMMA, LINE_END, OPEN, Tokens, in_strings, tokenise
-from etl_platform.readers.records import Positions, Records, positions_of
+from etl_platform.readers.json_tokens import (
+    CLOSE,
+    CLOSE_ARRAY,
+    COMMA,
+    IS_BLANK,
+    LINE_END,
+    OPEN,
+    Tokens,
+    in_strings,
+    tokenise,
+)
+from etl_platform.readers.records import Mask, Positions, Records, positions_of
 from etl_platform.readers.source import Source
 
 BLOCK = 2 * 2**20
@@ -25,37 +37,32 @@ BLOCK = 2 * 2**20
 _FORBIDDEN = 1
 # So much text tells whether a record spans lines.
 _BEGINNING = 2**20
-_NEXT_OBJECT = re.compile(rb"\}[ \t\r]*\{")
-
-
-def _records(text: bytes, first: int) -> Records:
-    stops = positions_of(text, LINE_END) + 1
-    return Records(text, np.concatenate(([0], stops[:-1])), stops, np.arange(first, first + len(stops)))
+_NO_COMMA = re.compile(rb"\}[ \t\r\n]*\{")
 
 
 def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
     """JSON lines; `rows` are line numbers."""
     carry: list[bytes] = []
-    size, line = 0, 1
+    size, line, is_begun = 0, 1, False
     for chunk in _with_line_feeds(chunks):
-        end = chunk.rfind(b"\n") + 1
         carry.append(chunk)
         size += len(chunk)
         if size < BLOCK:
             continue
         text = b"".join(carry)
-        used = len(text) - (len(chunk) - end) if end else _end_of_object(text)
-        if not used:
+        used = text.rfind(b"\n") + 1 or _end_of_object(text)
+        if used:
+            lines = tell_apart(source, _ended(text[:used]), line, is_begun=is_begun, is_last=False)
+            used = min(used, lines.used)
+        if used:
+            yield lines.records
+            line, is_begun = lines.next_line, lines.is_begun
+        else:
             _hold_size(source, size, f"line {line}")
-            carry = [text]
-            continue
-        records = _records(_apart(_ended(text[:used])), line)
-        yield records
-        line += len(records)
         carry, size = [text[used:]], len(text) - used
     text = b"".join(carry)
     if text:
-        yield _records(_apart(_ended(text)), line)
+        yield tell_apart(source, _ended(text), line, is_begun=is_begun, is_last=True).records
 
 
 def _ended(text: bytes) -> bytes:
@@ -64,35 +71,16 @@ def _ended(text: bytes) -> bytes:
 
 def _end_of_object(text: bytes) -> int:
     """Where the last object ends behind which another opens, in text without a line end; 0 where there is none."""
-    if not _NEXT_OBJECT.search(text):
+    if not NEXT_OBJECT.search(text):
         return 0
-    cuts = _between_objects(text, tokenise(text, reset_at_line_end=False)[0])
-    return int(cuts[-1]) if len(cuts) else 0
-
-
-def _apart(text: bytes) -> bytes:
-    """Lines with a line end between the objects on one line."""
-    if not _NEXT_OBJECT.search(text):
-        return text
-    cuts = _between_objects(text, tokenise(text, reset_at_line_end=True)[0])
-    return np.insert(np.frombuffer(text, dtype=np.uint8), cuts, LINE_END).tobytes() if len(cuts) else text
-
-
-def _between_objects(text: bytes, tokens: Tokens) -> Positions:
-    """Where an object of a line is closed and the next token on it opens another, with nothing but blanks between."""
-    depths, kinds = tokens.depths(), tokens.kinds
-    at_end = depths[kinds == LINE_END]
-    depths = depths - np.concatenate(([0], at_end))[tokens.lines()]
-    is_cut = (kinds[:-1] == CLOSE) & (kinds[1:] == OPEN) & (depths[:-1] == 0)
-    cuts: Positions = tokens.ends[:-1][is_cut] + 1
-    opens = tokens.starts[1:][is_cut]
-    blank = [not text[cut:at].strip() for cut, at in zip(cuts.tolist(), opens.tolist(), strict=True)]
-    whole: Positions = cuts[np.array(blank, dtype=np.bool_)]
-    return whole
+    data = np.frombuffer(text, dtype=np.uint8)
+    seams = find_seams(data, tokenise(text, reset_at_line_end=False)[0], is_begun=False)
+    return max(int(seams.cuts.max(initial=0)), int(seams.commas.max(initial=-1)) + 1)
 
 
 def beginning(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
-    """The chunks, and the text of the first of them, about a mebibyte."""
+    """The chunks, and the text of the first of them, about a mebibyte; lines end in LF, also those of CR alone."""
+    chunks = _with_line_feeds(chunks)
     held: list[bytes] = []
     while sum(map(len, held)) < _BEGINNING and (chunk := next(chunks, b"")):
         held.append(chunk)
@@ -122,7 +110,8 @@ def values_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
             raise source.refusal("file_is_readable", f"a bracket too many behind record {number}", "whole JSON objects")
         if len(depths) and int(depths.max()) > source.limits.json_depth:
             raise too_deep(source)
-        cuts = tokens.starts[(tokens.kinds == CLOSE) & (depths == 0)] + 1
+        is_end = (tokens.kinds == CLOSE) & (depths == 0)
+        cuts = tokens.starts[is_end] + 1
         if len(cuts):
             line_ends = positions_of(data[: cuts[-1]], LINE_END)
             if in_strings(tokens, line_ends).any():
@@ -130,13 +119,26 @@ def values_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
                 raise source.refusal("file_is_readable", found, "whole JSON objects")
             text = np.frombuffer(data[: cuts[-1]], dtype=np.uint8).copy()
             text[line_ends] = ord(" ")
-            records = _records(np.insert(text, cuts, LINE_END).tobytes(), number)
+            commas = _between(tokens, is_end, depths, is_begun=number > 1)
+            text[commas[commas < cuts[-1]]] = ord(" ")
+            records = records_of(np.insert(text, cuts, LINE_END).tobytes(), number)
             yield records
             number += len(records)
             data = data[cuts[-1] :]
         _hold_size(source, len(data), f"record {number}")
-    if data.strip(BLANKS):
+    if data.strip(BLANKS) not in (b"", b"," if number > 1 else b""):
         raise source.refusal("file_is_complete", f"the file is cut off in record {number}", "whole JSON objects")
+
+
+def _between(tokens: Tokens, is_end: Mask, depths: Positions, *, is_begun: bool) -> Positions:
+    """Single commas between an object and the next. is_begun: whether an object ends before the text."""
+    in_line = tokens.kinds != LINE_END
+    tokens, is_end, depths = tokens.take(in_line), is_end[in_line], depths[in_line]
+    commas = (tokens.kinds == COMMA) & (depths == 0)
+    follows = np.concatenate(([is_begun], is_end[:-1]))
+    opens = np.append(tokens.kinds[1:] == OPEN, False)
+    between: Positions = tokens.starts[commas & follows & opens]
+    return between
 
 
 def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -160,9 +162,10 @@ def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) 
     data = _find_array(source, chunks, around)
     number, closed = 1, -1
     while closed < 0:
+        data = _with_commas(data)
         text, used, closed = _elements(source, data, first=number == 1)
         if text:
-            records = _records(text, number)
+            records = records_of(text, number)
             yield records
             number += len(records)
         data = data[used:]
@@ -199,6 +202,24 @@ def _find_array(source: Source, chunks: Iterator[bytes], around: DocumentPath) -
         raise source.refusal("file_is_complete", "the document is cut off before its records", "a closed document")
     where = ".".join(around.wanted) or "the top level"
     raise source.refusal("file_is_in_declared_format", f"no array at {where}", f"an array of records at {where}")
+
+
+def _with_commas(data: bytes) -> bytes:
+    """The text with a comma between the elements of its array where an object directly follows on another.
+
+    The last object of the text is the first of the next: what follows it is looked at then.
+    """
+    if not _NO_COMMA.search(data):
+        return data
+    tokens, _ = tokenise(data, reset_at_line_end=False)
+    tokens = tokens.take(tokens.kinds != LINE_END)
+    depths = tokens.depths()
+    is_inside = np.minimum.accumulate(depths) >= 0
+    is_cut = (tokens.kinds[:-1] == CLOSE) & (depths[:-1] == 0) & (tokens.kinds[1:] == OPEN) & is_inside[:-1]
+    cuts, opens = tokens.ends[:-1][is_cut] + 1, tokens.starts[1:][is_cut]
+    text = np.frombuffer(data, dtype=np.uint8)
+    solid = np.concatenate(([0], np.cumsum(~IS_BLANK[text], dtype=np.int32)))
+    return np.insert(text, cuts[solid[cuts] == solid[opens]], COMMA).tobytes()
 
 
 def _elements(source: Source, data: bytes, *, first: bool) -> tuple[bytes, int, int]:

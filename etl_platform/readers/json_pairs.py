@@ -15,6 +15,7 @@ from etl_platform.readers.json_tokens import (
     CLOSE_ARRAY,
     COLON,
     COMMA,
+    IS_BLANK,
     LINE_END,
     OPEN,
     OPEN_ARRAY,
@@ -42,8 +43,6 @@ for _kind, _next in _FOLLOWERS.items():
     _ALLOWED[[_kind << 7 | follower for follower in _next]] = True
 _OPENS_KEY = np.zeros(256, dtype=np.bool_)
 _OPENS_KEY[[OPEN, COMMA]] = True
-_IS_BLANK = np.zeros(256, dtype=np.bool_)
-_IS_BLANK[[ord(char) for char in " \t\r\n"]] = True
 
 
 @dataclass(frozen=True)
@@ -161,11 +160,11 @@ def _with_scalars(data: np.ndarray, tokens: Tokens, lines: Positions) -> tuple[T
 def _stripped(data: np.ndarray, starts: Positions, stops: Positions) -> tuple[Positions, Positions]:
     """Spans without blanks at their ends; an all-blank span becomes empty."""
     # One blank after a colon or comma is the common style: settled without looking at the whole block.
-    starts = starts + _IS_BLANK[data[starts]]
+    starts = starts + IS_BLANK[data[starts]]
     inner = np.minimum(starts, stops - 1)
-    if not (_IS_BLANK[data[inner]] & (starts < stops)).any() and not _IS_BLANK[data[stops - 1]][starts < stops].any():
+    if not (IS_BLANK[data[inner]] & (starts < stops)).any() and not IS_BLANK[data[stops - 1]][starts < stops].any():
         return starts, stops
-    solid = np.flatnonzero(~_IS_BLANK[data])
+    solid = np.flatnonzero(~IS_BLANK[data])
     first = np.append(solid, len(data))[np.searchsorted(solid, starts)]
     last = np.append(-1, solid)[np.searchsorted(solid, stops)] + 1
     return first, np.maximum(first, last)

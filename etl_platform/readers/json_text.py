@@ -36,6 +36,23 @@ def end_of_object(text: str) -> int:
     return end if isinstance(value, dict) else 0
 
 
+def object_at(text: str, at: int) -> tuple[int, int]:
+    """Where the whole object ends that begins here, and 0; or 0, and where the text stops being one (0: too deep).
+
+    `NaN` and the like are taken for values here: they do not keep an object from being whole.
+    """
+    try:
+        _, end = _SHAPE.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        return 0, error.pos
+    except RecursionError:
+        return 0, 0
+    return end, 0
+
+
+_SHAPE = json.JSONDecoder(parse_constant=str, parse_int=str, parse_float=str)
+
+
 def unescape(text: str) -> str | None:
     """The string that stands between the quotes; None where an escape is no character (half a surrogate pair)."""
     value = loads_or_none(f'"{text}"')

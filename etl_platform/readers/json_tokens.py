@@ -18,6 +18,8 @@ QUOTE, BACKSLASH, LINE_END, OPEN, CLOSE, OPEN_ARRAY, CLOSE_ARRAY, COLON, COMMA =
 
 _IS_TOKEN = np.zeros(256, dtype=np.bool_)
 _IS_TOKEN[[QUOTE, LINE_END, OPEN, CLOSE, OPEN_ARRAY, CLOSE_ARRAY, COLON, COMMA]] = True
+IS_BLANK = np.zeros(256, dtype=np.bool_)
+IS_BLANK[[ord(char) for char in " \t\r\n"]] = True
 _STEP = np.zeros(256, dtype=np.int8)
 _STEP[[OPEN, OPEN_ARRAY]] = 1
 _STEP[[CLOSE, CLOSE_ARRAY]] = -1

@@ -255,6 +255,9 @@ def _damage() -> list[Case]:
         ),
         _loaded(topic, "JSON: records with nothing between them", LINES.replace(b"\n", b""), 2, JSON),
         _loaded(topic, "JSON: two records on a line", LINES.replace(b"}\n{", b"} {") + _json({"symbol": "C"}), 3, JSON),
+        _loaded(topic, "JSON: commas between the records, no brackets", LINES.replace(b"}\n{", b"},{"), 2, JSON),
+        _loaded(topic, "JSON: an array without commas", b"[" + LINES + b"]", 2, JSON),
+        _loaded(topic, "JSON: a record on one line, then one over many", LINES.replace(b"\n{", b"\n{\n "), 2, JSON),
         _loaded(topic, "JSON: a record over many lines", LINES.replace(b",", b",\n  "), 2, JSON),
         _file(
             topic, "the same, cut in the middle of a record", LINES.replace(b",", b",\n")[:-9], "file_is_complete", JSON
@@ -307,6 +310,13 @@ def _encodings() -> list[Case]:
         _loaded(topic, "line ends CRLF", TWO.replace("\n", "\r\n"), 2),
         _loaded(topic, "line ends CR only", TWO.replace("\n", "\r"), 2),
         _loaded(topic, "line ends CR only, JSON lines", LINES.replace(b"\n", b"\r"), 2, JSON),
+        _loaded(
+            topic,
+            "line ends CR only, JSON records over many lines",
+            LINES.replace(b"\n", b"\r").replace(b",", b",\r"),
+            2,
+            JSON,
+        ),
         _row(topic, "a byte order mark in the middle", bar("\ufeffAAA"), "symbol_is_well_formed"),
         Case(
             topic,

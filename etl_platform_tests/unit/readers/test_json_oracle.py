@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -115,22 +115,35 @@ def _same(text: str | None, value: Any) -> bool:
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-def _apart(line: str) -> list[str]:
-    """The objects of one line that has no open string, cut where one is closed and another opens."""
-    bare = _STRING.sub(lambda found: "x" * len(found[0]), line)
-    parts, depth, start = [], 0, 0
-    for at, char in enumerate(bare if '"' not in bare else ""):
-        depth += (char in "{[") - (char in "}]")
-        if char == "}" and depth == 0 and bare[at + 1 :].lstrip(" \t").startswith("{"):
-            parts.append(line[start : at + 1])
-            start = at + 1
-    return [*parts, line[start:]]
+def _apart(lines: list[str]) -> Iterator[str]:
+    """The objects of lines, cut where one is closed and another opens on its line, without single commas between them.
+
+    A line with an open string is one piece, and no neighbour to any other.
+    """
+    is_behind = False
+    for line in lines:
+        bare = _STRING.sub(lambda found: "x" * len(found[0]), line)
+        depth, part = 0, ""
+        for at, char in enumerate(bare if '"' not in bare else ""):
+            depth += (char in "{[") - (char in "}]")
+            rest = bare[at + 1 :].lstrip(" \t")
+            ends_object = char == "}" and depth == 0
+            is_first = not part.strip(" \t")
+            is_comma = char == "," and depth == 0 and is_behind and (is_first or part.rstrip(" \t").endswith("}"))
+            is_seam = is_comma and rest[:1] in (("", "{") if is_first else ("", "{", ","))
+            part += "" if is_seam else line[at]
+            if (is_seam and rest and not is_first) or (ends_object and rest.startswith("{")):
+                yield part
+                part = ""
+            if char in "{}[]:,x":
+                is_behind = ends_object
+        yield part if '"' not in bare else line
 
 
 def _hold(out: Outcome, lines: list[str]) -> None:
     rejected = dict(out.verdicts)
     read_rows = dict(zip(out.source_rows, out.columns.to_dicts(), strict=True))
-    for number, line in enumerate(chain.from_iterable(map(_apart, lines)), 1):
+    for number, line in enumerate(_apart(lines), 1):
         expected = _oracle(line)
         if isinstance(expected, dict):
             row = read_rows.pop(number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import polars as pl
 import pytest
 
@@ -108,6 +110,53 @@ def test_records_are_counted_by_their_brackets_and_not_by_line_ends(content: byt
     assert len(set(out.source_rows)) == 3
 
 
+LONG = b'{\n"a":"}{",\n"b":{"c":[\n{"d":1},\n{}\n]}\n}'
+
+
+@pytest.mark.parametrize("size", [7, 30, 1_000_000])
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (RECORD + b"," + RECORD + b" , " + RECORD, [1, 2, 3]),
+        (RECORD + b",\n" + RECORD + b",\r\n" + RECORD + b",\n", [1, 2, 3]),
+        (RECORD + b"\n," + RECORD + b"\n,\n" + RECORD, [1, 2, 4]),
+        (b"[" + RECORD * 2 + b"\n" + RECORD + b"]", [1, 2, 3]),
+        (b"[" + RECORD + b"," + RECORD + b" \n " + RECORD + b"]", [1, 2, 3]),
+        (RECORD + b"\n" + LONG + b"\n" + LONG, [1, 2, 9]),
+        (RECORD + b",\n" + LONG + b",\n" + LONG + b",\n", [1, 2, 9]),
+        (RECORD + b"\n" + LONG + b"," + RECORD, [1, 2, 9]),
+        (LONG + b",\n" + LONG + b" , " + RECORD + b",", [1, 2, 3]),
+        ((LONG + b"\n" + LONG + b"\n" + RECORD).replace(b"\n", b"\r"), [1, 2, 3]),
+    ],
+)
+def test_whatever_stands_between_whole_objects_they_are_records(content: bytes, rows: list[int], size: int) -> None:
+    with small_blocks(size):
+        out = read(content, LINES)
+    assert [row[0] for row in out.rows] == ["}{"] * 3
+    assert (out.source_rows, out.verdicts) == (rows, [])
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000_000])
+def test_damaged_lines_take_no_record_over_several_lines_with_them(size: int) -> None:
+    damaged = [b'{"a":1,', b'{"a":[', b'{"a":"x']
+    with small_blocks(size):
+        out = read(b"".join(RECORD + b"\n" + line + b"\n" + LONG + b"\n" for line in damaged), LINES)
+        doubled = read(RECORD + b",," + RECORD + b",\n," + RECORD, LINES)
+    assert [row[0] for row in out.rows] == ["}{"] * 6
+    assert out.source_rows == [1, 3, 10, 12, 19, 21]
+    assert out.rejects.select("_source_row", "raw").rows() == [
+        (line, text.decode()) for line, text in zip((2, 11, 20), damaged, strict=True)
+    ]
+    assert (doubled.source_rows, [row for row, _ in doubled.verdicts]) == ([1], [2, 3])
+
+
+def test_lines_that_open_brackets_again_and_again_cost_no_more_than_their_number() -> None:
+    content = b'{"a":[{"b":1},\n' * 20_000
+    started = time.process_time()
+    assert len(read(content, LINES).verdicts) == 20_000
+    assert time.process_time() - started < 20
+
+
 def test_a_file_of_one_line_is_read_in_bounded_memory() -> None:
     with small_blocks(10_000):
         out = read(RECORD * 20_000, LINES, limits=ReadLimits(field_bytes=20_000))
@@ -126,6 +175,8 @@ def test_a_cut_off_record_between_others_is_rejected_alone() -> None:
     [
         (b'{\n"a":1}\n{\n"a":2}\n{\n"a', "file_is_complete", "cut off in record 3"),
         (b'{\n"a":1}}\n{\n"a":2}', "file_is_readable", "a bracket too many"),
+        (RECORD + b"\n" + LONG.replace(b"[", b"x") + b"\n" + LONG, "file_is_readable", "from line 2 on"),
+        (RECORD + b"\n" + LONG + b"\n" + LONG[:-9], "file_is_complete", "cut off in the record of line 9"),
         (b'{\n"a":1}\n{\n"a":"x}\n{\n"a":"2"}\n{\n"b":"y}', "file_is_readable", "not closed on its line"),
     ],
 )
