@@ -6,7 +6,7 @@ casts come later. Rows are counted here: `height + rejects.height` over all batc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -40,6 +40,8 @@ class Batch:
     quarantined rows, so that the happy path never builds it.
     rejects: records that could not be taken apart, as REJECT_SCHEMA.
     held: bytes of text that `raw` keeps in memory.
+    bare: of columns of JSON, which values are written without quotes (Boolean, one for each row): as text `1001.0` does
+    not tell whether it is a number, which has several spellings, or an identifier, which has one.
     """
 
     columns: pl.DataFrame
@@ -47,3 +49,4 @@ class Batch:
     raw: Callable[[pl.Series], pl.Series]
     rejects: pl.DataFrame = field(default_factory=no_rejects)
     held: int = 0
+    bare: Mapping[str, pl.Series] = field(default_factory=dict)

@@ -119,13 +119,17 @@ def _batches(
     missing = pl.repeat(None, len(records), dtype=pl.String, eager=True)
     series = {name: values.columns.get(name, missing) for name in names}
     frame = pl.DataFrame(series) if series else pl.DataFrame(height=len(records))
+    bare = values.bare
     if not good.all():
-        frame, records = frame.filter(pl.Series(good)), records.take(good)
+        is_good = pl.Series(good)
+        frame, records = frame.filter(is_good), records.take(good)
+        bare = {name: flags.filter(is_good) for name, flags in bare.items()}
     rejects = rejects.sort(SOURCE_ROW)
     for start in range(0, max(len(records), 1), batch_rows):
         part = records.take(np.arange(start, min(start + batch_rows, len(records))))
         if len(part) or rejects.height:
-            yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects, len(part.text))
+            own = {name: flags.slice(start, batch_rows) for name, flags in bare.items()}
+            yield Batch(frame.slice(start, batch_rows), _rows(part), part.raw, rejects, len(part.text), own)
         rejects = no_rejects()
 
 

@@ -22,9 +22,11 @@ _SURROGATE_PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 
 @dataclass
 class Values:
-    """columns: by key, one entry per line of the block, null where missing. refused: by rule, (line, reason)."""
+    """columns: by key, one entry per line of the block, null where missing. bare: of keys that have some, which values
+    are numbers, true or false. refused: by rule, (line, reason)."""
 
     columns: dict[str, pl.Series] = field(default_factory=dict)
+    bare: dict[str, pl.Series] = field(default_factory=dict)
     refused: list[tuple[str, Positions, str]] = field(default_factory=list)
 
 
@@ -42,7 +44,8 @@ def read_values(text: bytes, pairs: Pairs, keys: pa.DictionaryArray) -> Values:
     _hold_values(texts, pairs, result)
     codes = keys.indices.to_numpy()
     names = _names(keys.dictionary.to_pylist(), codes, pairs, result)
-    is_null = (pairs.kinds == SCALAR) & (np.frombuffer(text, dtype=np.uint8)[pairs.starts] == ord("n"))
+    is_scalar = pairs.kinds == SCALAR
+    is_null = is_scalar & (np.frombuffer(text, dtype=np.uint8)[pairs.starts] == ord("n"))
     # Radix sort of 16-bit codes: linear, also where a block has thousands of keys.
     order = np.argsort(codes.astype(np.uint16) if len(keys.dictionary) < 2**16 else codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(keys.dictionary) + 1))
@@ -55,6 +58,10 @@ def read_values(text: bytes, pairs: Pairs, keys: pa.DictionaryArray) -> Values:
         twice = lines[1:][np.diff(lines) == 0]
         if len(twice):
             result.refused.append(("line_has_unique_keys", twice, f"key {name!r} twice"))
+        if (bare := is_scalar[at]).any():
+            on_line = np.zeros(len(pairs.broken), dtype=np.bool_)
+            on_line[lines] = bare
+            result.bare[name] = pl.Series(on_line)
         source = np.full(len(pairs.broken), -1, dtype=np.int64)
         source[lines] = np.where(is_null[at], -1, at)
         index = pl.Series(source)

@@ -122,6 +122,19 @@ def digits_of(values: pl.Series) -> pl.Series:
     return text.str.replace(r"\.0+$", "") if isinstance(values.dtype, pl.Decimal) and values.dtype.scale else text
 
 
+def digits_of_bare(values: pl.Series, is_bare: pl.Series) -> pl.Series:
+    """Text of JSON as that of an identifier: what was sent as a bare number with a fraction or an exponent becomes its
+    digits as by `digits_of` of the double that its writer had. Numbers without either are digits already, however many.
+    """
+    at = (is_bare & values.str.contains(r"^-?[0-9]+[.eE]")).fill_null(False).arg_true()
+    if at.is_empty():
+        return values
+    first_doubtful, _ = _DISTINCT[pl.Float64()]
+    whole = _checked_integer(values.gather(at), pl.Int64(), Dialect()).to_frame("v")
+    exact = pl.when(pl.col("v").abs() < first_doubtful).then("v").cast(pl.String)
+    return values.clone().scatter(at, whole.select(exact).to_series())  # it changes its own series
+
+
 def _whole(values: pl.Series) -> pl.Series:
     """Floats that are whole numbers below where a float begins to skip some, as integers, else null."""
     first_doubtful, _ = _DISTINCT[values.dtype]  # itself what its odd neighbour is rounded to

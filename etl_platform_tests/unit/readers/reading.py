@@ -27,6 +27,7 @@ class Outcome:
     raw: list[str]
     rejects: pl.DataFrame
     heights: list[int]
+    bare: pl.DataFrame
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
@@ -78,6 +79,7 @@ def gather(batches: Sequence[Batch]) -> Outcome:
         raw=raw,
         rejects=pl.concat([batch.rejects for batch in batches]),
         heights=[batch.columns.height for batch in batches],
+        bare=pl.concat([pl.DataFrame(batch.bare) for batch in batches], how="diagonal"),
     )
 
 

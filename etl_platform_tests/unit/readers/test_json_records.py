@@ -32,6 +32,15 @@ def test_every_value_comes_out_as_text() -> None:
     assert set(out.columns.dtypes) == {pl.String}
 
 
+@pytest.mark.parametrize("rows", [2, 100])
+def test_bare_values_are_known_from_strings(rows: int) -> None:
+    content = b'{"a":1.0,"b":"x"}\n{"a":"1.0"}\noops\n{"b":"y"}\n{"a":null}\n{"a":true,"b":"z"}\n'
+    out = read(content, LINES, batch_rows=rows)
+    assert out.columns["a"].to_list() == ["1.0", "1.0", None, None, "true"]
+    assert out.bare["a"].to_list() == [True, False, False, True, True]
+    assert "b" not in out.bare.columns
+
+
 def test_strings_that_look_like_json_stay_strings() -> None:
     out = read(b'{"a":"null","b":"1.0","c":"{\\"x\\":1,\\"y\\":2}","d":"a\\\\"}\n', LINES)
     assert out.rows == [("null", "1.0", '{"x":1,"y":2}', "a\\")]

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from etl_platform.contracts.time_formats import hold_formats
-from etl_platform.transforms.cast_numbers import _checked_decimal, _quick_decimal
+from etl_platform.transforms.cast_numbers import _checked_decimal, _quick_decimal, digits_of_bare
 from etl_platform.transforms.casts import Dialect, cast_columns, cast_series, shown_text
 
 PLAIN = Dialect()
@@ -322,6 +322,21 @@ def test_a_number_becomes_the_digits_of_an_identifier_or_nothing() -> None:
     decimals = [Decimal("7203.0000"), Decimal("100.0000"), Decimal("0"), Decimal("7203.5")]
     assert cast(decimals, pl.String(), source=pl.Decimal(38, 4)) == ["7203", "100", "0", "7203.5000"]
     assert cast([Decimal("7200")], pl.String(), source=pl.Decimal(38, 0)) == ["7200"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "digits"),
+    [
+        ("1001.0", "1001"), ("-7.00", "-7"), ("1e3", "1000"), ("1.001E+3", "1001"), ("0.0", "0"),
+        ("9007199254740991.0", "9007199254740991"), ("9007199254740992.0", None), ("1.2345678901234568e16", None),
+        ("1001.5", None), ("1e-3", None), ("1.00000000000000000001", None), ("1e400", None), ("1e9999", None),
+        ("12345678901234567890", "12345678901234567890"), ("007", "007"), ("true", "true"), ("[1.0]", "[1.0]"),
+    ],
+)  # fmt: skip
+def test_a_bare_number_becomes_the_digits_that_a_double_would(sent: str, digits: str | None) -> None:
+    values = pl.Series([sent, sent, None])
+    assert digits_of_bare(values, pl.Series([True, False, True])).to_list() == [digits, sent, None]
+    assert values.to_list() == [sent, sent, None]
 
 
 def test_a_half_float_stands_for_the_decimals_that_it_can_tell_apart() -> None:
