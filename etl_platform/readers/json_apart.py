@@ -63,7 +63,9 @@ def tell_apart(source: Source, text: bytes, first: int, *, is_begun: bool, is_la
         records = records_of(text, first)
         return Lines(records, len(text), first + len(records), is_begun or b"}" in text)
     tokens, _ = tokenise(text, reset_at_line_end=True)
-    joined, used = _inner_line_ends(source, text, _opening_lines(text, tokens), first, is_last=is_last)
+    joined, used = np.empty(0, dtype=np.int64), len(text)
+    if opening := _opening_lines(text, tokens):
+        joined, used = _inner_line_ends(source, text, opening, first, is_last=is_last)
     if not used:
         return Lines(Records.none(), 0, first, is_begun)
     if used < len(text):
@@ -71,7 +73,9 @@ def tell_apart(source: Source, text: bytes, first: int, *, is_begun: bool, is_la
         text = text[:used] if text[:used].endswith(b"\n") else text[:used] + b"\n"
     data = np.frombuffer(text, dtype=np.uint8).copy()
     data[joined] = ord(" ")
-    seams = find_seams(data, tokenise(data.tobytes(), reset_at_line_end=True)[0], is_begun=is_begun)
+    if opening:
+        tokens, _ = tokenise(data.tobytes(), reset_at_line_end=True)
+    seams = find_seams(data, tokens, is_begun=is_begun)
     data[seams.commas] = LINE_END
     data[seams.ends] = ord(" ")
     records = records_of(np.insert(data, seams.cuts, LINE_END).tobytes(), first)
@@ -165,11 +169,17 @@ class Seams:
 
 def find_seams(data: np.ndarray, tokens: Tokens, *, is_begun: bool) -> Seams:
     """The seams between the objects of lines. is_begun: whether an object stands before the text."""
+    on_line = _depths_on_line(tokens)
+    if not _may_meet(tokens, on_line):
+        latest = np.flatnonzero(tokens.kinds != LINE_END)[-1:]
+        ends_object = (tokens.kinds[latest] == CLOSE) & (on_line[latest] == 0)
+        nothing = np.empty(0, dtype=np.int64)
+        return Seams(nothing, nothing, nothing, bool(ends_object.all()) if len(latest) else is_begun)
     # Two tokens before the text and one behind it, so that each comma has neighbours.
     kinds = np.concatenate(([CLOSE if is_begun else LINE_END, LINE_END], tokens.kinds, [LINE_END]))
     starts = np.concatenate(([-1, -1], tokens.starts, [len(data)]))
     ends = np.concatenate(([-1, -1], tokens.ends, [len(data)]))
-    depths = np.concatenate(([0, 0], _depths_on_line(tokens), [0]))
+    depths = np.concatenate(([0, 0], on_line, [0]))
     solid = np.concatenate(([0], np.cumsum(~IS_BLANK[data], dtype=np.int32)))
     is_next = np.append(solid[np.maximum(starts[1:], 0)] == solid[ends[:-1] + 1], False)
     closes = (kinds == CLOSE) & (depths == 0)
@@ -183,6 +193,14 @@ def find_seams(data: np.ndarray, tokens: Tokens, *, is_begun: bool) -> Seams:
     is_between = closes[at - 1] & (kinds[at + 1] != LINE_END)
     is_behind = bool(closes[latest[-1]])
     return Seams(ends[:-1][cuts] + 1, starts[at[is_between]], starts[at[~is_between]], is_behind)
+
+
+def _may_meet(tokens: Tokens, on_line: Positions) -> bool:
+    """Whether anything stands between objects: objects of arrays do not count, and are common."""
+    at = np.flatnonzero(on_line == 0)
+    commas = tokens.kinds[at] == COMMA
+    opens = np.append(tokens.kinds, LINE_END)[at + 1] == OPEN
+    return bool((commas | (opens & (tokens.kinds[at] == CLOSE))).any())
 
 
 def _depths_on_line(tokens: Tokens) -> Positions:
