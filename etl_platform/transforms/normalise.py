@@ -10,6 +10,7 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract, type_rule
 from etl_platform.errors import FileRefusedError
+from etl_platform.transforms.cast_numbers import digits_of_bare
 from etl_platform.transforms.casts import Dialect, cast_columns, shown_text
 from etl_platform.transforms.failures import failures_of, no_failures
 
@@ -30,10 +31,12 @@ class SenderFormat:
 
 @dataclass(frozen=True)
 class Normalised:
-    """frame: the contract's columns in its types. failures: values that did not read (FAILURE_SCHEMA)."""
+    """frame: the contract's columns in its types. failures: values that did not read (FAILURE_SCHEMA). as_sent: `frame`
+    with nulls for identifiers that were sent as numbers of another spelling: as sent they are of another type."""
 
     frame: pl.DataFrame
     failures: pl.DataFrame
+    as_sent: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,11 @@ def normalise(
     sender: SenderFormat,
     mapped: Mapped,
     supplied: Mapping[str, pl.Series] | None = None,
+    bare: Mapping[str, pl.Series] | None = None,
 ) -> Normalised:
     """`raw` (as received) as a frame of the sender's columns of the contract, in its types, same height and order.
 
-    supplied: text of the columns that no file has, for each row, where it is not the same in all.
+    supplied: text of the columns that no file has, for each row, where it is not the same in all. bare: see `Batch`.
     """
     if supplied is None:
         supplied = supplied_columns(sender, raw.height)
@@ -125,13 +129,34 @@ def normalise(
         for column in contract.sender_columns
     ]
     typed_columns = cast_columns(columns)
+    digits = _digits(typed_columns, mapped, bare or {})
+    as_sent = [
+        pl.select(pl.when(typed.eq_missing(digits[typed.name])).then(typed)).to_series().alias(typed.name)
+        if typed.name in digits
+        else typed
+        for typed in typed_columns
+    ]
+    typed_columns = [digits.get(typed.name, typed) for typed in typed_columns]
     failures: list[pl.DataFrame] = [no_failures()]
     for (received, *_), typed in zip(columns, typed_columns, strict=True):
         # What was null stays null: more of them are values that did not read. Counts cost nothing, comparing rows does.
         if typed.null_count() > received.null_count():
             unread = typed.is_null() & received.is_not_null()
             failures.append(failures_of(unread, type_rule(typed.name), typed.name, shown_text(received)))
-    return Normalised(pl.DataFrame(typed_columns), pl.concat(failures))
+    return Normalised(pl.DataFrame(typed_columns), pl.concat(failures), pl.DataFrame(as_sent))
+
+
+def _digits(typed: Sequence[pl.Series], mapped: Mapped, bare: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+    """The text columns that change where their bare numbers become digits."""
+    found = {}
+    for values in typed:
+        flags = bare.get(mapped.sources[values.name]) if values.name in mapped.sources else None
+        if flags is None or values.dtype != pl.String:
+            continue
+        digits = digits_of_bare(values, flags)
+        if digits is not values:
+            found[values.name] = digits
+    return found
 
 
 def supplied_columns(sender: SenderFormat, rows: int) -> dict[str, pl.Series]:

@@ -268,9 +268,9 @@ class _Collector:
             return
         contract, rows = self.plan.contract, Together(pieces)
         sender, mapped = pieces[0].file.sender, pieces[0].mapped
-        normalised = normalise(rows.columns, contract, sender, mapped, rows.supplied())
+        normalised = normalise(rows.columns, contract, sender, mapped, rows.supplied(), rows.bare())
         observers = [self._state(piece).observer for piece in pieces]
-        see_together(observers, rows.columns, mapped, normalised.frame, rows.starts)
+        see_together(observers, rows.columns, mapped, normalised.as_sent, rows.starts)
         derived = derive(normalised.frame, contract)
         origin = rows.origin(lambda: rows.number)
         frame = derived.frame.with_columns(*self._place, *origin, rows.source_rows, self._extra(rows.columns, mapped))

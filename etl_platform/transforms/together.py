@@ -128,6 +128,23 @@ class Together:
             for name in senders[0].supplied
         }
 
+    def bare(self) -> dict[str, pl.Series]:
+        """Of columns that have some, which values are written without quotes, for each row."""
+        if len(self.pieces) == 1:
+            return dict(self.pieces[0].batch.bare)
+        names = dict.fromkeys(name for piece in self.pieces for name in piece.batch.bare)
+        return {
+            name: pl.concat(
+                [
+                    piece.batch.bare[name]
+                    if name in piece.batch.bare
+                    else pl.repeat(False, piece.height, dtype=pl.Boolean, eager=True)
+                    for piece in self.pieces
+                ]
+            )
+            for name in names
+        }
+
     def raw(self, indices: pl.Series) -> pl.Series:
         """Raw text of the rows at these positions, which rise."""
         if len(self.pieces) == 1:
