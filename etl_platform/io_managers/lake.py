@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from etl_platform.io_managers.frames import subset
 from etl_platform.io_managers.guard import checked, distinct, spooled
 from etl_platform.io_managers.parquet_file import TableFile, read_table, write_table
 from etl_platform.io_managers.store import Written
+from etl_platform.resources.object_store_folder import place_of
 from etl_platform.resources.object_store_types import ObjectInfo, ObjectMissingError, ObjectStore
 from etl_platform.retries import asking
 
@@ -37,15 +37,12 @@ IN_MEMORY_TOTAL = 16 * 2**20
 """The most that all objects of one replace may take so."""
 
 
-PRESENCE_SECONDS = 1.0
-"""So long a lake that was seen is taken to be there."""
-
-
 class LakeStore:
     """Parquet objects in an object store. `scratch`: folder for the files of large ones (default: the system's).
 
     is_in_use: whether anything was ever published from it. A folder that is not mounted and a wrong prefix look like
-    an empty store: what is missing there is no partition without rows, and nothing is written beside it.
+    an empty store: what is missing there is no partition without rows, and nothing is written beside it. A folder that
+    has become another one on the way holds what was last seen in it, or is not the lake.
     """
 
     kind = "parquet"
@@ -56,7 +53,8 @@ class LakeStore:
         self._objects = objects
         self._scratch = scratch
         self._is_in_use = is_in_use
-        self._seen_at = float("-inf")
+        self._place: tuple[int, ...] | None = None
+        self._known: str | None = None
 
     @property
     def service(self) -> str:
@@ -108,29 +106,37 @@ class LakeStore:
                 except ObjectMissingError:
                     self._require_lake()
                     continue
+                self._known = self.key(table, partition)
                 source = path if received.content is None else received.content
                 yield from read_table(source, subset(table, columns), self._objects.uri(self.key(table, partition)))
 
     def _require_lake(self) -> None:
-        if self._is_in_use is not None and time.monotonic() - self._seen_at > PRESENCE_SECONDS:
+        if self._is_in_use is not None and ((place := place_of(self._objects)) is None or place != self._place):
             self._look()
 
     def _look(self) -> None:
-        """Raises StorageUnavailableError where the lake holds nothing although it is in use."""
-        is_empty = next(iter(self._objects.list()), None) is None
-        if is_empty and self._is_in_use is not None and self._is_in_use():
+        """Raises StorageUnavailableError where the lake holds nothing, or not what it held, although it is in use."""
+        if not self._is_there():
             raise StorageUnavailableError(
                 f"lake {self._objects.url}",
-                found="no object at all",
+                found="no object at all" if self._known is None else f"no {self._known}, which was there before",
                 expected="the lake of which the ledger has published partitions on record",
                 next_step="mount it, or correct ETL_LAKE. If it is lost for good, put any file there and "
                 "`etl-platform replay` what the landing zone still has",
                 service=self.service,
             )
-        self._seen_at = time.monotonic()
+        self._place = place_of(self._objects)
+
+    def _is_there(self) -> bool:
+        if self._known is not None:
+            return self._objects.head(self._known) is not None
+        return next(iter(self._objects.list()), None) is not None or self._is_in_use is None or not self._is_in_use()
 
     def _publish(self, key: str, file: TableFile, path: Path) -> ObjectInfo:
-        return self._objects.put_file(key, path) if file.content is None else self._objects.put_bytes(key, file.content)
+        objects, content = self._objects, file.content
+        found = objects.put_file(key, path) if content is None else objects.put_bytes(key, content)
+        self._known = key
+        return found
 
     @contextmanager
     def _scratch_files(self, count: int) -> Iterator[list[Path]]:

@@ -347,3 +347,13 @@ def not_there(store: ObjectStore) -> StorageUnavailableError | None:
         next_step="mount it, or correct the landing root in the settings or in the institution file",
         service=store.service,
     )
+
+
+def place_of(store: ObjectStore) -> tuple[int, ...] | None:
+    """What tells a folder from another one at its path; None where there is none. Empty for a store without folders."""
+    if not isinstance(store, FolderObjectStore):
+        return ()
+    with contextlib.suppress(OSError):
+        found = store.root.stat()
+        return found.st_dev, found.st_ino
+    return None
