@@ -65,7 +65,7 @@ class LakeStore:
         """See `TableStore.probe`."""
         self._objects.probe()
         with asking(self.service):
-            self._look()
+            self._require_lake()
 
     def key(self, table: Table, partition: PartitionKey) -> str:
         """Where the object of a partition is."""
