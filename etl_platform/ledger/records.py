@@ -380,5 +380,6 @@ class MovedRoot:
 
     def __str__(self) -> str:
         return (
-            f"landing root {self.name} was at {self.url_before} and is at {self.url}; what it holds is told by content"
+            f"landing root {self.name}: found at {self.url}; expected at {self.url_before}, where it was; next step: "
+            "none where it was moved, since what it holds is told by content; else correct ETL_LANDING or `landing:`"
         )

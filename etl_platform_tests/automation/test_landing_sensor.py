@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from etl_platform.defs import attempt
+from etl_platform.defs import attempt, due
 from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.resources.landing import LandingZone
@@ -400,6 +400,21 @@ def test_what_was_cancelled_in_the_queue_is_loaded_by_the_run_after_it(daemon: D
     assert {found.state for found in platform.objects("prices", "first", date)} == {State.LOADED}
 
 
+@pytest.mark.parametrize(("status", "day"), [(dg.DagsterRunStatus.NOT_STARTED, 7), (dg.DagsterRunStatus.STARTING, 8)])
+def test_while_a_run_is_starting_no_second_one_is_requested(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, status: dg.DagsterRunStatus, day: int
+) -> None:
+    """Nor once its lease is over: only the run itself says that it is still to come."""
+    platform, date = daemon.platform, DATE + dt.timedelta(days=day)
+    platform.put(f"first/prices/{date}/a.csv", HEADER + bar("AAA", date=date))
+    (request,) = daemon.tick()
+    monkeypatch.setattr(due, "_LAUNCH", dt.timedelta(0))
+    ended(platform, request, status, **{"dagster/partition": str(request.partition_key)})
+    platform.put(f"first/prices/{date}/b.csv", HEADER + bar("BBB", date=date))
+
+    assert [daemon.tick(), daemon.tick()] == [[], []]
+
+
 def test_a_file_that_breaks_under_a_living_daemon_holds_its_deliveries_and_nothing_more(daemon: Daemon) -> None:
     """Each run reads it anew. Nothing is started again and again, and no service is named: none was away."""
     platform, date = daemon.platform, DATE + dt.timedelta(days=6)
@@ -421,9 +436,9 @@ def test_a_file_that_breaks_under_a_living_daemon_holds_its_deliveries_and_nothi
     assert {found.state for found in platform.objects("prices", "first", date)} == {State.LOADED}
 
 
-def ended(platform: Platform, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
-    """The request's run, which has ended so and begun nothing."""
-    tags = {**dict(request.tags), "dagster/run_key": str(request.run_key)}
+def ended(platform: Platform, request: dg.RunRequest, status: dg.DagsterRunStatus, **also: str) -> None:
+    """The request's run, which is so and has begun nothing. also: further tags."""
+    tags = {**dict(request.tags), "dagster/run_key": str(request.run_key), **also}
     platform.instance.create_run_for_job(platform.definitions.resolve_job_def("ingest"), status=status, tags=tags)
 
 

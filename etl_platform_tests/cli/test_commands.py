@@ -207,6 +207,17 @@ def test_status_shows_every_state_and_the_objects_of_nobody(home: Path, etl: She
     assert f"stranger/prices/{DATE}/a.csv" in strays and "fits no institution" in strays
 
 
+def test_markers_and_withdrawn_objects_are_listed_and_no_cause_for_alarm(home: Path, etl: Shell) -> None:
+    deliver(home, "first", DATE)
+    put(home, f"first/prices/{DATE}/_SUCCESS", "")
+    assert etl("run", "--workers", "1").status == 0 and etl("status").status == 0 and etl("doctor").status == 0
+    ignored = etl("status", "--ignored")
+    assert ignored.status == 0 and f"first/prices/{DATE}/_SUCCESS" in ignored.out and "marker" in ignored.out
+    assert etl("withdraw", f"first/prices/{DATE}/a.csv", "--reason", "test data").status == 0
+    withdrawn = etl("status", "--withdrawn")
+    assert f"first/prices/{DATE}/a.csv" in withdrawn.out and "test data" in withdrawn.out
+
+
 def test_a_failed_attempt_hides_nothing_of_what_is_published(home: Path, etl: Shell) -> None:
     deliver(home, "first", DATE)
     assert etl("run", "--workers", "1").status == 0 and etl("status").status == 0

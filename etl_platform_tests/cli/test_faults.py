@@ -50,6 +50,7 @@ def test_status_has_a_line_for_it_above_the_tables_and_gives_status_1(faulty: Pa
     "command",
     [
         ("status", "--institution", "first,second"), ("replay", "--institution", "second"),
+        ("run", "--institution", "second"), ("run", "--institution", "second", "--date", str(DATE)),
         ("drift", "list", "--institution", "second"), ("quarantine", "list", "--institution", "second"),
         ("withdraw", f"second/prices/{DATE}/a.csv", "--reason", "wrong", "--institution", "second"),
         ("plan", f"second/prices/{DATE}/a.csv"), ("plan", f"first/prices/{DATE}/a.csv", "--institution", "second"),
@@ -85,6 +86,16 @@ def test_clashing_institutions_are_both_named(faulty: Path, etl: Shell) -> None:
     assert "also that of third (third.yaml)" in etl("replay", "--institution", "second").err
     assert "also that of second (second.yaml)" in etl("replay", "--institution", "third").err
     assert etl("replay", "--institution", "first").status == 0
+
+
+def test_institutions_of_one_code_are_both_named(faulty: Path, etl: Shell) -> None:
+    faulty.write_text("code: second\nname: second\ndatasets: {prices: {}}\n")
+    faulty.with_name("copy.yaml").write_text("code: second\nname: another\ndatasets: {prices: {}}\n")
+    shown = etl("status")
+    assert shown.status == 1 and "copy.yaml" in shown.out and "second.yaml" in shown.out
+    named = etl("run", "--institution", "second")
+    assert named.status == 2 and "out of use" in named.err and "copy.yaml" in named.err
+    assert etl("run", "--institution", "first").status == 1, "the others run; what is out of use is said"
 
 
 def test_without_any_institution_left_doctor_and_status_say_why(faulty: Path, etl: Shell) -> None:

@@ -62,6 +62,19 @@ def test_a_ledger_that_is_not_there_is_made_only_when_asked(etl: Shell, path: Pa
     assert etl("ledger", "upgrade")[:2] == (0, f"ledger {path}: revision {HEAD}; made\n")
 
 
+@pytest.mark.parametrize("command", [("run",), ("status",), ("replay", "--date", "2025-01-15"), ("query", "SELECT 1")])
+def test_no_command_works_on_a_newer_ledger(etl: Shell, path: Path, command: tuple[str, ...]) -> None:
+    etl("ledger", "upgrade")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE ledger_revision SET version_num = '9999'")
+    before = path.read_bytes()
+
+    status, _, err = etl(*command)
+
+    assert status == 2 and err.count("\n") == 1 and "revision 9999" in err and "next step: " in err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("command", [("status",), ("status", "--json"), ("upgrade",)])
 def test_a_newer_ledger_is_one_line_exit_status_2_and_unchanged(
     etl: Shell, path: Path, command: tuple[str, ...]

@@ -319,3 +319,18 @@ def test_an_overwritten_content_that_counts_is_taken_out_and_put_back(appended: 
         assert etl("withdraw", key, "--content", content, "--undo").status == 0
     assert etl("run").status == 0 and visits(appended) == ["A", "B", "C"]
     assert etl("status").status == 0
+
+
+def test_a_landing_root_that_has_moved_is_said_once_and_loads_nothing_again(
+    landing: Path, home: Path, etl: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = landing.rename(home / "elsewhere")
+    monkeypatch.setenv("ETL_LANDING", str(moved))
+    execute.loaded.cache_clear()  # as a new process has it
+
+    said, again = etl("run"), etl("run")
+
+    line = f"moved landing root landing: found at {moved.as_uri()}; expected at {landing.as_uri()}, where it was"
+    assert said.status == 0 and f"{line}; next step: none" in said.out and "nothing to run" in said.out
+    assert again.status == 0 and "moved" not in again.out
+    assert symbols(home) == ["OLD"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from etl_platform.io_managers.postgres.store import PostgresStore
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import State
 from etl_platform.resources.bronze import BronzeStore
-from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home
+from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home, row_of
 from etl_platform_tests.support.flaky_http import Reset, run_flaky_server
 from etl_platform_tests.support.gate import Gate, run_gate
 from etl_platform_tests.support.outages import QUICK, Point, before, body
@@ -76,8 +77,15 @@ def test_a_run_while_the_warehouse_is_away(home: Path, etl: Shell, warehouse: tu
     assert still.status == 1 and waiting in still.out
     assert "away warehouse, partitions wait for it: Postgres" in still.out
     assert failed(home) == []
+    shown, document, doctor = etl("status"), etl("status", "--json"), etl("doctor")
+    assert shown.status == 1 and "1/0 ~" in row_of(shown.out, str(DATE))
+    assert shown.out.count("waiting for warehouse, next try when it answers first prices") == 1
+    found = [(p["service"], p["next_try_at"]) for p in json.loads(document.out)["partitions"]]
+    assert document.status == 1 and found == [("warehouse", None)] * 2
+    assert doctor.status == 1 and "2 waiting for warehouse" in doctor.out
     gate.open()
     after = etl("run", "--workers", "1")
+    assert etl("status").status == etl("doctor").status == 0
 
     assert after.status == 0 and "waiting" not in after.out, after.out + after.err
     assert [rows(database, code) for code in CODES] == [1, 1]
