@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from etl_platform.ledger.records import Outcome
+from etl_platform.resources.processes import PROCESS_TAG
 from etl_platform_tests.faults.test_every_boundary import DAYS, POINTS, end_all, is_as_undisturbed, prepared, twin
 from etl_platform_tests.support.apart import PRICES, Apart, Point, eventually, held
 from etl_platform_tests.support.daemon import services
@@ -59,6 +60,7 @@ def test_of_every_command_one_tick_finishes_it(launcher: str, boundary: str, tmp
     place.tick()
 
     is_as_undisturbed(place, twin, overview=False)
+    assert all_said_who_they_are(place)
 
 
 @pytest.mark.long
@@ -86,6 +88,7 @@ def test_runs_of_the_sensor_and_of_a_backfill_are_finished_by_the_daemon(tmp_pat
         cancel_the_halted(place, tmp_path, "backfill", days)
         eventually(lambda: not place.left() and not running(place))
     is_as_undisturbed(place, twin, overview=False)
+    assert all_said_who_they_are(place)
 
 
 def cancel_the_halted(place: Apart, folder: Path, launcher: str, days: list[dt.date]) -> None:
@@ -106,6 +109,11 @@ def cancel_the_halted(place: Apart, folder: Path, launcher: str, days: list[dt.d
         return len(list(folder.glob(f"{launcher}-*[0-9]"))) == len(days)
 
     eventually(all_have_ended)
+
+
+def all_said_who_they_are(place: Apart) -> bool:
+    """By the process whose lock each run held, whatever launched it."""
+    return all(PROCESS_TAG in run.tags for run in place.runs())
 
 
 def running(place: Apart) -> list[dg.DagsterRun]:
