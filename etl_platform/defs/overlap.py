@@ -130,7 +130,7 @@ class Neighbours:
         """Nothing of what another contract has stored: such a date looks again, under today's. outdated: gets it."""
         columns = list(overlap_columns(self.contract))
         try:
-            yield from (frame.drop(_FILE) for frame in self._silver(date))
+            yield from self._silver(date)
             if has_held:
                 place, held = self._place(date), held_table(self.contract)
                 for frame in read_frames(self.store, held, [place], [*columns, HELD_BY]):
@@ -139,9 +139,8 @@ class Neighbours:
             if outdated is not None:
                 outdated.add(date)
 
-    def _silver(self, date: dt.date) -> Iterator[pl.DataFrame]:
-        """With the file of each row."""
-        columns = list(dict.fromkeys((*overlap_columns(self.contract), _FILE)))
+    def _silver(self, date: dt.date, *also: str) -> Iterator[pl.DataFrame]:
+        columns = list(dict.fromkeys((*overlap_columns(self.contract), *also)))
         for frame in read_frames(self.store, self.contract.silver, [self._place(date)], columns):
             yield frame.select(*columns, pl.lit(None, pl.Date()).alias(HELD_BY))
 
@@ -152,7 +151,7 @@ class Neighbours:
             yield frame.filter(pl.col(HELD_BY) == date)
         if is_still and (keys := self.ledger.published_keys(self._subject(date))):
             with suppress(SchemaMismatchError):
-                for frame in self._silver(date):
+                for frame in self._silver(date, _FILE):
                     yield frame.filter(pl.col(_FILE).is_in(keys)).drop(_FILE)
 
     def _store(self, held: pl.DataFrame) -> None:
