@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_a_large_batch_comes_back_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_batch_is_held_once_it_waits_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
+    gc.collect()
     before = pa.total_allocated_bytes()
 
     def made() -> Iterator[pa.RecordBatch]:
@@ -101,15 +103,16 @@ def test_no_batch_is_held_once_it_waits_on_disk(monkeypatch: pytest.MonkeyPatch)
 
     with spooled(SAMPLES, [key(0)], made()) as spools:
         assert spools[key(0)].rows == 2_000
-        assert pa.total_allocated_bytes() == before
+        assert pa.total_allocated_bytes() <= before
 
 
 def test_a_preview_holds_values_and_not_the_batch() -> None:
     [batch] = batches(rows(key(0), count=1_000))
+    gc.collect()
     before = pa.total_allocated_bytes()
     copy = batch.take(pa.array(range(1_000)))
     preview = Preview()
     for _ in preview.watch(iter([copy])):
         pass
     del copy, _
-    assert pa.total_allocated_bytes() == before and preview.metadata().value
+    assert pa.total_allocated_bytes() <= before and preview.metadata().value
