@@ -150,7 +150,7 @@ def read_table(source: Path | bytes, schema: pa.Schema, uri: str) -> Iterator[pa
 
 def _batches(file: pq.ParquetFile, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """Those columns, or all. Of a wide file some at a time: each one's decoder holds its pages until all are read."""
-    wanted = names or file.schema_arrow.names
+    wanted = file.schema_arrow.names if names is None else names
     if len(wanted) <= COLUMNS_AT_ONCE:
         yield from file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
         return

@@ -701,7 +701,8 @@ class Ledger:
             return attempt_rows.published_before(connection, partition)
 
     def check(self) -> str:
-        """One line for people when the ledger can be read and written."""
+        """One line for people when the ledger can be read and written. Raises StorageError for another version's."""
+        self.refuse_other()
         with self._database.write() as connection:
             status.try_write(connection)
             return f"{self._database.label}: {status.describe(connection)}"
