@@ -22,11 +22,11 @@ def bars(*symbols: str) -> str:
 @pytest.mark.parametrize(
     ("place", "is_new_process"),
     [
-        ("not mounted", True),
         ("not mounted", False),
-        ("an empty mount point", True),
-        ("an empty mount point", False),
         ("another prefix", True),
+        pytest.param("not mounted", True, marks=pytest.mark.long),
+        pytest.param("an empty mount point", True, marks=pytest.mark.long),
+        pytest.param("an empty mount point", False, marks=pytest.mark.long),
     ],
 )
 def test_what_arrives_meanwhile_waits_and_no_row_is_lost(

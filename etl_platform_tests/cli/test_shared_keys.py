@@ -62,7 +62,10 @@ def test_a_date_that_is_to_be_run_again_is_named_and_shown(home: Path, etl: Shel
     assert "nothing to run" in etl("run").out
 
 
-@pytest.mark.parametrize("new", [FIRST, SECOND], ids=["the date before", "the date after"])
+@pytest.mark.parametrize(
+    "new",
+    [pytest.param(FIRST, id="the date before", marks=pytest.mark.long), pytest.param(SECOND, id="the date after")],
+)
 def test_what_a_date_has_published_stays_its_own_while_a_broken_file_holds_it_back(
     home: Path, etl: Shell, tmp_path: Path, new: dt.date
 ) -> None:

@@ -44,7 +44,10 @@ def refuse(platform: Platform, monkeypatch: pytest.MonkeyPatch, step: str, kinds
     return refused
 
 
-@pytest.mark.parametrize("step", ["bronze__prices", "silver_prices", "warehouse__prices"])
+@pytest.mark.parametrize(
+    "step",
+    ["bronze__prices", *(pytest.param(s, marks=pytest.mark.long) for s in ("silver_prices", "warehouse__prices"))],
+)
 @pytest.mark.parametrize(
     "kinds",
     [{Kind.STEP_OUTPUT}, {Kind.STEP_OUTPUT, Kind.STEP_FAILURE}, {Kind.STEP_START}],
