@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +41,8 @@ POSTGRES = {
 }
 ENDINGS = ("SIGKILL", "SIGINT", "SIGTERM", "cancelled", "reported as cancelled")
 DAYS = [DATE + dt.timedelta(days=n) for n in range(len(ENDINGS))]
+MANY_DAYS = [DATE + dt.timedelta(days=n) for n in range(15)]
+"""Of which the twin has all."""
 
 
 def marked(*names: str, quick: str) -> list[ParameterSet]:
@@ -92,15 +95,17 @@ def prepared(folder: Path, server: PostgresServer | None) -> Apart:
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Apart:
     """The same deliveries, undisturbed."""
     place = prepared(tmp_path_factory.mktemp("twin"), None)
-    place.deliver(*DAYS)
+    place.deliver(*MANY_DAYS)
     place.run()
     assert place.left() == []
     return place
 
 
-def is_as_undisturbed(place: Apart, twin: Apart, *, overview: bool = True) -> None:
+def is_as_undisturbed(
+    place: Apart, twin: Apart, days: Sequence[dt.date] = tuple(DAYS), *, overview: bool = True
+) -> None:
     assert place.left() == []
-    assert place.holds(*DAYS, overview=overview) == twin.holds(*DAYS, overview=overview)
+    assert place.holds(*days, overview=overview) == twin.holds(*days, overview=overview)
 
 
 @pytest.mark.parametrize("name", marked(*POINTS, *DUCKDB, quick="checked"))

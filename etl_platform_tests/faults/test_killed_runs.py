@@ -17,7 +17,7 @@ import pytest
 from etl_platform.cli import execute
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Outcome, State
+from etl_platform.ledger.records import DatasetPartition, LedgerObject, Outcome, State
 from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home
 from etl_platform_tests.support.platform import DATE, HEADER, REPOSITORY, bar
 
@@ -137,6 +137,7 @@ def test_a_run_over_many_dates_is_picked_up(point: tuple[str, ...], home: Path, 
     for code in ("first", "second"):
         deliver(home, code, *days)
     killed(*point)
+    nothing_has_failed_by_a_death_before_it_began(home)
 
     done = etl("run", "--workers", "1")
 
@@ -144,6 +145,21 @@ def test_a_run_over_many_dates_is_picked_up(point: tuple[str, ...], home: Path, 
     assert "more partitions not finished" in done.out, done.out
     everything_is_loaded(home)
     assert published(home) == wanted(*days)
+
+
+def nothing_has_failed_by_a_death_before_it_began(home: Path) -> None:
+    """Dates are claimed and decided one by one: those that the dead run had not come to wait as they did."""
+    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    begun = {attempt.partition for attempt in ledger.open_attempts()}
+    others = {found.key: found for found in ledger.objects() if place_of(found) not in begun}
+    assert others and ledger.troubles() == []
+    assert {(found.state, found.claimed_by) for found in others.values()} == {(State.SEEN, None)}
+    ledger.close()
+
+
+def place_of(found: LedgerObject) -> DatasetPartition:
+    assert found.dataset and found.business_date and found.institution
+    return DatasetPartition(found.dataset, found.business_date, found.institution)
 
 
 def test_what_a_living_run_is_loading_is_left_to_it(home: Path, etl: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import signal
 import time
 from dataclasses import replace
@@ -13,15 +14,26 @@ import pytest
 
 from etl_platform.ledger.records import Outcome
 from etl_platform.resources.processes import PROCESS_TAG
-from etl_platform_tests.faults.test_every_boundary import DAYS, POINTS, end_all, is_as_undisturbed, prepared, twin
+from etl_platform_tests.faults.test_every_boundary import (
+    DAYS,
+    MANY_DAYS,
+    POINTS,
+    end_all,
+    is_as_undisturbed,
+    prepared,
+    twin,
+)
 from etl_platform_tests.support.apart import PRICES, Apart, Point, eventually, held
 from etl_platform_tests.support.daemon import services
 from etl_platform_tests.support.platform import DATE
+from etl_platform_tests.support.postgres import PostgresServer
 
 __all__ = ["twin"]
 
 WAITING = Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices", before=True)
 BOUNDARIES = ("copied", "checked", "before the publication is noted")
+SENT = ("halt", "SIGKILL", "SIGINT", "SIGTERM")
+"""One that halts is terminated by Dagster."""
 
 
 @pytest.mark.parametrize("ending", ["SIGINT", pytest.param("SIGKILL", marks=pytest.mark.long)])
@@ -51,9 +63,12 @@ def test_a_job_ended_while_the_warehouse_waits_is_published(ending: str, tmp_pat
 
 @pytest.mark.long
 @pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("warehouse", ["duckdb", "postgres"])
 @pytest.mark.parametrize("launcher", ["execute", "command"])
-def test_of_every_command_one_tick_finishes_it(launcher: str, boundary: str, tmp_path: Path, twin: Apart) -> None:
-    place = prepared(tmp_path, None)
+def test_of_every_command_one_tick_finishes_it(
+    launcher: str, warehouse: str, boundary: str, tmp_path: Path, twin: Apart, postgres_server: PostgresServer
+) -> None:
+    place = prepared(tmp_path, postgres_server if warehouse == "postgres" else None)
     place.deliver(*DAYS)
 
     end_all(place, POINTS[boundary], getattr(place, launcher))
@@ -61,34 +76,49 @@ def test_of_every_command_one_tick_finishes_it(launcher: str, boundary: str, tmp
 
     is_as_undisturbed(place, twin, overview=False)
     assert all_said_who_they_are(place)
+    place.run()  # The tables across institutions follow: by the daemon's automation, or by the command.
+    is_as_undisturbed(place, twin)
 
 
 @pytest.mark.long
-def test_runs_of_the_sensor_and_of_a_backfill_are_finished_by_the_daemon(tmp_path: Path, twin: Apart) -> None:
+def test_runs_of_the_sensor_a_backfill_and_the_ui_are_finished_by_the_daemon(tmp_path: Path, twin: Apart) -> None:
+    """Each at three boundaries, ended in four ways; the tables across institutions follow."""
     place = prepared(tmp_path, None)
-    days = DAYS
-    armed = tmp_path / "armed"
-    points: list[Point] = []
-    for launcher in ("sensor", "backfill"):
-        for number, day in enumerate(days):
-            point = POINTS[BOUNDARIES[number // 2]]
-            named = f"datetime.date({day.year}, {day.month}, {day.day})"
-            match = "&".join(filter(None, (point.match, named)))
-            ending = ("SIGKILL", "halt")[number % 2]
-            mark = str(tmp_path / f"{launcher}-{ending}-{day}")
-            is_armed = "" if launcher == "sensor" else str(armed)
-            points.append(replace(point, match=match, ending=ending, mark=mark, armed=is_armed))
-    place.deliver(*days)
+    ways = list(itertools.product(BOUNDARIES, SENT))
+    days, launched = MANY_DAYS[: len(ways)], MANY_DAYS[len(ways) :]
+    armed = {launcher: tmp_path / f"{launcher} is armed" for launcher in ("backfill", "ui")}
+
+    def point(launcher: str, boundary: str, ending: str, day: dt.date) -> Point:
+        found = POINTS[boundary]
+        named = f"datetime.date({day.year}, {day.month}, {day.day})"
+        match = "&".join(filter(None, (found.match, named)))
+        mark = str(tmp_path / f"{launcher}-{ending}-{day}")
+        is_armed = "" if launcher == "sensor" else str(armed[launcher])
+        return replace(found, match=match, ending=ending, mark=mark, armed=is_armed)
+
+    points = [
+        point(launcher, *way, day) for launcher in ("sensor", "backfill") for way, day in zip(ways, days, strict=True)
+    ]
+    points += [
+        point("ui", boundary, ending, day) for boundary, ending, day in zip(BOUNDARIES, SENT[1:], launched, strict=True)
+    ]
+    place.deliver(*days, *launched)
     with services(place, *points) as found:
         found.start()
         cancel_the_halted(place, tmp_path, "sensor", days)
         eventually(lambda: not place.left())
-        armed.touch()
+        armed["backfill"].touch()
         found.backfill([f"{day}|first" for day in days], PRICES)
         cancel_the_halted(place, tmp_path, "backfill", days)
         eventually(lambda: not place.left() and not running(place))
-    is_as_undisturbed(place, twin, overview=False)
-    assert all_said_who_they_are(place)
+        armed["ui"].touch()
+        for day in launched:
+            found.launch(day)
+        cancel_the_halted(place, tmp_path, "ui", launched)
+        eventually(lambda: not place.left() and not running(place))
+        wanted = twin.holds(*MANY_DAYS)
+        eventually(lambda: place.holds(*MANY_DAYS) == wanted)
+    assert place.left() == [] and all_said_who_they_are(place)
 
 
 def cancel_the_halted(place: Apart, folder: Path, launcher: str, days: list[dt.date]) -> None:

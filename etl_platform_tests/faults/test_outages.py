@@ -15,7 +15,6 @@ from etl_platform.ledger.records import Outcome
 from etl_platform.resources.bronze import BronzeStore
 from etl_platform_tests.support.flaky_http import Fault
 from etl_platform_tests.support.outages import (
-    RING_SECONDS,
     SCALE,
     SLOW_DOWN,
     Clockwork,
@@ -108,10 +107,7 @@ def test_what_an_outage_cuts_off_is_loaded_within_two_ticks(
     steps = {str(e.step_key) for ran in daemon.ran[copies:] for e in ran.result.all_events if e.is_step_start}
     if is_checked:
         assert not any(step.startswith(("bronze", "silver")) for step in steps), "files are not read again"
-    # Each step of a run may meet the outage, and waits for one ring of tries; nobody waits to report it.
-    for ran in daemon.ran:
-        begun = sum(event.is_step_start for event in ran.result.all_events)
-        assert ran.slept <= RING_SECONDS * SCALE * max(1, begun)
+    assert all(ran.waited_no_longer_than_it_may(SCALE) for ran in daemon.ran)
 
 
 @LONG

@@ -5,6 +5,7 @@ Belongs here: starting and killing them. Not here: platforms and commands (`apar
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -75,6 +76,15 @@ class Services:
             command, env=self.place.variables, cwd=REPOSITORY, capture_output=True, text=True, check=False
         )
         assert "LaunchBackfillSuccess" in done.stdout, done.stdout + done.stderr
+
+    def launch(self, date: dt.date, code: str = "first") -> None:
+        """One run of a partition by way of the queue, as the UI's button asks for it."""
+        tags = json.dumps({"dagster/partition": f"{date}|{code}"})
+        command = [str(BIN / "dagster"), "job", "launch", "-w", str(self.place.folder / "workspace.yaml")]
+        subprocess.run(
+            [*command, "-j", "ingest", "--tags", tags],
+            env=self.place.variables, cwd=REPOSITORY, capture_output=True, check=True,
+        )  # fmt: skip
 
     def power_cut(self) -> None:
         """Everything is killed at once, runs included."""

@@ -187,6 +187,11 @@ class Ran:
     result: dg.ExecuteInProcessResult
     slept: float
 
+    def waited_no_longer_than_it_may(self, scale: float = 1.0) -> bool:
+        """Each step of a run may meet an outage, and waits for one ring of tries; nobody waits to report it."""
+        begun = sum(event.is_step_start for event in self.result.all_events)
+        return self.slept <= RING_SECONDS * scale * max(1, begun)
+
 
 class Clockwork(Daemon):
     """The daemon, with runs as it tags them and ticks that may fail."""
