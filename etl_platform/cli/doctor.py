@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.session import Session, open_session, plain
 from etl_platform.errors import EtlError, StorageError
+from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.resources.landing import Root
 from etl_platform.resources.memory import plan_memory
 from etl_platform.resources.object_store import ObjectStore
@@ -92,8 +93,13 @@ def _probes(session: Session, other: StorageError | None) -> dict[str, Callable[
             session.resources["lake"].store.probe()
         return _listing(lake)
 
+    def ledger_answers() -> str:
+        if other is not None:
+            raise other
+        return session.ledger.check()
+
     probes[f"lake {lake.url}"] = lake_answers
-    probes["ledger"] = session.ledger.check
+    probes[LEDGER] = ledger_answers
     probes[f"warehouse {session.settings.warehouse}"] = lambda: str(session.resources["warehouse"].store.check())
     probes["warehouse canary"] = lambda: str(session.resources["warehouse"].store.canary())
     probes["memory"] = lambda: _memory(session)
