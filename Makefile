@@ -46,8 +46,8 @@ dev: $(STAMP) $(DAGSTER_HOME)/dagster.yaml ## The UI with daemon on http://127.0
 ##@ Check
 
 .PHONY: test
-test: $(STAMP) ## All tests with coverage; CI=true runs the long ones too (TESTS=path, TEST_WORKERS=n)
-	@$(PYTEST) $(TESTS) --numprocesses $(TEST_WORKERS) --dist loadscope --cov --cov-report=term
+test: $(STAMP) ## All tests; CI=true runs the long ones too, and measures coverage (TESTS=path, TEST_WORKERS=n)
+	@$(PYTEST) $(TESTS) --numprocesses $(TEST_WORKERS) --dist loadscope $(if $(CI),--cov --cov-report=term)
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Tests without long ones, browser and coverage; stops at the first failure (TESTS=path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from etl_platform.contracts.contract import (
     visible_checks,
 )
 from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, whole_text
-from etl_platform.contracts.document import near, parse_document
+from etl_platform.contracts.document import near, parse_document, read_text
 from etl_platform.contracts.expressions import compile_expression, compile_losses, compile_rule, evaluate
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
@@ -47,7 +48,13 @@ _PARTITION = {column.name: column.dtype for column in PARTITION_COLUMNS}
 
 def load_declaration(path: Path) -> Contract:
     """The contract that a file declares. Raises ConfigurationError with file, field, found and expected."""
-    return compile_declaration(parse_document(path, Declaration, is_exact=True), str(path))
+    return _declared(path, read_text(path))
+
+
+@lru_cache(maxsize=256)
+def _declared(path: Path, text: str) -> Contract:
+    """Once for each text: a command asks twice, and a thousand columns take a quarter of a second."""
+    return compile_declaration(parse_document(path, text, Declaration), str(path))
 
 
 def compile_declaration(declaration: Declaration, origin: str) -> Contract:

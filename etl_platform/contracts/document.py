@@ -82,26 +82,38 @@ def _hold_depth(text: str) -> None:
             raise ValueError(f"{_TOO_DEEP} (more than {_DEEPEST})")
 
 
-def read_document(path: Path, *, is_exact: bool = False) -> Any:
-    """The parsed YAML or TOML file. is_exact: numbers with decimals as Decimal, every digit of them.
-
-    Raises ConfigurationError naming file and line.
-    """
+def read_text(path: Path) -> str:
+    """The text of a YAML or TOML file. Raises ConfigurationError."""
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            return tomllib.loads(text, parse_float=Decimal if is_exact else float)
-        _hold_depth(text)
-        return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
             str(path), found=error.strerror or str(error), expected="a file that can be read"
         ) from None
+    except ValueError as error:  # text in another encoding
+        raise _no_document(path, error) from None
+
+
+def read_document(path: Path) -> Any:
+    """The parsed YAML or TOML file. Raises ConfigurationError naming file and line."""
+    return _parsed(path, read_text(path), is_exact=False)
+
+
+def _parsed(path: Path, text: str, *, is_exact: bool) -> Any:
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(text, parse_float=Decimal if is_exact else float)
+        _hold_depth(text)
+        return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
     except RecursionError:
         raise ConfigurationError(str(path), found=_TOO_DEEP, expected=f"at most {_DEEPEST}") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        # Also dates that do not exist, lists as keys, TOML that is none, text in another encoding.
-        raise ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML") from None
+        # Also dates that do not exist, lists as keys, TOML that is none.
+        raise _no_document(path, error) from None
+
+
+def _no_document(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(str(path), found=" ".join(str(error).split()), expected="valid YAML or TOML")
 
 
 def document_paths(folder: Path) -> list[Path]:
@@ -109,9 +121,10 @@ def document_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
 
 
-def parse_document(path: Path, model: type[_Model], *, is_exact: bool = False) -> _Model:
-    """The file as `model`; is_exact: see `read_document`. Raises ConfigurationError."""
-    return as_model(path, read_document(path, is_exact=is_exact), model)
+def parse_document(path: Path, text: str, model: type[_Model]) -> _Model:
+    """The text of the file as `model`, numbers with decimals as Decimal, every digit of them. Raises
+    ConfigurationError."""
+    return as_model(path, _parsed(path, text, is_exact=True), model)
 
 
 def as_model(path: Path, document: Any, model: type[_Model]) -> _Model:

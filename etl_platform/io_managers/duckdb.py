@@ -35,7 +35,7 @@ SHARED_SCHEMA = "shared"
 JOINED_BYTES = 2**20
 """So much of small batches is joined: copied once more, to spare DuckDB what each batch costs however small it is."""
 
-FIGURES_AT_ONCE = 256
+FIGURES_AT_ONCE = 64
 """DuckDB holds a chunk of rows of every column that a query names; only a very wide table is asked more than once."""
 ROW_GROUP_ROWS = 122_880
 """DuckDB's unit of work: one thread does all of it."""

@@ -20,7 +20,8 @@ from etl_platform.resources.object_store_transfer import file_errors
 IN_MEMORY_BYTES = 8 * 2**20
 """Small partitions never touch the disk; one backfill of a year of partitions still stays below 3 GB."""
 
-PIECE_BYTES = 16 * 2**20
+PIECE_BYTES = 2 * 2**20
+"""Of a large batch: a reader has one in memory, its copies on their way, and what Arrow keeps for the next ones."""
 
 
 class Spool:
@@ -38,7 +39,6 @@ class Spool:
         self._kept_bytes = 0
         self._file: BinaryIO | None = None
         self._writer: pa.RecordBatchStreamWriter | None = None
-        self._was_cut = False
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Keep `batch`, which has the columns of the schema."""
@@ -54,7 +54,6 @@ class Spool:
         with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
             # In pieces, for whoever reads them: each is in memory as a whole, beside what the reader makes of it.
             rows = max(1, batch.num_rows * PIECE_BYTES // max(size, 1))
-            self._was_cut |= rows < batch.num_rows
             for start in range(0, batch.num_rows, rows):
                 self._write(labelled_batch.slice(start, rows))
 
@@ -66,9 +65,6 @@ class Spool:
             yield self._kept.popleft()
         if self._file is not None and self._writer is not None:
             self._writer.close()  # the first time; again it does nothing
-            if self._was_cut:
-                # What Arrow keeps of a large batch it would keep for itself, beside what the reader needs.
-                pa.default_memory_pool().release_unused()
             self._file.seek(0)
             yield from pa.ipc.open_stream(pa.PythonFile(self._file, mode="r"))
 

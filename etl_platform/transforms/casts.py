@@ -28,6 +28,9 @@ from etl_platform.transforms.dialect import Dialect
 
 __all__ = ["Dialect", "cast_columns", "cast_series", "shown_text"]
 
+SHORT = 10_000
+"""Rows up to which it costs more to begin a cast than to do it."""
+_TOGETHER = (pl.Int64, pl.Int32, pl.Float64, pl.Boolean, pl.Date, pl.Datetime)
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
 
@@ -43,11 +46,31 @@ def cast_columns(columns: Sequence[tuple[pl.Series, pl.DataType, Dialect]]) -> l
         for at, (values, dtype, dialect) in enumerate(columns)
         if isinstance(dtype, pl.Decimal) and are_plain_decimals(values.dtype, dtype, dialect)
     }
-    decimals = dict(zip(plain, to_decimals(list(plain.values())), strict=True)) if plain else {}
+    found = dict(zip(plain, to_decimals(list(plain.values())), strict=True)) if plain else {}
+    for alike in _alike(columns):
+        found |= _cast_in_one([columns[at] for at in alike], alike)
     return [
-        decimals[at].alias(column[0].name) if at in decimals else cast_series(*column)
-        for at, column in enumerate(columns)
+        found[at].alias(column[0].name) if at in found else cast_series(*column) for at, column in enumerate(columns)
     ]
+
+
+def _alike(columns: Sequence[tuple[pl.Series, pl.DataType, Dialect]]) -> list[list[int]]:
+    """Places of short columns of text that are cast in the same way, where there are several."""
+    groups: dict[tuple[pl.DataType, Dialect], list[int]] = {}
+    for at, (values, dtype, dialect) in enumerate(columns):
+        if values.dtype == pl.String and isinstance(dtype, _TOGETHER) and len(values) <= SHORT:
+            groups.setdefault((dtype, dialect), []).append(at)
+    return [alike for alike in groups.values() if len(alike) > 1]
+
+
+def _cast_in_one(
+    columns: Sequence[tuple[pl.Series, pl.DataType, Dialect]], places: Sequence[int]
+) -> dict[int, pl.Series]:
+    """Columns that are cast in the same way, one below the other: what becomes of a value rests on that value alone."""
+    rows = len(columns[0][0])
+    _, dtype, dialect = columns[0]
+    joined = _cast(pl.concat([values.alias("") for values, _, _ in columns]), dtype, dialect)
+    return {at: joined.slice(number * rows, rows) for number, at in enumerate(places)}
 
 
 def _cast(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> pl.Series:

@@ -28,7 +28,7 @@ WIDE = 27
 the sum of the last LAST_DIGITS digits of each value stands for it."""
 
 JOINED_ROWS = 8_192
-JOINED_BYTES = 16 * 2**20
+JOINED_BYTES = 2 * 2**20
 """Small batches are counted together, up to so many rows or bytes: a kernel costs the same for one row as for
 hundreds."""
 

@@ -427,6 +427,33 @@ def test_columns_together_read_as_each_alone(rows: list[tuple[str, str]]) -> Non
     assert [(s.name, s.dtype, s.to_list()) for s in together] == [(s.name, s.dtype, s.to_list()) for s in alone]
 
 
+SENT = st.one_of(
+    st.none(),
+    st.text("0123456789.+-eE, tfTZ:", max_size=12),
+    st.builds(dt.datetime.combine, st.dates(dt.date(1000, 1, 1)), st.times()).map(str),
+    st.sampled_from(
+        ["2025-01-15", "2025-01-15T09:30:60", "2025-01-15T09:30:00Z", "2025-01-15 09:30", "20250115", "15.01.2025",
+         "2025-03-30 02:30:00", "2025-01-15T09:30:00.1234567", "1", "-7", " true ", "1.50", "1e400", "9" * 20, ""],
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(SENT, SENT, SENT), min_size=1, max_size=9))
+def test_columns_cast_in_one_read_as_each_alone(rows: list[tuple[str | None, ...]]) -> None:
+    """Columns of the same type, one below the other: no value changes what another becomes."""
+    german = Dialect(date_formats=("%d.%m.%Y", "%Y-%m-%d"), datetime_formats=(), time_zone="Europe/Berlin")
+    dtypes: tuple[pl.DataType, ...] = (pl.Int64(), pl.Int32(), pl.Float64(), pl.Boolean(), pl.Date(), INSTANT)
+    columns = [
+        (pl.Series(f"{at} {dtype}", [row[at] for row in rows], dtype=pl.String), dtype, dialect)
+        for dtype in dtypes
+        for dialect in (PLAIN, german)
+        for at in range(3)
+    ]
+    together, alone = cast_columns(columns), [cast_series(*column) for column in columns]
+    assert [(s.name, s.dtype, s.to_list()) for s in together] == [(s.name, s.dtype, s.to_list()) for s in alone]
+
+
 @settings(max_examples=200)
 @given(st.dates(dt.date(1000, 1, 1), dt.date(9999, 12, 31)), st.times(), st.sampled_from(["T", " "]))
 @example(dt.date(2060, 6, 6), dt.time(0, 0, 0, 160), "T")
