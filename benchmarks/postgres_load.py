@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from benchmarks import data, measure
 from etl_platform.contracts.ddl import create_statements
 from etl_platform.contracts.table import PartitionKey, Table
-from etl_platform.io_managers.postgres.encode import Encoder
-from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.stores.postgres.encode import Encoder
+from etl_platform.stores.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from etl_platform_tests.support.postgres import PostgresServer

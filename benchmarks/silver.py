@@ -22,7 +22,7 @@ from benchmarks import measure
 DATE = dt.date(2025, 1, 15)
 CONTESTANTS = ("platform", "polars", "pandas")
 IMPORTS = {
-    "platform": ("etl_platform.contracts", "etl_platform.transforms.silver", "etl_platform.io_managers.lake"),
+    "platform": ("etl_platform.contracts", "etl_platform.transforms.silver", "etl_platform.stores.lake.store"),
     "polars": ("polars_hash",),
     "pandas": ("pandas", "pyarrow"),
 }
@@ -70,11 +70,11 @@ def run_platform(source: Path, target: Path) -> None:
     from etl_platform.contracts import BUILT_IN
     from etl_platform.contracts.quarantine import quarantine_table
     from etl_platform.contracts.table import PartitionKey
-    from etl_platform.io_managers.frames import to_batches
-    from etl_platform.io_managers.lake import LakeStore
+    from etl_platform.object_store.open import open_object_store
     from etl_platform.readers.options import CsvOptions
     from etl_platform.resources.memory import plan_memory
-    from etl_platform.resources.object_store import open_object_store
+    from etl_platform.stores.frames import to_batches
+    from etl_platform.stores.lake.store import LakeStore
     from etl_platform.transforms.normalise import SenderFormat
     from etl_platform.transforms.silver import SilverPlan, SourceFile, build_silver
 

@@ -22,8 +22,8 @@ import polars as pl
 from pydantic import SecretStr
 
 from benchmarks import data, measure
-from etl_platform.io_managers.frames import to_batches
-from etl_platform.io_managers.store import TableStore
+from etl_platform.stores.frames import to_batches
+from etl_platform.stores.store import TableStore
 
 RESULTS = Path(__file__).parent / "results" / "warehouses.md"
 SCHEMAS = {data.INSTITUTION: data.INSTITUTION}
@@ -40,17 +40,17 @@ def replace(target: str, address: str, source: Path) -> None:
 
 def _store(target: str, address: str) -> TableStore:
     if target == "duckdb":
-        from etl_platform.io_managers.duckdb import DuckDBStore
+        from etl_platform.stores.duckdb.store import DuckDBStore
 
         return DuckDBStore(Path(address), SCHEMAS)
     if target == "postgres":
-        from etl_platform.io_managers.postgres.store import PostgresStore
+        from etl_platform.stores.postgres.store import PostgresStore
 
         store = PostgresStore(SecretStr(address), SCHEMAS, roles=False)
         store.initialise()
         return store
-    from etl_platform.io_managers.snowflake.account import SnowflakeAccount
-    from etl_platform.io_managers.snowflake.store import SnowflakeStore
+    from etl_platform.stores.snowflake.account import SnowflakeAccount
+    from etl_platform.stores.snowflake.store import SnowflakeStore
 
     account = SnowflakeAccount(
         account="emulator", user="etl", password=SecretStr("none"), database=f"b_{uuid.uuid4().hex[:8]}",

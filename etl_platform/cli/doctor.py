@@ -13,11 +13,11 @@ from rich.table import Table as RichTable
 
 from etl_platform.cli.session import Session, open_session, plain
 from etl_platform.errors import EtlError, StorageError
+from etl_platform.landing.zone import Root
 from etl_platform.ledger.failures import SERVICE as LEDGER
-from etl_platform.resources.landing import Root
+from etl_platform.object_store.folder import not_there
+from etl_platform.object_store.open import ObjectStore
 from etl_platform.resources.memory import plan_memory
-from etl_platform.resources.object_store import ObjectStore
-from etl_platform.resources.object_store_folder import not_there
 
 
 @click.command()

@@ -9,7 +9,7 @@ from etl_platform.cli.choices import parse_dates, parse_institutions, parse_name
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import open_console, open_session, plain
 from etl_platform.defs.schema_drift import drift_of
-from etl_platform.transforms.schema_drift import Difference
+from etl_platform.drift.columns import Difference
 
 COLUMNS = ("date", "institution", "dataset", "file", "change", "column", "before", "after", "against", "suggestion")
 

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from etl_platform.cli.session import Session, open_session
-from etl_platform.resources.object_store import open_object_store
+from etl_platform.object_store.open import open_object_store
 from etl_platform.resources.s3_settings import s3_options
 from etl_platform.sample.expected import Expected
 from etl_platform.sample.generate import generate as generate_sample

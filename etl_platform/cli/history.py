@@ -16,7 +16,7 @@ from etl_platform.cli.choices import parse_institutions, parse_names
 from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.errors import StorageError, UnknownNameError
 from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
-from etl_platform.history.shelf import Shelf
+from etl_platform.history.rows_by_date import Shelf
 from etl_platform.resources.processes import Processes, own_scratch
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import click
 import yaml
 
-from etl_platform.cli.infer_sample import Sample, read_sample
 from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.shaping import Naming
+from etl_platform.infer.proposal import Guess, Inferred, infer
+from etl_platform.infer.sample import Sample, read_sample
 from etl_platform.readers import CsvOptions, FormatOptions
-from etl_platform.transforms.infer import Guess, Inferred, infer
 
 LONGEST_NAME = 50
 SHOWN_LINES = 5

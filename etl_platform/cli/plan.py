@@ -23,15 +23,15 @@ from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.drift_checks import semantic_warnings
 from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
 from etl_platform.defs.silver import silver_plan
+from etl_platform.drift.columns import Difference, find_drift
+from etl_platform.drift.profile import Profile, Profiler
+from etl_platform.drift.values import PARTITIONS
 from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.model import DriftPolicy
-from etl_platform.institutions.sender import sender_format
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject, State
 from etl_platform.transforms.normalise import SenderFormat
-from etl_platform.transforms.profile import Profile, Profiler
-from etl_platform.transforms.schema_drift import Difference, find_drift
-from etl_platform.transforms.semantic_drift import PARTITIONS
 from etl_platform.transforms.silver import FileCounts, Silver, SourceFile, build_silver
 
 DEFECTS = 20

@@ -17,8 +17,8 @@ from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import UnknownNameError
 from etl_platform.institutions.faults import hold_usable
-from etl_platform.resources.landing import Root, Routed, Unrouted
-from etl_platform.resources.object_store import ObjectInfo, ObjectStore, open_object_store
+from etl_platform.landing.zone import Root, Routed, Unrouted
+from etl_platform.object_store.open import ObjectInfo, ObjectStore, open_object_store
 from etl_platform.resources.s3_settings import s3_options
 
 NEXT = "give --institution, --dataset and --date, or correct the key"

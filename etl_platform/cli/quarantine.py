@@ -18,8 +18,8 @@ from etl_platform.cli.session import Session, open_console, open_session, plain,
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import ConfigurationError
-from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.records import DatasetPartition, Replay
+from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.quarantine_view import Chosen, grouped
 
 SHOWN = ("institution", "dataset", "business_date", "_source_file", "_source_row", "kind", "rules", "reason", "raw")

@@ -17,9 +17,9 @@ from etl_platform.cli.session import Session
 from etl_platform.contracts.quarantine import FILE, quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.pick_up import process
-from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.records import DatasetPartition, Replay
 from etl_platform.resources.processes import Processes
+from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.quarantine_view import LINE, count_moved
 
 

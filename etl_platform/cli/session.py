@@ -18,9 +18,9 @@ from rich.text import Text
 
 from etl_platform.defs.assemble import build_graph
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.resources import build_resources
+from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.resources.build import build_resources
-from etl_platform.resources.landing import LandingZone
 from etl_platform.settings import Settings, load_settings
 
 INSTANCE_FILE = "dagster.yaml"

@@ -19,10 +19,10 @@ from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, starting_runs, void_leases
 from etl_platform.defs.overlap import SAME_KEYS
 from etl_platform.defs.pick_up import process
+from etl_platform.landing.scan import scan_landing
 from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import DatasetPartition, Kind
 from etl_platform.resources.processes import Processes
-from etl_platform.resources.scan import scan_landing
 
 
 def pending_tasks(

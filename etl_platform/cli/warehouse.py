@@ -6,9 +6,9 @@ import click
 
 from etl_platform.cli.session import open_session
 from etl_platform.errors import ConfigurationError
-from etl_platform.io_managers.duckdb import DuckDBStore
-from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform.resources.warehouse import build_warehouse
+from etl_platform.stores.duckdb.store import DuckDBStore
+from etl_platform.stores.snowflake.store import SnowflakeStore
 
 
 @click.group()

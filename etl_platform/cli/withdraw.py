@@ -14,9 +14,9 @@ import click
 from etl_platform.cli.choices import parse_institutions
 from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.errors import ConfigurationError, EtlError, UnknownNameError
+from etl_platform.landing.zone import root_name
 from etl_platform.ledger.records import CURRENT, LedgerObject, State
-from etl_platform.resources.landing import root_name
-from etl_platform.resources.object_store import Downloaded
+from etl_platform.object_store.open import Downloaded
 
 _HASH_SHOWN = 12
 _NEAR = 3

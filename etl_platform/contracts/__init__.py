@@ -22,12 +22,12 @@ def __getattr__(name: str) -> Any:
 
         return Contract
     if name == "BUILT_IN":
-        from etl_platform.contracts.accounts import ACCOUNTS
-        from etl_platform.contracts.anomalies import ANOMALIES
-        from etl_platform.contracts.prices import PRICES
-        from etl_platform.contracts.products import PRODUCTS
-        from etl_platform.contracts.technical_indicators import TECHNICAL_INDICATORS
-        from etl_platform.contracts.transactions import TRANSACTIONS
+        from etl_platform.contracts.datasets.accounts import ACCOUNTS
+        from etl_platform.contracts.datasets.anomalies import ANOMALIES
+        from etl_platform.contracts.datasets.prices import PRICES
+        from etl_platform.contracts.datasets.products import PRODUCTS
+        from etl_platform.contracts.datasets.technical_indicators import TECHNICAL_INDICATORS
+        from etl_platform.contracts.datasets.transactions import TRANSACTIONS
 
         all_contracts = (PRICES, TECHNICAL_INDICATORS, ANOMALIES, TRANSACTIONS, ACCOUNTS, PRODUCTS)
         # Kept, so that everybody gets the one dictionary.

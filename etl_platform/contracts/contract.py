@@ -26,7 +26,7 @@ from etl_platform.contracts.visible import identifiers, is_visible, visible_rule
 from etl_platform.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
-    from etl_platform.contracts.declaration import Declaration
+    from etl_platform.contracts.declared.declaration import Declaration
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 TOLERANCE = "business_date_tolerance_hours"

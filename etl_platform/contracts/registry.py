@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declared import load_declaration
+from etl_platform.contracts.declared.compiled import load_declaration
 from etl_platform.contracts.document import document_paths
 from etl_platform.contracts.gold import GOLD
 from etl_platform.errors import ConfigurationError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from etl_platform.settings import Settings
 
 
-BUILT_IN_FOLDER = Path(__file__).parents[1] / "datasets"
+BUILT_IN_FOLDER = Path(__file__).parent / "datasets"
 
 
 def load_contracts(settings: Settings) -> dict[str, Contract]:

@@ -1,7 +1,7 @@
 """A table as data: columns, key, partitioning. Everything that stores or shows a table reads it from here.
 
 Belongs here: the description of one table and its Polars/Arrow schema. Not here: what a valid *row* is
-(`contract.py`), SQL (`ddl.py`), where tables are stored (`io_managers/`).
+(`contract.py`), SQL (`ddl.py`), where tables are stored (`stores/`).
 """
 
 from __future__ import annotations

@@ -21,14 +21,14 @@ from etl_platform.defs.many import build_load_many
 from etl_platform.defs.many_overview import build_overview_many
 from etl_platform.defs.presence import announcing
 from etl_platform.defs.references import build_accounts_check
+from etl_platform.defs.resources import build_resources
 from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
 from etl_platform.defs.silver import build_silver_assets
 from etl_platform.defs.warehouse import build_warehouse_asset
 from etl_platform.institutions.loader import load_institutions
+from etl_platform.landing.zone import landing_root_of
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import build_partitions
-from etl_platform.resources.build import build_resources
-from etl_platform.resources.landing import landing_root_of
 from etl_platform.resources.processes import Processes
 from etl_platform.settings import Settings
 

@@ -12,19 +12,19 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported, start
 from etl_platform.defs.census import Census
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.step import Step
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.reading import read_frame
+from etl_platform.landing.contents import checked
+from etl_platform.landing.copies import BronzeStore, Copied
+from etl_platform.landing.placed import content, identity
+from etl_platform.landing.zone import LandingZone, Routed
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import LedgerObject, State
-from etl_platform.resources.bronze import BronzeStore, Copied
-from etl_platform.resources.contents import checked
-from etl_platform.resources.landing import LandingZone, Routed
-from etl_platform.resources.object_store import ObjectStore
-from etl_platform.resources.object_store_folder import not_there
-from etl_platform.resources.placed import content, identity
+from etl_platform.object_store.folder import not_there
+from etl_platform.object_store.open import ObjectStore
 from etl_platform.resources.processes import Processes
+from etl_platform.stores.reading import read_frame
 
 GONE = "deleted from the landing zone before it could be copied, no part of the partition any more"
 

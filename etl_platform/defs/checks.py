@@ -21,19 +21,19 @@ from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts
 from etl_platform.defs.emptied import before_of, is_left_to_others
 from etl_platform.defs.evaluations import latest_target, yielded
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.overlap import SAME_KEYS, Neighbours, settled
 from etl_platform.defs.schema_drift import policy_of
 from etl_platform.defs.silver_judges import Stored, judges_of
 from etl_platform.defs.step import Step
+from etl_platform.defs.table_metadata import markdown
 from etl_platform.defs.verdict import Verdict
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.metadata import markdown
-from etl_platform.io_managers.reading import read_frame, read_frames
+from etl_platform.drift.profile import Profile, Profiler
+from etl_platform.drift.values import PARTITIONS
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key
-from etl_platform.transforms.profile import Profile, Profiler
-from etl_platform.transforms.semantic_drift import PARTITIONS
+from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.transforms.stored import inspect
 
 TRAILING_DAYS = 30

@@ -13,10 +13,10 @@ import dagster as dg
 from etl_platform.contracts.catalog import Catalog
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import Table
+from etl_platform.defs.table_metadata import table_schema
 from etl_platform.institutions.faults import Fault, is_of_faulty
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
-from etl_platform.io_managers.metadata import table_schema
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.partitions import Partitions
 from etl_platform.settings import Settings

@@ -30,6 +30,7 @@ from etl_platform.defs.bronze import Arrived, begin, list_arrivals, receive, wit
 from etl_platform.defs.checks import Judged, StoredRows, judge_silver, record_checks, warning_text
 from etl_platform.defs.gold import AGGREGATES, aggregated_each, publication_of
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.many_events import Blocking, Stored, Teller, publish
 from etl_platform.defs.overlap import Neighbours
@@ -37,14 +38,13 @@ from etl_platform.defs.references import TRANSACTIONS, judge_accounts
 from etl_platform.defs.silver import decide, record_rules, transform
 from etl_platform.defs.step import Step
 from etl_platform.errors import PermanentError
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.reading import read_frame
+from etl_platform.landing.copies import BronzeStore
+from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import ObjectResult
 from etl_platform.partitions import format_key, parse_key
-from etl_platform.resources.bronze import BronzeStore
-from etl_platform.resources.landing import LandingZone
 from etl_platform.resources.processes import Processes
+from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.validate import validate
 
 Warnings = dict[str, list[str]]

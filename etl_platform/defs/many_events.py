@@ -24,13 +24,13 @@ from dagster._core.execution.plan.handle import StepHandle  # noqa: TID251 - lik
 
 from etl_platform.contracts.table import Table
 from etl_platform.defs.evaluations import Target, evaluated
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.step import Step
+from etl_platform.defs.table_metadata import output_metadata
 from etl_platform.event_log import PooledSqliteEventLogStorage
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.frames import to_batches
-from etl_platform.io_managers.metadata import output_metadata
-from etl_platform.io_managers.run_tag import query_run
 from etl_platform.partitions import format_key
+from etl_platform.stores.frames import to_batches
+from etl_platform.stores.query_tag import query_run
 
 _MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
 _CHECKED = dg.DagsterEventType.ASSET_CHECK_EVALUATION

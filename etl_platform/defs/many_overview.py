@@ -7,13 +7,13 @@ import dagster as dg
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.gold import AGGREGATES, aggregated_each
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.jobs import OVERVIEW_MANY
 from etl_platform.defs.many_events import Stored, Teller, publish
 from etl_platform.defs.step import Step
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
+from etl_platform.stores.reading import read_frame
 
 
 class DatesConfig(dg.Config):

@@ -21,11 +21,11 @@ from etl_platform.contracts.held import HELD_BY, held_table, overlap_columns
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.errors import SchemaMismatchError
-from etl_platform.io_managers.frames import to_batches
-from etl_platform.io_managers.reading import read_frame, read_frames
-from etl_platform.io_managers.store import TableStore
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DatasetPartition, Outcome, Overlap
+from etl_platform.stores.frames import to_batches
+from etl_platform.stores.reading import read_frame, read_frames
+from etl_platform.stores.store import TableStore
 from etl_platform.transforms.overlap import Holding, dates_in_reach, find_unsettled
 from etl_platform.transforms.silver import Silver
 

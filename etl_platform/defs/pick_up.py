@@ -2,7 +2,7 @@
 
 The same for every launcher, with one owner: a tick of the sensor and `etl-platform run` both call `pick_up`, and
 Dagster's own run retries are off. Not here: how the living are told from the dead (`census.py`), runs that fail by
-themselves (`attempt.py`), what is new (`resources/scan.py`).
+themselves (`attempt.py`), what is new (`landing/scan.py`).
 """
 
 from __future__ import annotations

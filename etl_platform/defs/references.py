@@ -10,11 +10,11 @@ import polars as pl
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.graph import Graph
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.metadata import markdown
-from etl_platform.io_managers.reading import read_frame, read_frames
+from etl_platform.defs.io_manager import TableIOManager
+from etl_platform.defs.table_metadata import markdown
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
+from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.transforms.references import describe_references, unknown_references
 
 TRANSACTIONS, ACCOUNTS, COLUMN = "transactions", "accounts", "account_id"

@@ -13,12 +13,12 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition, now
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.table_metadata import markdown
+from etl_platform.drift.columns import Difference, describe, differences_frame, find_drift
 from etl_platform.institutions.model import DriftPolicy
-from etl_platform.io_managers.metadata import markdown
+from etl_platform.landing.zone import root_name
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DeliveredSchema
-from etl_platform.resources.landing import root_name
-from etl_platform.transforms.schema_drift import Difference, describe, differences_frame, find_drift
 from etl_platform.transforms.sender_schema import SenderSchema
 from etl_platform.transforms.silver import Silver, SourceFile
 

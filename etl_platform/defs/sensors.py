@@ -17,12 +17,12 @@ from etl_platform.defs.pick_up import PickedUp, pick_up, settle_unstarted, used_
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.loader import load_institutions
+from etl_platform.landing.scan import Scan, scan_landing
+from etl_platform.landing.zone import LandingZone, landing_root_of
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
-from etl_platform.resources.landing import LandingZone, landing_root_of
 from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
-from etl_platform.resources.scan import Scan, scan_landing
 from etl_platform.retries import within
 
 WAITS_SECONDS = 15.0

@@ -16,20 +16,20 @@ from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKe
 from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
 from etl_platform.defs.bronze import begin_attempts
 from etl_platform.defs.graph import Graph, table_attributes
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.overlap import Neighbours, told
 from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
+from etl_platform.defs.table_metadata import markdown
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
 from etl_platform.errors import ConfigurationError
+from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document
-from etl_platform.institutions.sender import sender_format
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.metadata import markdown
+from etl_platform.landing.copies import BronzeStore
+from etl_platform.landing.zone import root_name
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LandingObject, ObjectResult
 from etl_platform.readers.options import CsvOptions
-from etl_platform.resources.bronze import BronzeStore
-from etl_platform.resources.landing import root_name
 from etl_platform.resources.memory import plan_memory
 from etl_platform.resources.processes import Processes
 from etl_platform.transforms.silver import FileCounts, Silver, SilverPlan, SourceFile, build_silver

@@ -14,11 +14,11 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
-from etl_platform.io_managers.reading import read_frame
-from etl_platform.io_managers.store import TableStore
+from etl_platform.landing.placed import Row, content, contributing, identity
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject
-from etl_platform.resources.placed import Row, content, contributing, identity
+from etl_platform.stores.reading import read_frame
+from etl_platform.stores.store import TableStore
 from etl_platform.transforms.silver import Silver
 
 _IDENTITY = ["_source_file", "_source_row", "_row_hash"]

@@ -16,13 +16,13 @@ from pathlib import Path
 from etl_platform.contracts.contract import Contract
 from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import Dating
-from etl_platform.history.shelf import Shelf
+from etl_platform.history.rows_by_date import Shelf
 from etl_platform.history.text import TextFile
 from etl_platform.history.typed import ParquetHistory
+from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.model import Institution
-from etl_platform.institutions.sender import sender_format
+from etl_platform.object_store.open import ObjectStore
 from etl_platform.readers.options import CsvOptions, JsonOptions
-from etl_platform.resources.object_store import ObjectStore
 
 _SUFFIXES = {"csv": ".csv", "json": ".jsonl", "parquet": ".parquet"}
 _ENDINGS = re.compile(r"(?<=.)(?:\.(?:csv|json|jsonl|ndjson|parquet))?(?:\.(?:gz|zst|zip))?$", re.IGNORECASE)

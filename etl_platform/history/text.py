@@ -15,12 +15,12 @@ import numpy as np
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import UNDATED, Dated, DatedRows, Dating, day_of, placed
-from etl_platform.history.shelf import Shelf
+from etl_platform.history.rows_by_date import Shelf
 from etl_platform.readers import read_file, sniff
-from etl_platform.readers.csv_dialect import Dialect
-from etl_platform.readers.csv_split import split
+from etl_platform.readers.csv.dialect import Dialect
+from etl_platform.readers.csv.split import split
 from etl_platform.readers.encoding import to_utf8
-from etl_platform.readers.json_lines import beginning, lines_of, spans_lines
+from etl_platform.readers.json.lines import beginning, lines_of, spans_lines
 from etl_platform.readers.options import CsvOptions, JsonOptions, ReadLimits
 from etl_platform.readers.records import Records
 from etl_platform.readers.source import Source

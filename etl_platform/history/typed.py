@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import UNDATED, Dating, day_of, placed
-from etl_platform.history.shelf import Shelf
+from etl_platform.history.rows_by_date import Shelf
 from etl_platform.readers import read_file
 from etl_platform.readers.options import ParquetOptions, ReadLimits
-from etl_platform.readers.parquet_int96 import Int96
+from etl_platform.readers.parquet.int96 import Int96
 
 _BATCH_ROWS = 65_536
 

@@ -1,6 +1,6 @@
 """Objects in the landing zone that are no delivery: markers of tools, and what an institution file says to ignore.
 
-Belongs here: deciding by the key alone. Not here: whose an object is (`resources/landing.py`), what is kept of it.
+Belongs here: deciding by the key alone. Not here: whose an object is (`landing/zone.py`), what is kept of it.
 
 Keys are taken *below the institution's prefix*: the key below the landing root, without the `<code>/` that it begins
 with (`below_prefix`). A code may begin with an underscore (`_acme`), and what it delivers is no marker for that.

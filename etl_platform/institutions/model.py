@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from etl_platform.contracts.declared.time_formats import hold_formats
 from etl_platform.contracts.identifiers import ALLOWED
-from etl_platform.contracts.time_formats import hold_formats
 from etl_platform.institutions.ignored import hold_ignore_pattern
 from etl_platform.institutions.key_pattern import KeyPattern, compile_pattern
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
@@ -188,7 +188,7 @@ class CurrencyUse(_Strict):
 
     @property
     def as_parameter(self) -> list[str | None]:
-        """For `contracts/currencies.py`."""
+        """For `contracts/datasets/currencies.py`."""
         return [day.isoformat() if day else None for day in (self.first, self.last)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import given, given_rows, is_given
+from etl_platform.ledger.bound_rows import given, given_rows, is_given
 from etl_platform.ledger.records import Attempt, AttemptTotals, DatasetPartition, Outcome
 from etl_platform.ledger.tables import attempts, landing_objects
 

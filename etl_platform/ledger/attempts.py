@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from etl_platform.errors import AttemptLostError
 from etl_platform.ledger import leases, reruns, troubles
 from etl_platform.ledger.attempt_rows import GIVEN_RUN, IS_MINE, IS_OF, find, latest, mine, select_attempts_at
-from etl_platform.ledger.given import given
+from etl_platform.ledger.bound_rows import given
 from etl_platform.ledger.law import Attempted, Happens, born, move, move_attempt
 from etl_platform.ledger.records import (
     Attempt,

@@ -16,7 +16,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 
 from etl_platform.ledger import reruns
-from etl_platform.ledger.given import given, in_chunks, is_given
+from etl_platform.ledger.bound_rows import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.places import OPEN, OnRecord
 from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, State

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from etl_platform.ledger import handovers, reruns
-from etl_platform.ledger.given import given, in_chunks, is_given
+from etl_platform.ledger.bound_rows import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, LedgerObject, State, Withdrawal
 from etl_platform.ledger.rows import REPLACED, reinstate

@@ -50,8 +50,8 @@ from etl_platform.ledger import (
     versions,
     waiting,
 )
+from etl_platform.ledger.bound_rows import in_chunks
 from etl_platform.ledger.database import LedgerDatabase
-from etl_platform.ledger.given import in_chunks
 from etl_platform.ledger.law import Happens
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import (

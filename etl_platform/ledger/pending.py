@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from etl_platform.ledger import attempt_rows
-from etl_platform.ledger.given import given_rows
+from etl_platform.ledger.bound_rows import given_rows
 from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, PendingPartition, State, Unpublished
 from etl_platform.ledger.tables import attempts, landing_objects, reruns, troubles
 from etl_platform.ledger.troubles import select_troubles

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import given_rows, in_chunks
+from etl_platform.ledger.bound_rows import given_rows, in_chunks
 from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import CURRENT, LandingObject, State
 from etl_platform.ledger.tables import landing_objects, storable

@@ -1,4 +1,4 @@
-"""Profiles of stored partitions, for comparison with later ones. Not here: what is in one (`transforms/profile.py`)."""
+"""Profiles of stored partitions, for comparison with later ones. Not here: what is in one (`drift/profile.py`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_dataset
+from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given, is_given_dataset
 from etl_platform.ledger.records import DatasetPartition
 from etl_platform.ledger.tables import profiles
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from etl_platform.ledger import leases, troubles
 from etl_platform.ledger.attempt_rows import IS_MINE, latest, mine
-from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
 from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome, State, Write
 from etl_platform.ledger.tables import landing_objects, publications, writes

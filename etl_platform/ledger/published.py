@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome
 from etl_platform.ledger.tables import attempts, landing_objects
 

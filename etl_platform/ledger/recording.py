@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from etl_platform.ledger import handovers, reruns
 from etl_platform.ledger.attempt_rows import latest
-from etl_platform.ledger.given import given_rows, in_chunks
+from etl_platform.ledger.bound_rows import given_rows, in_chunks
 from etl_platform.ledger.handovers import home_of
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.nobodys import leave

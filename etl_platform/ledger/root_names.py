@@ -1,6 +1,6 @@
 """The names of landing roots in what is on record already.
 
-Not here: which institution has a landing of its own (`resources/landing.py`), where a root was seen last (`roots.py`).
+Not here: which institution has a landing of its own (`landing/zone.py`), where a root was seen last (`roots.py`).
 """
 
 from __future__ import annotations

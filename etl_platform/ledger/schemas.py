@@ -1,6 +1,6 @@
 """What senders really sent: the columns of every delivered object and their drift.
 
-Not here: finding differences (`transforms/schema_drift.py`), what follows from them (`defs/schema_drift.py`).
+Not here: finding differences (`drift/columns.py`), what follows from them (`defs/schema_drift.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_dataset
+from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given, is_given_dataset
 from etl_platform.ledger.records import DatasetPartition, DeliveredSchema
 from etl_platform.ledger.tables import schema_drift, storable
 

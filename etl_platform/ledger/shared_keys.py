@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given, is_given_dataset
+from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given, is_given_dataset
 from etl_platform.ledger.records import DatasetPartition, Outcome, Overlap
 from etl_platform.ledger.tables import attempts, shared_keys
 

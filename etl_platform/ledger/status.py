@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from etl_platform.ledger import reruns
 from etl_platform.ledger.attempt_rows import select_attempts
-from etl_platform.ledger.given import GIVEN_DATE, given, is_given_dataset
+from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given_dataset
 from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, Outcome, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, metadata
 from etl_platform.ledger.troubles import select_troubles

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.records import DatasetPartition, State, Trouble
 from etl_platform.ledger.tables import landing_objects, services, troubles
 

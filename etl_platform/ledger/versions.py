@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, Replay, State
 from etl_platform.ledger.tables import attempts, judgements, landing_objects, replays, rule_versions
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from etl_platform.ledger import attempts, leases, reruns
 from etl_platform.ledger.attempt_rows import IS_MINE, IS_OF, find, latest, mine
-from etl_platform.ledger.given import given, is_given
+from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.law import Attempted, Happens, move, move_attempt
 from etl_platform.ledger.records import DatasetPartition, Outcome, Trouble
 from etl_platform.ledger.tables import troubles as troubles_table

@@ -19,9 +19,9 @@ from etl_platform.contracts.registry import load_contracts
 from etl_platform.errors import QueryError, StorageError, StorageUnavailableError
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.object_store.open import open_object_store
 from etl_platform.query.objects import Found, Objects, View, views_of
 from etl_platform.query.views import NOT_LISTED, Source, connect, lock
-from etl_platform.resources.object_store import open_object_store
 from etl_platform.resources.s3_settings import s3_options
 from etl_platform.settings import Settings, load_settings
 

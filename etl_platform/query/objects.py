@@ -18,10 +18,10 @@ from etl_platform.contracts.gold import SOURCES
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.institutions.loader import SHARED_SCHEMA, STORED_SCHEMA
 from etl_platform.institutions.model import Institution
-from etl_platform.io_managers.lake import folder, partition_at
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DatasetPartition
-from etl_platform.resources.object_store_types import ObjectInfo, ObjectStore
+from etl_platform.object_store.types import ObjectInfo, ObjectStore
+from etl_platform.stores.lake.store import folder, partition_at
 
 CLOCKS_DIFFER = dt.timedelta(seconds=10)
 """The lake's clock and those of the machines that run agree within this. An object that was written so shortly before

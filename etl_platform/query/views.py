@@ -18,9 +18,9 @@ import pyarrow as pa
 from etl_platform.contracts.ddl import sql_type, text_literal
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
+from etl_platform.object_store.folder import FolderObjectStore
+from etl_platform.object_store.types import S3Options
 from etl_platform.query.objects import Found, View
-from etl_platform.resources.object_store_folder import FolderObjectStore
-from etl_platform.resources.object_store_types import S3Options
 
 if TYPE_CHECKING:
     import duckdb

@@ -16,10 +16,10 @@ import pyarrow as pa
 from etl_platform.errors import StorageError
 from etl_platform.readers.archive import Compression, hold_beginning, hold_directory_size, open_chunks
 from etl_platform.readers.batch import Batch
-from etl_platform.readers.csv_reader import read_csv
-from etl_platform.readers.json_reader import read_json
+from etl_platform.readers.csv.reader import read_csv
+from etl_platform.readers.json.reader import read_json
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
-from etl_platform.readers.parquet_reader import read_parquet
+from etl_platform.readers.parquet.reader import read_parquet
 from etl_platform.readers.sniff import Sniffed, declares, sniff
 from etl_platform.readers.source import Source
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from etl_platform.io_managers.lake import LakeStore
-from etl_platform.resources.landing import LandingZone
-from etl_platform.resources.object_store import ObjectStore
-from etl_platform.resources.object_store_folder import not_there
+from etl_platform.landing.zone import LandingZone
+from etl_platform.object_store.folder import not_there
+from etl_platform.object_store.open import ObjectStore
 from etl_platform.resources.warehouse import WarehouseStore
+from etl_platform.stores.lake.store import LakeStore
 
 Probes = dict[str, Callable[[], object]]
 """Service -> a quick question that raises what is wrong. The ledger is asked by whoever asks what waits."""

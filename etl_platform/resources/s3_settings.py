@@ -1,11 +1,11 @@
-"""How S3 is reached, from the settings. Apart from `build.py`: what only reads the lake imports no Dagster."""
+"""How S3 is reached, from the settings. Apart from `defs/resources.py`: what only reads the lake imports no Dagster."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
 
 from etl_platform.errors import ConfigurationError
-from etl_platform.resources.object_store import S3Options
+from etl_platform.object_store.open import S3Options
 from etl_platform.settings import Settings
 
 

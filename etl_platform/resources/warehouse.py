@@ -7,8 +7,8 @@ from typing import Protocol
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
-from etl_platform.io_managers.store import TableStore
 from etl_platform.settings import Settings
+from etl_platform.stores.store import TableStore
 
 SERVICE = "warehouse"
 """What errors and waiting partitions call it, whatever it is."""
@@ -36,13 +36,13 @@ def build_warehouse(settings: Settings, institutions: Mapping[str, Institution])
         return _postgres(settings, schemas)
     if settings.warehouse == "snowflake":
         return _snowflake(settings, schemas)
-    from etl_platform.io_managers.duckdb import DuckDBStore
+    from etl_platform.stores.duckdb.store import DuckDBStore
 
     return DuckDBStore(settings.duckdb_file, schemas, scratch=settings.scratch, service=SERVICE)
 
 
 def _postgres(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore:
-    from etl_platform.io_managers.postgres.store import PostgresStore
+    from etl_platform.stores.postgres.store import PostgresStore
 
     if settings.postgres_url is None:
         raise _missing("ETL_POSTGRES_URL", "postgresql://user:password@host/database")
@@ -57,8 +57,8 @@ def _postgres(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore:
 
 
 def _snowflake(settings: Settings, schemas: Mapping[str, str]) -> WarehouseStore:
-    from etl_platform.io_managers.snowflake.account import SnowflakeAccount
-    from etl_platform.io_managers.snowflake.store import SnowflakeStore
+    from etl_platform.stores.snowflake.account import SnowflakeAccount
+    from etl_platform.stores.snowflake.store import SnowflakeStore
 
     for name in ("account", "user", "database"):
         if getattr(settings, f"snowflake_{name}") is None:

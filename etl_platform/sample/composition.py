@@ -14,11 +14,11 @@ import polars as pl
 
 from etl_platform.sample.declared import declared_rows
 from etl_platform.sample.defects import Kinds, corrections, kinds_for, spoil
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.indicators import anomalies, indicators
 from etl_platform.sample.market import price_bars
 from etl_platform.sample.master import accounts, products
 from etl_platform.sample.randomness import stream
-from etl_platform.sample.sender import Sender
 from etl_platform.sample.transactions import account_transactions
 
 GOOD, BROKEN, DUPLICATE, SUPERSEDED = "good", "broken", "duplicate", "superseded"

@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declaration import ColumnDeclaration, Declaration
+from etl_platform.contracts.declared.declaration import ColumnDeclaration, Declaration
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION
 from etl_platform.errors import ConfigurationError
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.pattern import matching_texts
 from etl_platform.sample.randomness import stream
-from etl_platform.sample.sender import Sender
 from etl_platform.transforms.casts import cast_series
 from etl_platform.transforms.derive import derive
 from etl_platform.transforms.validate import find_failures

@@ -14,7 +14,7 @@ import polars as pl
 from etl_platform.contracts.contract import presence_rule, type_rule
 from etl_platform.sample.declared import broken, declared_rows
 from etl_platform.sample.defect import FAR_AHEAD, LONG_AGO, Defect, Values, fixed
-from etl_platform.sample.sender import Sender
+from etl_platform.sample.delivery_style import Sender
 
 TRIAL_ROWS, TRIAL_DATE = 200, dt.date(2025, 1, 15)
 BAD_TEXTS = ("?", "   ", "", "?" * 300)

@@ -18,7 +18,7 @@ from etl_platform.readers.options import CsvOptions, JsonOptions
 from etl_platform.sample import market_defects, master_defects
 from etl_platform.sample.declared_defects import declared_corrections, declared_defects
 from etl_platform.sample.defect import Defect, Values
-from etl_platform.sample.sender import Sender
+from etl_platform.sample.delivery_style import Sender
 
 RAGGED, BROKEN_JSON = "row_has_all_fields", "line_is_json"
 """Rules of the readers, not of a contract: a record that cannot be taken apart."""

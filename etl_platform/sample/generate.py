@@ -18,7 +18,7 @@ from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
-from etl_platform.resources.object_store import ObjectStore, open_object_store
+from etl_platform.object_store.open import ObjectStore, open_object_store
 from etl_platform.sample.composition import (
     BROKEN,
     DELIVERY,
@@ -30,8 +30,8 @@ from etl_platform.sample.composition import (
     compose,
 )
 from etl_platform.sample.defects import Kinds, broken_rules
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.expected import Expected, ExpectedPartition, RefusedRow
-from etl_platform.sample.sender import Sender
 from etl_platform.sample.writers import File, unreadable_file, write_file
 
 DELIVERY_TIMES = ("0600", "1830")

@@ -7,11 +7,11 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from etl_platform.contracts.anomalies import KINDS, SEVERITIES
-from etl_platform.contracts.technical_indicators import INDICATORS
+from etl_platform.contracts.datasets.anomalies import KINDS, SEVERITIES
+from etl_platform.contracts.datasets.technical_indicators import INDICATORS
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.market import price_bars
 from etl_platform.sample.randomness import stream
-from etl_platform.sample.sender import Sender
 
 DECIMALS = 6
 TEXTS = ("Auction imbalance", 'Halted, "news pending"', "Earnings; before the opening", "Fat finger suspected")

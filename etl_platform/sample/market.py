@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.randomness import stream
-from etl_platform.sample.sender import Sender
 
 COMMON = ("AAPL", "MSFT", "NVDA", "AMZN", "JPM", "XOM", "KO", "TSLA")
 SPECIAL = ("BRK.B", "BTC-USD")

@@ -8,7 +8,7 @@ from decimal import Decimal
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.technical_indicators import BANDS, INDICATORS
+from etl_platform.contracts.datasets.technical_indicators import BANDS, INDICATORS
 from etl_platform.sample.defect import Defect, Values, fixed
 
 BAD_SYMBOLS = ("aapl?", "TOO LONG A SYMBOL", "-1", "")

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from etl_platform.contracts.accounts import ACCOUNT_TYPES, CLOSED, RISK_CLASSES
-from etl_platform.contracts.isin import with_check_digit
-from etl_platform.contracts.products import ANNOUNCED, HIGHEST_RISK, LOWEST_RISK, MATURED, PRODUCT_TYPES
+from etl_platform.contracts.datasets.accounts import ACCOUNT_TYPES, CLOSED, RISK_CLASSES
+from etl_platform.contracts.datasets.isin import with_check_digit
+from etl_platform.contracts.datasets.products import ANNOUNCED, HIGHEST_RISK, LOWEST_RISK, MATURED, PRODUCT_TYPES
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.randomness import stream
-from etl_platform.sample.sender import Sender
 from etl_platform.sample.transactions import CENT, CURRENCIES
 
 ACCOUNT_STATUSES = {"open": 0.9, "dormant": 0.04, "frozen": 0.01, CLOSED: 0.05}

@@ -8,9 +8,9 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
-from etl_platform.contracts.transactions import CREDIT_TYPES, EITHER_TYPES
+from etl_platform.contracts.datasets.transactions import CREDIT_TYPES, EITHER_TYPES
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.randomness import stream
-from etl_platform.sample.sender import Sender
 
 SHARES = {
     "card": 0.34, "payment": 0.18, "transfer_out": 0.11, "transfer_in": 0.11, "deposit": 0.08, "withdrawal": 0.07,

@@ -19,7 +19,7 @@ from etl_platform.errors import ConfigurationError
 from etl_platform.readers.options import CsvOptions, JsonOptions
 from etl_platform.sample.composition import RULE
 from etl_platform.sample.defects import BROKEN_JSON, RAGGED, unreadable
-from etl_platform.sample.sender import Sender
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.text import to_text
 
 GZIP_LEVEL = 1

@@ -12,7 +12,7 @@ from typing import cast
 
 import polars as pl
 
-from etl_platform.contracts.time_formats import in_calendar, localise, read_date, read_datetime
+from etl_platform.contracts.declared.time_formats import in_calendar, localise, read_date, read_datetime
 from etl_platform.transforms.dialect import Dialect
 
 _ISO_DATETIMES = (

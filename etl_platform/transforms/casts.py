@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from etl_platform.readers.parquet_types import instant_text
+from etl_platform.readers.parquet.types import instant_text
 from etl_platform.transforms.cast_numbers import (
     are_plain_decimals,
     digits_of,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from etl_platform.readers.parquet_types import plain_json
+from etl_platform.readers.parquet.types import plain_json
 from etl_platform.transforms.casts import shown_text
 
 EXTRA = "_extra"

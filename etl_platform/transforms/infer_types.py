@@ -12,7 +12,7 @@ from functools import cache
 
 import polars as pl
 
-from etl_platform.contracts.column_types import format_type
+from etl_platform.contracts.declared.column_types import format_type
 from etl_platform.transforms.casts import Dialect, cast_series
 
 CODE_WORDS = {"id", "code", "no", "nr", "number", "key", "zip", "postcode", "phone", "account", "iban", "isin", "ref"}

@@ -12,11 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from etl_platform.defs import attempt, due
+from etl_platform.landing.scan import scan_landing
+from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
-from etl_platform.resources.landing import LandingZone
 from etl_platform.resources.processes import PROCESS_TAG, Processes
-from etl_platform.resources.scan import scan_landing
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
 from etl_platform_tests.support.s3 import S3Bucket

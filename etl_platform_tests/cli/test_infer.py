@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl_platform.cli.infer import declaration_text
-from etl_platform.cli.infer_sample import read_sample
 from etl_platform.cli.main import cli
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declared import load_declaration
+from etl_platform.contracts.declared.compiled import load_declaration
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import FileRefusedError
+from etl_platform.infer.sample import read_sample
+from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.model import Institution
-from etl_platform.institutions.sender import sender_format
 from etl_platform.transforms.silver import SilverPlan, SourceFile, build_silver
 
 DATE = dt.date(2025, 1, 15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from etl_platform.contracts.declared import TAKEN_RULES
+from etl_platform.contracts.declared.compiled import TAKEN_RULES
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.defs.assemble import build_defs, build_graph

@@ -11,8 +11,8 @@ from etl_platform.defs.assemble import build_defs, build_graph
 from etl_platform.defs.due import Due
 from etl_platform.defs.launching import by_partition
 from etl_platform.errors import ConfigurationError
+from etl_platform.landing.scan import scan_landing
 from etl_platform.partitions import format_key
-from etl_platform.resources.scan import scan_landing
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, dagster_instance, plain, plain_senders
 

@@ -75,7 +75,7 @@ def as_csv(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> tuple[
     lines = [
         ";".join("" if cell is None else '"' + cell.replace('"', '""') + '"' for cell in row) for row in (names, *rows)
     ]
-    # Trusted: a text over two lines may by chance be one whose lines are records (`unit/readers/test_stray_quotes.py`).
+    # Trusted: a text over two lines may by chance be one whose lines are records (see `test_stray_quotes.py`).
     return "\n".join(lines).encode(), CsvOptions(delimiter=";", multiline="trusted")
 
 

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from etl_platform.landing.scan import Scan, scan_landing
 from etl_platform.ledger.records import State
-from etl_platform.resources.scan import Scan, scan_landing
 from etl_platform.settings import Settings
 from etl_platform_tests.support.datasets import LEAST, platform_with
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders

@@ -22,13 +22,13 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.overlap import Neighbours, settled, told
 from etl_platform.errors import ConfigurationError
-from etl_platform.io_managers.frames import to_batches
-from etl_platform.io_managers.lake import LakeStore
-from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals, State
+from etl_platform.object_store.open import open_object_store
 from etl_platform.readers.options import CsvOptions
-from etl_platform.resources.object_store import open_object_store
+from etl_platform.stores.frames import to_batches
+from etl_platform.stores.lake.store import LakeStore
+from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform.transforms.overlap import dates_in_reach
 from etl_platform.transforms.silver import Silver, SilverPlan, SourceFile, build_silver

@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.io_managers.reading import read_frame
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.partitions import format_key
 from etl_platform.settings import Settings
+from etl_platform.stores.reading import read_frame
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
 
 GOOD = HEADER + bar("AAA") + bar("BBB")

@@ -126,7 +126,7 @@ class Runs:
         )
 
     def record(self, objects: list[LandingObject]) -> None:
-        """Put news on record; whatever an identity leaves open its bytes decide (`resources/contents.py`)."""
+        """Put news on record; whatever an identity leaves open its bytes decide (`landing/contents.py`)."""
         told = []
         for one, finding in zip(objects, self.ledger.compare(objects), strict=True):
             found = one if finding is not Finding.UNSURE else replace(one, sha256=self.landing[one.key].content)

@@ -18,10 +18,10 @@ from etl_platform_tests.support.platform import DATE
 from etl_platform_tests.support.postgres import PostgresServer
 
 LEDGER = ("etl_platform.ledger.ledger", "Ledger")
-LAKE = ("etl_platform.io_managers.lake", "LakeStore", "replace")
+LAKE = ("etl_platform.stores.lake.store", "LakeStore", "replace")
 POINTS = {
     "claimed": Point(*LEDGER, "start_attempts"),
-    "copied": Point("etl_platform.resources.bronze", "BronzeStore", "copy"),
+    "copied": Point("etl_platform.landing.copies", "BronzeStore", "copy"),
     "before silver": Point(*LAKE, "silver/prices", before=True),
     "in silver": Point(*LAKE, "silver/prices"),
     "decided": Point(*LEDGER, "mark_refused"),
@@ -32,12 +32,12 @@ POINTS = {
     "at the end": Point(*LEDGER, "publish", "warehouse/daily_bars"),
 }
 DUCKDB = {
-    "half written": Point("etl_platform.io_managers.duckdb", "", "_joined"),
-    "warehouse written": Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices"),
+    "half written": Point("etl_platform.stores.duckdb.store", "", "_joined"),
+    "warehouse written": Point("etl_platform.stores.duckdb.store", "DuckDBStore", "replace", "silver/prices"),
 }
 POSTGRES = {
-    "half written": Point("etl_platform.io_managers.postgres.load", "", "_append", before=True),
-    "warehouse written": Point("etl_platform.io_managers.postgres.store", "PostgresStore", "replace", "silver/prices"),
+    "half written": Point("etl_platform.stores.postgres.load", "", "_append", before=True),
+    "warehouse written": Point("etl_platform.stores.postgres.store", "PostgresStore", "replace", "silver/prices"),
 }
 ENDINGS = ("SIGKILL", "SIGINT", "SIGTERM", "cancelled", "reported as cancelled")
 DAYS = [DATE + dt.timedelta(days=n) for n in range(len(ENDINGS))]

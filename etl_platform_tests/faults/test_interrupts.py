@@ -19,7 +19,7 @@ from etl_platform_tests.support.platform import DATE
 DAYS = [DATE + dt.timedelta(days=n) for n in range(3)]
 MANY = [DATE + dt.timedelta(days=n) for n in range(21)]
 BEHIND_THE_LAST_STEP = Point("dagster", "DagsterInstance", "handle_new_event", "PIPELINE_SUCCESS", before=True)
-OVERVIEW = Point("etl_platform.io_managers.lake", "LakeStore", "replace", "gold/market_overview")
+OVERVIEW = Point("etl_platform.stores.lake.store", "LakeStore", "replace", "gold/market_overview")
 
 
 def stops(place: Apart, point: Point) -> None:

@@ -41,9 +41,9 @@ from etl_platform.cli.main import main
 main()
 """
 LEDGER = ("etl_platform.ledger.ledger", "Ledger")
-BRONZE = ("etl_platform.resources.bronze", "BronzeStore")
-LAKE = ("etl_platform.io_managers.lake", "LakeStore")
-WAREHOUSE = ("etl_platform.io_managers.duckdb", "DuckDBStore")
+BRONZE = ("etl_platform.landing.copies", "BronzeStore")
+LAKE = ("etl_platform.stores.lake.store", "LakeStore")
+WAREHOUSE = ("etl_platform.stores.duckdb.store", "DuckDBStore")
 
 
 def start(*point: str, ending: str = "kill") -> subprocess.Popen[bytes]:

@@ -30,7 +30,7 @@ from etl_platform_tests.support.postgres import PostgresServer
 
 __all__ = ["twin"]
 
-WAITING = Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices", before=True)
+WAITING = Point("etl_platform.stores.duckdb.store", "DuckDBStore", "replace", "silver/prices", before=True)
 BOUNDARIES = ("copied", "checked", "before the publication is noted")
 SENT = ("halt", "SIGKILL", "SIGINT", "SIGTERM")
 """One that halts is terminated by Dagster."""

@@ -14,7 +14,7 @@ from etl_platform_tests.faults.test_every_boundary import prepared
 from etl_platform_tests.support.apart import BELOW, Apart, Point, eventually
 from etl_platform_tests.support.platform import DATE
 
-WRITTEN = Point("etl_platform.io_managers.duckdb", "DuckDBStore", "replace", "silver/prices", ending="halt")
+WRITTEN = Point("etl_platform.stores.duckdb.store", "DuckDBStore", "replace", "silver/prices", ending="halt")
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ from botocore.exceptions import SSLError
 from urllib3.exceptions import SSLError as BrokenBodyTlsError
 
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.resources import object_store_s3
-from etl_platform.resources.object_store import (
+from etl_platform.object_store import s3 as object_store_s3
+from etl_platform.object_store.open import (
     ObjectMissingError,
     ObjectStore,
     S3Options,
     download_many,
     open_object_store,
 )
-from etl_platform.resources.object_store_s3_errors import explain
+from etl_platform.object_store.s3_errors import explain
 from etl_platform.retries import Retries
 from etl_platform_tests.support.flaky_http import (
     Answer,

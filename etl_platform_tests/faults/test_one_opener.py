@@ -19,9 +19,9 @@ import duckdb
 import pytest
 
 from etl_platform.cli.main import main
-from etl_platform.io_managers.duckdb_file import DuckDBFile
-from etl_platform.io_managers.duckdb_holder import holders
 from etl_platform.query import open_lake
+from etl_platform.stores.duckdb.file import DuckDBFile
+from etl_platform.stores.duckdb.holder import holders
 from etl_platform_tests.query.test_published import deliver
 from etl_platform_tests.support.outages import run_many
 from etl_platform_tests.support.platform import DATE, Platform, dagster_instance, plain
@@ -132,6 +132,6 @@ def test_the_path_of_the_file_is_given_to_its_store_alone() -> None:
 
 def test_the_modules_that_have_the_path_open_nothing() -> None:
     opening = {"open", "read_bytes", "write_bytes", "copy", "copy2", "copyfile", "sendfile", "file_digest", "mmap"}
-    modules = sorted((PACKAGE / "io_managers").glob("duckdb*.py"))
+    modules = sorted((PACKAGE / "stores" / "duckdb").glob("*.py"))
     assert len(modules) > 3
     assert {module.name: found for module in modules if (found := names_of(module) & opening)} == {}

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from etl_platform.io_managers.lake import LakeStore
-from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.landing.copies import BronzeStore
 from etl_platform.ledger import waiting
 from etl_platform.ledger.ledger import DEATHS_LIMIT, Ledger
 from etl_platform.ledger.records import Outcome
-from etl_platform.resources.bronze import BronzeStore
+from etl_platform.stores.lake.store import LakeStore
+from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.support.flaky_http import Fault
 from etl_platform_tests.support.outages import (
     SCALE,

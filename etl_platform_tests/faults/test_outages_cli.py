@@ -9,10 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.landing.copies import BronzeStore
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import State
-from etl_platform.resources.bronze import BronzeStore
+from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home, row_of
 from etl_platform_tests.support.flaky_http import Reset, run_flaky_server
 from etl_platform_tests.support.gate import Gate, run_gate

@@ -10,10 +10,10 @@ import pytest
 
 from etl_platform.defs.overdue import TRIES
 from etl_platform.errors import StorageUnavailableError
-from etl_platform.io_managers.lake import LakeStore
-from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.landing.copies import BronzeStore
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.resources.bronze import BronzeStore
+from etl_platform.stores.lake.store import LakeStore
+from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.support.outages import (
     Clockwork,
     Point,

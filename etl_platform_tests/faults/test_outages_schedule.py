@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from etl_platform.io_managers.postgres.store import PostgresStore
+from etl_platform.landing.copies import BronzeStore
 from etl_platform.ledger import waiting
-from etl_platform.resources.bronze import BronzeStore
+from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.support.flaky_http import Fault, LoseAnswer, Reset
 from etl_platform_tests.support.outages import (
     CODES,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from etl_platform.io_managers.duckdb import DuckDBStore
-from etl_platform.io_managers.snowflake.account import SnowflakeAccount
-from etl_platform.io_managers.snowflake.store import SnowflakeStore
 from etl_platform.ledger.records import Outcome
 from etl_platform.settings import Settings
+from etl_platform.stores.duckdb.store import DuckDBStore
+from etl_platform.stores.snowflake.account import SnowflakeAccount
+from etl_platform.stores.snowflake.store import SnowflakeStore
 from etl_platform_tests.support.gate import run_gate
 from etl_platform_tests.support.outages import QUICK, Clockwork, Point, before, body, scaled
 from etl_platform_tests.support.platform import DATE, Platform, open_instance, plain_senders

@@ -25,10 +25,10 @@ import pytest
 
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.io_managers.postgres.load import Load
-from etl_platform.io_managers.postgres.locks import lock_partitions
 from etl_platform.retries import Retries
-from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows, stored
+from etl_platform.stores.postgres.load import Load
+from etl_platform.stores.postgres.locks import lock_partitions
+from etl_platform_tests.stores.tables import SAMPLES, batches, key, rows, stored
 from etl_platform_tests.support.postgres import (
     PostgresDatabase,
     postgres_database,  # noqa: F401
@@ -45,7 +45,7 @@ MORE = rows(key(0), start=100_000, count=40_000)
 
 _LOADER = """
 import sys, time
-from etl_platform_tests.io_managers.tables import SAMPLES, batches, key, rows
+from etl_platform_tests.stores.tables import SAMPLES, batches, key, rows
 from etl_platform_tests.support.postgres_store import open_store
 
 def endless():

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import pytest
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.io_managers.postgres.store import PostgresStore
-from etl_platform.io_managers.snowflake.account import SnowflakeAccount, open_session
-from etl_platform.io_managers.snowflake.store import SnowflakeStore
-from etl_platform.io_managers.store import TableStore
 from etl_platform.settings import Settings
+from etl_platform.stores.postgres.store import PostgresStore
+from etl_platform.stores.snowflake.account import SnowflakeAccount, open_session
+from etl_platform.stores.snowflake.store import SnowflakeStore
+from etl_platform.stores.store import TableStore
 from etl_platform_tests.support.platform import DATE, REPOSITORY, Platform, open_instance
 from etl_platform_tests.support.postgres import PostgresDatabase
 from etl_platform_tests.support.postgres_store import new_store

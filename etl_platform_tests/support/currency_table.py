@@ -1,4 +1,4 @@
-"""The validity of currency codes as Babel (Unicode CLDR) knows it, in the form of `contracts/currencies.py`.
+"""The validity of currency codes as Babel (Unicode CLDR) knows it, in the form of `contracts/datasets/currencies.py`.
 
 `python -m etl_platform_tests.support.currency_table` prints the table of the Babel that is installed (extra `dev`).
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declared import load_declaration
+from etl_platform.contracts.declared.compiled import load_declaration
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import Platform
 

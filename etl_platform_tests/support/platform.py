@@ -21,16 +21,16 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.assemble import build_defs, build_graph
 from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.graph import Graph
+from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.launching import dataset_assets
-from etl_platform.io_managers.base import TableIOManager
-from etl_platform.io_managers.reading import read_frame
+from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Attempt, LedgerObject
 from etl_platform.partitions import format_key
-from etl_platform.resources.landing import LandingZone
 from etl_platform.sample.expected import Expected
 from etl_platform.sample.generate import generate
 from etl_platform.settings import Settings
+from etl_platform.stores.reading import read_frame
 from etl_platform_tests.support.postgres import PostgresDatabase
 
 REPOSITORY = Path(__file__).parents[2]

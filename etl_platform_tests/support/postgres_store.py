@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from etl_platform.io_managers.postgres.store import PostgresStore
 from etl_platform.retries import Retries
+from etl_platform.stores.postgres.store import PostgresStore
 
 IMPATIENT = Retries(attempts=3, first_wait_seconds=0.01, longest_wait_seconds=0.05)
 

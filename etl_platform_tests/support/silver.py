@@ -9,9 +9,9 @@ from pathlib import Path
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
-from etl_platform.institutions.sender import sender_format
 from etl_platform.transforms.silver import Silver, SilverPlan, SourceFile, build_silver
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from etl_platform.io_managers.snowflake.account import SnowflakeAccount, open_session
+from etl_platform.stores.snowflake.account import SnowflakeAccount, open_session
 
-EXPECTED = Path(__file__).parents[1] / "io_managers" / "snowflake" / "expected"
+EXPECTED = Path(__file__).parents[1] / "stores" / "snowflake" / "expected"
 UPDATE = "UPDATE_EXPECTATIONS"
 WRONG_PASSWORD = "wrong"
 _NEEDED = ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER", "SNOWFLAKE_WAREHOUSE")

@@ -1,7 +1,7 @@
 """CSV files as broken writers make them: quotes stray, doubled once too often or not at all, escaped, never closed.
 
 Belongs here: the generator, which knows what each record was, and is the oracle. Not here: reading them
-(`unit/readers/test_stray_quotes.py`).
+(`unit/readers/csv/test_stray_quotes.py`).
 
 Left out is what no reader can know: a broken text that is another text written well (`""` for two quotes that were not
 doubled), lines inside a text that are themselves as wide as the header (those are `multiline: trusted`), and a broken

@@ -15,13 +15,13 @@ import polars as pl
 from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.accounts import ACCOUNT_TYPES, LIVE, RISK_CLASSES
-from etl_platform.contracts.anomalies import KINDS, SEVERITIES
-from etl_platform.contracts.currencies import active_on
-from etl_platform.contracts.isin import with_check_digit
-from etl_platform.contracts.products import PRODUCT_TYPES
-from etl_platform.contracts.technical_indicators import INDICATORS
-from etl_platform.contracts.transactions import CREDIT_TYPES, DEBIT_TYPES, EITHER_TYPES
+from etl_platform.contracts.datasets.accounts import ACCOUNT_TYPES, LIVE, RISK_CLASSES
+from etl_platform.contracts.datasets.anomalies import KINDS, SEVERITIES
+from etl_platform.contracts.datasets.currencies import active_on
+from etl_platform.contracts.datasets.isin import with_check_digit
+from etl_platform.contracts.datasets.products import PRODUCT_TYPES
+from etl_platform.contracts.datasets.technical_indicators import INDICATORS
+from etl_platform.contracts.datasets.transactions import CREDIT_TYPES, DEBIT_TYPES, EITHER_TYPES
 from etl_platform_tests.support.delivered import DATE
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.currencies import VALIDITY, active_on, is_active
+from etl_platform.contracts.datasets.currencies import VALIDITY, active_on, is_active
 from etl_platform.contracts.table import BUSINESS_DATE
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.loader import bind_contract

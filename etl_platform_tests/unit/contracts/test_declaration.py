@@ -11,8 +11,14 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts.contract import Watched
-from etl_platform.contracts.declaration import ColumnDeclaration, Declaration, DerivedDeclaration, WatchedDeclaration
-from etl_platform.contracts.expressions import FUNCTIONS
+from etl_platform.contracts.declared.declaration import (
+    ColumnDeclaration,
+    Declaration,
+    DerivedDeclaration,
+    WatchedDeclaration,
+)
+from etl_platform.contracts.declared.expressions import FUNCTIONS
+from etl_platform.contracts.document import document_paths
 from etl_platform.contracts.page import contract_page
 from etl_platform.contracts.registry import BUILT_IN_FOLDER, built_in_contracts, load_contracts
 from etl_platform.contracts.shaping import Naming
@@ -328,7 +334,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_built_in_declarations_come_with_the_models_and_own_ones_beside_them(tmp_path: Path) -> None:
-    files = {path.stem for path in BUILT_IN_FOLDER.iterdir()}
+    files = {path.stem for path in document_paths(BUILT_IN_FOLDER)}
     assert files and files | {"prices"} <= set(built_in_contracts())
     write(tmp_path, LEAST)
     assert set(load_contracts(Settings(datasets_path=tmp_path))) == {*built_in_contracts(), "visits"}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from etl_platform.contracts.expressions import FUNCTIONS, compile_expression, compile_rule, evaluate
+from etl_platform.contracts.declared.expressions import FUNCTIONS, compile_expression, compile_rule, evaluate
 
 COLUMNS: dict[str, pl.DataType] = {
     "i": pl.Int64(), "d": pl.Decimal(18, 4), "f": pl.Float64(), "s": pl.String(), "t": pl.Date(),

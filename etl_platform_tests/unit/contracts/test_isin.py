@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_platform.contracts.isin import has_right_check_digit, is_well_formed, with_check_digit
+from etl_platform.contracts.datasets.isin import has_right_check_digit, is_well_formed, with_check_digit
 
 PUBLISHED = [
     "US0378331005", "AU0000XVGZA3", "GB0002634946", "CH0038863350", "DE0007164600", "US5949181045", "FR0000120271",

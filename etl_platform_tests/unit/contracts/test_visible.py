@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.declaration import whole_text
+from etl_platform.contracts.declared.declaration import whole_text
 from etl_platform.contracts.gold import GOLD_CONTRACTS
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.visible import is_visible, leaves_no_room, visible_rule

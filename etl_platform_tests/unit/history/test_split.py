@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from etl_platform.contracts.prices import PRICES
+from etl_platform.contracts.datasets.prices import PRICES
 from etl_platform.errors import ConfigurationError
 from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
-from etl_platform.history.shelf import Shelf
+from etl_platform.history.rows_by_date import Shelf
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
-from etl_platform.resources.object_store import open_object_store
+from etl_platform.object_store.open import open_object_store
 
 FIRST, LAST = dt.date(2000, 1, 1), dt.date(2030, 1, 1)
 HEADER = ",Open,High,Low,Close,Volume\n"

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from etl_platform.contracts import BUILT_IN
 from etl_platform.errors import ConfigurationError, UnknownNameError
 from etl_platform.institutions.faults import Fault, Tenants
+from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.loader import bind_contract, load_institutions
 from etl_platform.institutions.model import Institution
-from etl_platform.institutions.sender import sender_format
 from etl_platform.transforms.casts import Dialect
 
 GOOD = """\

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts.contract import Contract, ContractModel, rule
-from etl_platform.contracts.prices import PRICES
+from etl_platform.contracts.datasets.prices import PRICES
 from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution

@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 
 from etl_platform.errors import FileRefusedError
-from etl_platform.readers import Batch, FormatOptions, ReadLimits, archive, csv_split, json_lines, read_file
+from etl_platform.readers import Batch, FormatOptions, ReadLimits, archive, read_file
+from etl_platform.readers.csv import split as csv_split
+from etl_platform.readers.json import lines as json_lines
 
 SUBJECT = "institution_a prices 2025-01-15 key institution_a/prices/bars"
 

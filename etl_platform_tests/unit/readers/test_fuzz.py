@@ -13,9 +13,9 @@ import zstandard
 
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions
+from etl_platform_tests.unit.readers.parquet.test_records import written
 from etl_platform_tests.unit.readers.reading import read, small_blocks
 from etl_platform_tests.unit.readers.test_formats import zipped
-from etl_platform_tests.unit.readers.test_parquet_records import written
 
 CSV = 'id,näme,amount\n1,"a ""x""\nb",1.5\n# c\n2,,\n\n3,"",7\nT,4\n'.encode() * 3
 CONTROLLED = 'id,näme,amount\n1,"a ""x""\nb",1.5\n# c\n2,,\n\n3,"",7\nT,3\n'.encode("cp1252")

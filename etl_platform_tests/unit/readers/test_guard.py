@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from etl_platform.errors import FileRefusedError, StorageError
-from etl_platform.readers import Batch, CsvOptions, JsonOptions, ParquetOptions, csv_reader, read, read_file
+from etl_platform.readers import Batch, CsvOptions, JsonOptions, ParquetOptions, read, read_file
+from etl_platform.readers.csv import reader as csv_reader
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from etl_platform.institutions.loader import BUILT_IN as INSTITUTION_FILES
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.institutions.model import Institution
 from etl_platform.sample.defects import kinds_for
+from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.expected import Expected, ExpectedPartition, load_expected
 from etl_platform.sample.generate import business_days, generate
-from etl_platform.sample.sender import Sender
 from etl_platform.transforms.daily_bars import daily_bars
 from etl_platform.transforms.transaction_summary import transaction_summary
 from etl_platform.transforms.validate import validate

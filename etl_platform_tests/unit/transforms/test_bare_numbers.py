@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from etl_platform.contracts import BUILT_IN
+from etl_platform.drift.columns import find_drift
 from etl_platform.readers.options import JsonOptions
-from etl_platform.transforms.schema_drift import find_drift
 from etl_platform_tests.unit.transforms.test_silver import build
 
 CONTRACT_OF = BUILT_IN["transactions"]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl_platform.contracts.time_formats import hold_formats
+from etl_platform.contracts.declared.time_formats import hold_formats
 from etl_platform.transforms.cast_numbers import _checked_decimal, _quick_decimal, digits_of_bare
 from etl_platform.transforms.casts import Dialect, cast_columns, cast_series, shown_text
 

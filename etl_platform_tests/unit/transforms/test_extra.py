@@ -9,7 +9,7 @@ from decimal import Decimal
 import polars as pl
 import pyarrow as pa
 
-from etl_platform.readers.parquet_types import row_as_json
+from etl_platform.readers.parquet.types import row_as_json
 from etl_platform.transforms.extra import extra_columns
 
 

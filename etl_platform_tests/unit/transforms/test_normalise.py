@@ -13,7 +13,7 @@ import pytest
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.errors import FileRefusedError
-from etl_platform.readers.parquet_types import row_as_json
+from etl_platform.readers.parquet.types import row_as_json
 from etl_platform.transforms.casts import Dialect
 from etl_platform.transforms.normalise import (
     Mapped,

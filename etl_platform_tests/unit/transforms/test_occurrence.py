@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declaration import Declaration
-from etl_platform.contracts.declared import compile_declaration
+from etl_platform.contracts.declared.compiled import compile_declaration
+from etl_platform.contracts.declared.declaration import Declaration
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.readers.options import CsvOptions
 from etl_platform.transforms.normalise import SenderFormat

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts import BUILT_IN
+from etl_platform.drift.columns import CONTRACT, find_drift
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat, map_columns
-from etl_platform.transforms.schema_drift import CONTRACT, find_drift
 from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, look_like, looks_like, spell
 
 SWISS = Dialect(decimal=",", thousands=".")

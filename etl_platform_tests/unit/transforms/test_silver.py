@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declaration import Declaration
-from etl_platform.contracts.declared import compile_declaration
+from etl_platform.contracts.declared.compiled import compile_declaration
+from etl_platform.contracts.declared.declaration import Declaration
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import FileRefusedError

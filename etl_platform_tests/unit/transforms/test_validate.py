@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.declaration import Declaration
-from etl_platform.contracts.declared import compile_declaration
+from etl_platform.contracts.declared.compiled import compile_declaration
+from etl_platform.contracts.declared.declaration import Declaration
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.transforms.failures import FAILURE_SCHEMA, FOUND_LIMIT, failures_of, fold, no_failures
 from etl_platform.transforms.validate import PART_COLUMNS, find_failures, validate

@@ -1,0 +1,1 @@
+"""A dataset declaration, proposed from a sample file."""

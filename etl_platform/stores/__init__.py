@@ -1,0 +1,1 @@
+"""Where tables are kept: the lake, DuckDB, Postgres and Snowflake keep one promise (`store.py`)."""
