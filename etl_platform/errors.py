@@ -100,10 +100,6 @@ class AttemptLostError(PermanentError):
     """A run goes on whose attempt was ended by others, who took it for dead."""
 
 
-class QuarantineLimitError(PermanentError):
-    """The share of quarantined rows is above the institution's limit: nothing of the partition is published."""
-
-
 class SchemaMismatchError(PermanentError):
     """A frame or a stored table does not have the schema of its contract; names each differing column."""
 

@@ -32,7 +32,6 @@ class Copied:
 
     manifest: pl.DataFrame
     new: int
-    reused: int
     gone: tuple[str, ...]
     bytes_copied: int
 
@@ -82,7 +81,7 @@ class BronzeStore:
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="bronze-") as folder:
             copied, gone = self._fetch(landing, fresh, dataset, partition, Path(folder))
         manifest = merged(previous, kept, copied, dataset, on_record, excluded)
-        return Copied(manifest, len(copied), len(kept), gone, sum(int(row["size"]) for row in copied))
+        return Copied(manifest, len(copied), gone, sum(int(row["size"]) for row in copied))
 
     def _fetch(
         self,

@@ -32,8 +32,7 @@ class Scan:
     same by their names. gone: deleted from landing, and no longer waited for. unread: known by their place, and could
     not be read to tell whether they changed; the log says why. moved_roots: landing roots that have another address
     than at the last look, each told once. away: service and error of each root that could not be listed to its end;
-    the next scan goes on there.
-    is_complete: every root was listed to its end. cursor: where the next scan goes on."""
+    the next scan goes on there. cursor: where that is."""
 
     listed: int = 0
     new: int = 0
@@ -41,7 +40,6 @@ class Scan:
     ignored: int = 0
     gone: int = 0
     unread: int = 0
-    is_complete: bool = True
     cursor: str = ""
     unrouted_samples: tuple[str, ...] = field(default=())
     moved_roots: tuple[MovedRoot, ...] = field(default=())
@@ -91,12 +89,12 @@ def scan_landing(
             scan = _count_gone(scan, root, stuck, keys, (positions.get(url), last), ledger)
             positions[url] = last
             if len(taken) < len(page) or scan.recorded >= max_new or clock() > deadline:
-                return replace(scan, is_complete=False, cursor=json.dumps(positions))
+                return replace(scan, cursor=json.dumps(positions))
         if errors:
             scan = replace(scan, away=(*scan.away, (root.store.service, str(errors[0]))))
             continue
         scan = _count_gone(scan, root, stuck, set(), (positions.pop(url, None), None), ledger)
-    return replace(scan, is_complete=not scan.away, cursor=json.dumps(positions))
+    return replace(scan, cursor=json.dumps(positions))
 
 
 def _now() -> dt.datetime:

@@ -30,11 +30,6 @@ class TableStore(Protocol):
     """One place where tables live."""
 
     @property
-    def kind(self) -> str:
-        """`parquet`, `duckdb`, `postgres` or `snowflake`: shown as the asset's kind."""
-        ...
-
-    @property
     def service(self) -> str:
         """What people and waiting partitions call it: `lake` or `warehouse`; in every StorageUnavailableError."""
         ...

@@ -207,13 +207,9 @@ def _samples(frame: pl.DataFrame, null_texts: Sequence[str]) -> dict[str, _Sampl
     return samples
 
 
-def looks_like(sample: pl.Series, dialect: Dialect) -> str:
-    """`integer`, `decimal`, `date`, `timestamp` or `text`; `empty` without any value."""
-    return look_like([sample], dialect)[0]
-
-
 def look_like(samples: Sequence[pl.Series], dialect: Dialect) -> list[str]:
-    """What each sample looks like, all in one query."""
+    """What each sample looks like, in one query: `integer`, `decimal`, `date`, `timestamp`, `text`, `empty` without any
+    value."""
     texts = pl.concat([sample.cast(pl.String) for sample in samples])
     matches = texts.to_frame("v").select(_matches(dialect))
     looks, start = [], 0

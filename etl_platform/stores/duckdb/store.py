@@ -48,8 +48,6 @@ class DuckDBStore:
     and what was read is in scratch after. A lazy frame may so read from the file that its result is written to.
     """
 
-    kind = "duckdb"
-
     def __init__(
         self,
         path: Path,

@@ -45,8 +45,6 @@ class LakeStore:
     has become another one on the way holds what was last seen in it, or is not the lake.
     """
 
-    kind = "parquet"
-
     def __init__(
         self, objects: ObjectStore, scratch: Path | None = None, is_in_use: Callable[[], bool] | None = None
     ) -> None:

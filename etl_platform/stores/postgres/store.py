@@ -43,8 +43,6 @@ class PostgresStore:
     own the schemas, and nothing but this code keeps tenants apart. lock_seconds: see `Server`.
     """
 
-    kind = "postgres"
-
     def __init__(
         self,
         url: SecretStr,

@@ -41,8 +41,6 @@ class SnowflakeStore:
     scratch: where the Parquet files of a load wait; they take about the size of the loaded rows in Parquet.
     """
 
-    kind = "snowflake"
-
     def __init__(
         self,
         account: SnowflakeAccount,

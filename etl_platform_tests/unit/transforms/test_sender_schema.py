@@ -12,7 +12,7 @@ from etl_platform.contracts import BUILT_IN
 from etl_platform.drift.columns import CONTRACT, find_drift
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat, map_columns
-from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, look_like, looks_like, spell
+from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, look_like, spell
 
 SWISS = Dialect(decimal=",", thousands=".")
 
@@ -35,14 +35,14 @@ SWISS = Dialect(decimal=",", thousands=".")
     ],
 )
 def test_text_is_what_at_least_half_of_it_looks_like(values: list[str], dialect: Dialect, kind: str) -> None:
-    assert looks_like(pl.Series(values, dtype=pl.String), dialect) == kind
+    assert look_like([pl.Series(values, dtype=pl.String)], dialect) == [kind]
 
 
 def test_columns_of_any_lengths_together_look_as_each_alone() -> None:
     samples = [["1", "2", "x"], [], ["2025-01-15"], ["a", "1"], ["1.5"] * 5, []]
     texts = [pl.Series(values, dtype=pl.String) for values in samples]
     kinds = ["integer", "empty", "date", "integer", "decimal", "empty"]
-    assert look_like(texts, Dialect()) == kinds == [looks_like(text, Dialect()) for text in texts]
+    assert look_like(texts, Dialect()) == kinds == [look_like([text], Dialect())[0] for text in texts]
 
 
 def test_names_that_are_patterns_are_names() -> None:
