@@ -1,11 +1,10 @@
-"""The contract of a dataset: one Pandera model plus key, event time and parameters.
+"""The contract of a dataset: columns, rules, key, event time and parameters.
 
-Belongs here: how a contract is written (`ContractModel`, `rule`) and what can be asked of it (`Contract`).
-Not here: the datasets themselves (`prices.py`, `transactions.py`, ...), derived forms (`ddl.py`, `page.py`).
+Belongs here: how a contract is written (`ContractModel`) and what can be asked of it (`Contract`). Not here: rules
+(`rules.py`), the datasets themselves (`datasets/`), derived forms (`ddl.py`, `page.py`).
 
-A rule is a Polars expression that is true for a good row and null where it does not apply (a missing value
-is the business of the column's own `<column>_is_present` rule). A contract is bound to an institution's
-parameters (`symbol_pattern`, tolerances) by `Contract.bind`; unbound, the model's defaults hold.
+A contract is bound to an institution's parameters (`symbol_pattern`, tolerances) by `Contract.bind`; unbound, the
+model's defaults hold.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandera.polars as pa
 import polars as pl
 
+from etl_platform.contracts.rules import Rule, presence_rule, row_rule, rules_of, type_rule, unique_rule
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, WriteMode, flag_column
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, Table
 from etl_platform.contracts.visible import identifiers, is_visible, visible_rule, visible_sentence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 TOLERANCE = "business_date_tolerance_hours"
-_RULE_COLUMNS = "_etl_rule_columns"
 
 HOUSEKEEPING: tuple[Column, ...] = (
     Column("_source_file", pl.String(), False, "Landing key of the file that this row came from."),
@@ -47,76 +46,18 @@ PARTITION_COLUMNS: tuple[Column, ...] = (
 )
 
 
-def rule(sentence: str, *columns: str) -> Callable[[Callable[[Any], pl.Expr]], Any]:
-    """Make a method `(cls) -> pl.Expr` a row rule named like the method, explained by `sentence`.
-
-    `columns` are those the reader of a quarantined row should look at first.
-    """
-
-    def decorate(function: Callable[[Any], pl.Expr]) -> Any:
-        def check(cls: Any, data: Any) -> pl.LazyFrame:
-            result: pl.LazyFrame = data.lazyframe.select(function(cls).fill_null(True))
-            return result
-
-        check.__name__ = function.__name__
-        check.__doc__ = sentence
-        title = _columns_title(columns)
-        return pa.dataframe_check(name=function.__name__, description=sentence, title=title)(check)
-
-    return decorate
-
-
-def row_check(name: str, sentence: str, columns: tuple[str, ...], expression: pl.Expr) -> pa.Check:
-    """What `rule` makes of a method, for schemas that are compiled from data."""
-
-    def check(data: Any) -> pl.LazyFrame:
-        result: pl.LazyFrame = data.lazyframe.select(expression.fill_null(True))
-        return result
-
-    return pa.Check(check, name=name, description=sentence, title=_columns_title(columns))
-
-
-def visible_checks(columns: Mapping[str, pl.DataType], key: Collection[str], closed: Collection[str]) -> list[pa.Check]:
+def visible_rules(columns: Mapping[str, pl.DataType], key: Collection[str], closed: Collection[str]) -> list[Rule]:
     """The rule of every identifier (`visible.py`) but the `closed` ones, whose own rule leaves no room for more."""
     return [
-        row_check(visible_rule(name), visible_sentence(name), (name,), is_visible(name))
+        row_rule(visible_rule(name), visible_sentence(name), (name,), is_visible(name))
         for name in identifiers(columns, key, closed)
     ]
-
-
-def _columns_title(columns: tuple[str, ...]) -> str:
-    """Pandera checks have no place for further facts: the title carries them."""
-    return f"{_RULE_COLUMNS}={','.join(columns)}"
 
 
 class ContractModel(pa.DataFrameModel):
     """Base of all dataset models. `_parameters` are what an institution may set, with their defaults."""
 
     _parameters: ClassVar[Mapping[str, Any]] = {}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One named row rule: the columns it looks at and the sentence that explains it."""
-
-    name: str
-    sentence: str
-    columns: tuple[str, ...]
-
-
-def presence_rule(column: str) -> str:
-    """Name of the derived rule that a required column holds a value."""
-    return f"{column}_is_present"
-
-
-def type_rule(column: str) -> str:
-    """Name of the derived rule that a column's text reads as its type, exactly."""
-    return f"{column}_is_typed"
-
-
-def unique_rule(column: str) -> str:
-    """Name of the rule that no value of a column, other than the key, comes twice in a partition."""
-    return f"{column}_is_unique"
 
 
 @dataclass(frozen=True)
@@ -132,7 +73,8 @@ class Contract:
     """One dataset: what a valid row is. Everything else about the dataset is derived from this object.
 
     dataset: its name, as in landing keys. key: columns that identify a row inside a partition.
-    event_time: the timestamp column by which rows are ordered, if any. schema: the compiled Pandera schema.
+    event_time: the timestamp column by which rows are ordered, if any. columns: the contract's own, in order, without
+    housekeeping. row_rules: those that the dataset writes itself.
 
     Beyond that, mostly for declared datasets: nulls, derived: columns filled, flagged and computed between casting and
     validation. unique: columns whose values come once in a partition. required: columns that every file must have
@@ -148,7 +90,8 @@ class Contract:
     dataset: str
     title: str
     description: str
-    schema: pa.DataFrameSchema
+    columns: tuple[Column, ...]
+    row_rules: tuple[Rule, ...]
     key: tuple[str, ...]
     event_time: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -165,7 +108,7 @@ class Contract:
     declaration: Declaration | None = None
     watched: tuple[Watched, ...] = ()
     categories: tuple[str, ...] = ()
-    _rebind: Callable[[Mapping[str, Any]], pa.DataFrameSchema] | None = None
+    _rules_for: Callable[[Mapping[str, Any]], tuple[Rule, ...]] | None = None
 
     @classmethod
     def from_model(
@@ -184,23 +127,25 @@ class Contract:
         lines = (model.__doc__ or "").strip().splitlines() or [dataset]
         description = " ".join(line.strip() for line in lines if line.strip())
 
-        def compile_schema(parameters: Mapping[str, Any]) -> pa.DataFrameSchema:
-            bound: Any = type(
-                model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__}
-            )
-            schema: pa.DataFrameSchema = bound.to_schema()
-            dtypes = {name: _instance(column.dtype.type) for name, column in schema.columns.items()}
-            schema.checks = [*schema.checks, *visible_checks(dtypes, key, closed)]
-            return schema
+        columns = tuple(
+            Column(name, _instance(column.dtype.type), bool(column.nullable), column.description or "")
+            for name, column in model.to_schema().columns.items()
+        )
+        visible = visible_rules({column.name: column.dtype for column in columns}, key, closed)
+
+        def rules_for(parameters: Mapping[str, Any]) -> tuple[Rule, ...]:
+            bound = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})
+            return (*rules_of(bound), *visible)
 
         return cls(
             dataset=dataset,
             title=lines[0].strip(),
             description=description,
-            schema=compile_schema(model._parameters),
+            columns=columns,
+            row_rules=rules_for(model._parameters),
             key=key,
             parameters=dict(model._parameters),
-            _rebind=compile_schema,
+            _rules_for=rules_for,
             **further,
         )
 
@@ -227,17 +172,15 @@ class Contract:
                     expected="a number: NaN bounds nothing",
                 )
         merged = {**self.parameters, **parameters}
-        if self._rebind is None:
+        if self._rules_for is None:
             return replace(self, parameters=merged)
-        return replace(self, parameters=merged, schema=self._rebind(merged))
+        return replace(self, parameters=merged, row_rules=self._rules_for(merged))
 
     @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """The contract's own columns, in order, without housekeeping."""
-        return tuple(
-            Column(name, _instance(column.dtype.type), bool(column.nullable), column.description or "")
-            for name, column in self.schema.columns.items()
-        )
+    def schema(self) -> pa.DataFrameSchema:
+        """Columns and row rules as Pandera has them, in this order."""
+        columns = {c.name: pa.Column(c.dtype, nullable=c.nullable, description=c.description) for c in self.columns}
+        return pa.DataFrameSchema(columns, checks=[rule.check() for rule in self.row_rules])
 
     @cached_property
     def sender_columns(self) -> tuple[Column, ...]:
@@ -263,15 +206,8 @@ class Contract:
         return frozenset(column.name for column in self.sender_columns if not column.nullable)
 
     @cached_property
-    def row_rules(self) -> tuple[Rule, ...]:
-        """The rules written in the model, in Pandera's check order (`check_number` indexes this)."""
-        return tuple(
-            Rule(str(check.name), str(check.description or ""), _rule_columns(check)) for check in self.schema.checks
-        )
-
-    @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """All row rules: derived type and presence rules first, then the model's own."""
+        """All row rules: derived type and presence rules first, then the dataset's own."""
         derived: list[Rule] = []
         for column in self.columns:
             if column.name in self.flag_columns:
@@ -281,7 +217,9 @@ class Contract:
                     Rule(type_rule(column.name), f"{column.name} reads as {column.dtype}, exactly.", (column.name,))
                 )
             if not column.nullable:
-                derived.append(Rule(presence_rule(column.name), f"{column.name} holds a value.", (column.name,)))
+                is_there = pl.col(column.name).is_not_null()
+                sentence = f"{column.name} holds a value."
+                derived.append(Rule(presence_rule(column.name), sentence, (column.name,), is_there))
         unique = [Rule(unique_rule(name), f"{name} comes once in a partition.", (name,)) for name in self.unique]
         return (*derived, *self.row_rules, *unique)
 
@@ -323,8 +261,3 @@ class Contract:
 def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
     """Pandera keeps some Polars types as classes (`pl.Int64`), others as instances."""
     return dtype() if isinstance(dtype, type) else dtype
-
-
-def _rule_columns(check: pa.Check) -> tuple[str, ...]:
-    prefix, _, names = str(check.title or "").partition("=")
-    return tuple(n for n in names.split(",") if n) if prefix == _RULE_COLUMNS else ()

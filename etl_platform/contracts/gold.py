@@ -21,7 +21,8 @@ from typing import Annotated
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, ContractModel, rule
+from etl_platform.contracts.contract import PARTITION_COLUMNS, Contract, ContractModel
+from etl_platform.contracts.rules import rule
 from etl_platform.contracts.table import BUSINESS_DATE, Table
 
 Price = Annotated[pl.Decimal, 18, 8]

@@ -11,7 +11,7 @@ from functools import cache
 
 import polars as pl
 
-from etl_platform.contracts.contract import presence_rule, type_rule
+from etl_platform.contracts.rules import presence_rule, type_rule
 from etl_platform.sample.declared import broken, declared_rows
 from etl_platform.sample.defect import FAR_AHEAD, LONG_AGO, Defect, Values, fixed
 from etl_platform.sample.delivery_style import Sender

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from etl_platform.contracts.contract import presence_rule, type_rule
+from etl_platform.contracts.rules import presence_rule, type_rule
 from etl_platform.readers.options import CsvOptions, JsonOptions
 from etl_platform.sample import market_defects, master_defects
 from etl_platform.sample.declared_defects import declared_corrections, declared_defects

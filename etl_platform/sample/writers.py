@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl_platform.contracts.contract import type_rule
+from etl_platform.contracts.rules import type_rule
 from etl_platform.errors import ConfigurationError
 from etl_platform.readers.options import CsvOptions, JsonOptions
 from etl_platform.sample.composition import RULE

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, type_rule
+from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.declared.column_types import literal
 from etl_platform.contracts.declared.expressions import evaluate
+from etl_platform.contracts.rules import type_rule
 from etl_platform.contracts.shaping import DerivedColumn, flag_column
 from etl_platform.transforms.casts import shown_text
 from etl_platform.transforms.failures import failures_of, no_failures

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, Rule, presence_rule, type_rule
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.rules import Rule, presence_rule, type_rule
 from etl_platform.readers.no_rows import no_rows
 
 FAILURE_SCHEMA = pl.Schema({"index": pl.UInt32(), "rule": pl.String(), "column": pl.String(), "found": pl.String()})

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, type_rule
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.rules import type_rule
 from etl_platform.errors import FileRefusedError
 from etl_platform.transforms.cast_numbers import digits_of_bare
 from etl_platform.transforms.casts import Dialect, cast_columns, shown_text

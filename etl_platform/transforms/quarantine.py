@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, unique_rule
+from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import FILE, ROW, SUPERSEDED, SUPERSEDED_RULE, SUPERSEDED_SENTENCE
+from etl_platform.contracts.rules import unique_rule
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers.batch import SOURCE_ROW
 

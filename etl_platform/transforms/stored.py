@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, Rule, presence_rule, unique_rule
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.rules import Rule, presence_rule, unique_rule
 from etl_platform.transforms.validate import validate
 
 SAMPLE_ROWS = 5

@@ -14,7 +14,8 @@ import pandera.errors
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, presence_rule
+from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.rules import presence_rule
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.transforms.failures import FAILURE_SCHEMA, failures_of, no_failures
 from etl_platform.transforms.per_contract import once_per_contract
@@ -43,27 +44,13 @@ def _named_rules(contract: Contract) -> tuple[tuple[str, str, pl.Expr], ...]:
     return tuple((name, column, expression.alias(name)) for name, column, expression in rule_expressions(contract))
 
 
-class _Recorder:
-    """Stands for the data that Pandera gives a check, and hands out the expression that the check selects."""
-
-    @property
-    def lazyframe(self) -> _Recorder:
-        return self
-
-    def select(self, expression: pl.Expr) -> pl.Expr:
-        return expression
-
-
 def rule_expressions(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
     """(rule, column to show, expression that is false for a broken row) of every rule that typed rows can break."""
-    present = [
-        (presence_rule(c.name), c.name, pl.col(c.name).is_not_null()) for c in contract.columns if not c.nullable
+    return [
+        (rule.name, rule.columns[0] if rule.columns else "", rule.expression)
+        for rule in contract.rules
+        if rule.expression is not None
     ]
-    own = [
-        (rule.name, rule.columns[0] if rule.columns else "", check._check_fn(_Recorder()))
-        for rule, check in zip(contract.row_rules, contract.schema.checks, strict=True)
-    ]
-    return [*present, *own]
 
 
 def validate(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:

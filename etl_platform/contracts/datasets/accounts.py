@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
+from etl_platform.contracts.contract import Contract, ContractModel, Watched
 from etl_platform.contracts.datasets.currencies import CURRENCY_PARAMETERS, CURRENCY_SENTENCE, is_active
+from etl_platform.contracts.rules import rule
 from etl_platform.contracts.table import BUSINESS_DATE
 
 Balance = Annotated[pl.Decimal, 18, 4]

@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, ContractModel, rule
+from etl_platform.contracts.contract import Contract, ContractModel
 from etl_platform.contracts.datasets.symbols import MARKET_PARAMETERS, SYMBOL_SENTENCE, symbol_matches
 from etl_platform.contracts.datasets.timing import not_in_future, within_business_date
+from etl_platform.contracts.rules import rule
 
 Timestamp = Annotated[pl.Datetime, "us", "UTC"]
 

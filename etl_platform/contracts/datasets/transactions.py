@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar
 import pandera.polars as pa
 import polars as pl
 
-from etl_platform.contracts.contract import Contract, ContractModel, Watched, rule
+from etl_platform.contracts.contract import Contract, ContractModel, Watched
 from etl_platform.contracts.datasets.currencies import CURRENCY_PARAMETERS, CURRENCY_SENTENCE, is_active
 from etl_platform.contracts.datasets.timing import not_in_future, within_business_date
+from etl_platform.contracts.rules import rule
 
 Amount = Annotated[pl.Decimal, 18, 4]
 Timestamp = Annotated[pl.Datetime, "us", "UTC"]

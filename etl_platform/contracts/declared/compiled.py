@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandera.polars as pa
 import polars as pl
 
 from etl_platform.contracts.contract import (
@@ -19,8 +18,7 @@ from etl_platform.contracts.contract import (
     TOLERANCE,
     Contract,
     Watched,
-    row_check,
-    visible_checks,
+    visible_rules,
 )
 from etl_platform.contracts.datasets.timing import within_business_date
 from etl_platform.contracts.declared.column_types import literal
@@ -29,6 +27,7 @@ from etl_platform.contracts.declared.expressions import compile_expression, comp
 from etl_platform.contracts.declared.watches import hold_watches
 from etl_platform.contracts.document import near, parse_document, read_text
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
+from etl_platform.contracts.rules import Rule, row_rule
 from etl_platform.contracts.shaping import DerivedColumn, Naming, NullPolicy, flag_column
 from etl_platform.contracts.table import Column
 from etl_platform.contracts.visible import leaves_no_room
@@ -63,25 +62,23 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     _check_names(declaration, columns, origin)
     hold_watches(declaration, {column.name: column.dtype for column in columns}, origin)
     dtypes = {column.name: column.dtype for column in columns}
-    checks = [check for column in declaration.columns for check in _constraint_checks(column)]
-    checks += _rule_checks(declaration, dtypes, origin)
+    rules = [rule for column in declaration.columns for rule in _constraints(column)]
+    rules += _declared_rules(declaration, dtypes, origin)
     unique = tuple(c.name for c in declaration.columns if c.unique)
     closed = [c.name for c in declaration.columns if _is_closed(c)]
-    checks += visible_checks(dtypes, (*declaration.key, *unique), closed)
+    rules += visible_rules(dtypes, (*declaration.key, *unique), closed)
     parameters = _parameters(declaration, columns, origin)
 
-    def compile_schema(bound: Mapping[str, Any]) -> pa.DataFrameSchema:
-        return pa.DataFrameSchema(
-            {c.name: pa.Column(c.dtype, nullable=c.nullable, description=c.description) for c in columns},
-            checks=[*checks, *_event_checks(declaration, bound)],
-        )
+    def rules_for(bound: Mapping[str, Any]) -> tuple[Rule, ...]:
+        return (*rules, *_event_rules(declaration, bound))
 
     naming = Naming(declaration.naming.case, declaration.naming.remove_special)
     contract = Contract(
         dataset=declaration.name,
         title=declaration.title,
         description=f"{declaration.title.rstrip('.')}. {declaration.description}".strip(),
-        schema=compile_schema(parameters),
+        columns=tuple(columns),
+        row_rules=rules_for(parameters),
         key=declaration.key,
         event_time=declaration.event_time,
         parameters=parameters,
@@ -98,7 +95,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         declaration=declaration,
         watched=tuple(Watched(w.column, w.by) for w in declaration.watched),
         categories=declaration.categories,
-        _rebind=compile_schema if parameters else None,
+        _rules_for=rules_for if parameters else None,
     )
     _check_rules(contract, origin)
     _check_sources(declaration, naming, origin)
@@ -169,10 +166,10 @@ def _parameters(declaration: Declaration, columns: list[Column], origin: str) ->
     return {"time_zone": "UTC", TOLERANCE: hours}
 
 
-def _event_checks(declaration: Declaration, parameters: Mapping[str, Any]) -> Iterator[pa.Check]:
+def _event_rules(declaration: Declaration, parameters: Mapping[str, Any]) -> Iterator[Rule]:
     if parameters and (name := declaration.event_time):
         sentence = "The event lies on the business date, give or take the tolerance."
-        yield row_check(f"{name}_is_in_business_date", sentence, (name,), within_business_date(name, parameters))
+        yield row_rule(f"{name}_is_in_business_date", sentence, (name,), within_business_date(name, parameters))
 
 
 def _null_policy(column: ColumnDeclaration) -> NullPolicy:
@@ -186,12 +183,12 @@ def _formats(column: ColumnDeclaration, declaration: Declaration) -> tuple[str, 
     return column.formats or defaults.get(column.type, ())
 
 
-def _constraint_checks(column: ColumnDeclaration) -> Iterator[pa.Check]:
-    for name, sentence, expression in _constraints(column):
-        yield row_check(name, sentence, (column.name,), expression)
+def _constraints(column: ColumnDeclaration) -> Iterator[Rule]:
+    for name, sentence, expression in _constraint_expressions(column):
+        yield row_rule(name, sentence, (column.name,), expression)
 
 
-def _constraints(column: ColumnDeclaration) -> Iterator[tuple[str, str, pl.Expr]]:
+def _constraint_expressions(column: ColumnDeclaration) -> Iterator[tuple[str, str, pl.Expr]]:
     name, dtype, value = column.name, column.dtype, pl.col(column.name)
     if column.min is not None or column.max is not None:
         low, high = (None if v is None else literal(column.value(v), dtype) for v in (column.min, column.max))
@@ -221,13 +218,13 @@ def _range_sentence(column: ColumnDeclaration) -> str:
     return f"is at most {column.max}" if column.min is None else f"lies in {column.min}..{column.max}"
 
 
-def _rule_checks(declaration: Declaration, dtypes: Mapping[str, pl.DataType], origin: str) -> Iterator[pa.Check]:
+def _declared_rules(declaration: Declaration, dtypes: Mapping[str, pl.DataType], origin: str) -> Iterator[Rule]:
     known = {**dtypes, **_PARTITION}
     for number, rule in enumerate(declaration.rules):
         field = f"{origin} field rules.{number}.expression (rule {rule.name})"
         expression = _compiled(field, compile_rule, rule.expression, known)
         looked_at = tuple(dict.fromkeys(expression.meta.root_names()))
-        yield row_check(rule.name, rule.sentence, looked_at, _row_by_row(expression, looked_at))
+        yield row_rule(rule.name, rule.sentence, looked_at, _row_by_row(expression, looked_at))
 
 
 def _row_by_row(expression: pl.Expr, columns: tuple[str, ...]) -> pl.Expr:

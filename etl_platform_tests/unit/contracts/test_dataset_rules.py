@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.contract import presence_rule
 from etl_platform.contracts.datasets.accounts import ACCOUNT_TYPES, LIVE, RISK_CLASSES
 from etl_platform.contracts.datasets.anomalies import KINDS, SEVERITIES
 from etl_platform.contracts.datasets.products import PRODUCT_TYPES, STATUSES
 from etl_platform.contracts.datasets.technical_indicators import BANDS, INDICATORS
 from etl_platform.contracts.ddl import create_statements
+from etl_platform.contracts.rules import presence_rule
 from etl_platform.transforms.validate import validate
 from etl_platform_tests.support.rows import DATE, GOOD, PROCESSED, broken_by, frame_of
 

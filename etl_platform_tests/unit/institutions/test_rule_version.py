@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from etl_platform.contracts.contract import Contract, ContractModel, rule
+from etl_platform.contracts.contract import Contract, ContractModel
 from etl_platform.contracts.datasets.prices import PRICES
 from etl_platform.contracts.registry import built_in_contracts
+from etl_platform.contracts.rules import rule
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
 from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.contract import type_rule
+from etl_platform.contracts.rules import type_rule
 from etl_platform.transforms.stored import SAMPLE_ROWS, checkable_rules, inspect
 
 PRICES = BUILT_IN["prices"]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.contract import type_rule
+from etl_platform.contracts.rules import type_rule
 from etl_platform.transforms.failures import failures_of, fold
 from etl_platform.transforms.validate import validate
 from etl_platform_tests.support.rows import frame_of
