@@ -1,6 +1,6 @@
 """Which quotes of a CSV text open and close fields, and which quotes belong to nobody.
 
-Belongs here: the rule of quotes, and the doubt about it. Not here: line numbers, blocks (`csv_split`), fields' values.
+Belongs here: the rule of quotes, and the doubt about it. Not here: line numbers, blocks (`split.py`), fields' values.
 
 A quote opens only at the beginning of a field and closes before a delimiter or a line end; any other quote in an
 unquoted field is text (`5" pipe`). Text after a closing quote breaks its record.

@@ -1,7 +1,7 @@
 """CSV: text in, text out. Nothing is inferred; a missing (unquoted, empty) field is null, `""` is ''.
 
-Belongs here: header, fields, the rows that have too few or too many. Not here: where records end (`csv_split`),
-the control line (`csv_trailer`), thousands and decimal marks (they are the contract's casts').
+Belongs here: header, fields, the rows that have too few or too many. Not here: where records end (`split.py`),
+the control line (`trailer.py`), thousands and decimal marks (they are the contract's casts').
 
 Blank lines are no records, except in a file of one column, where a blank line is a row with a missing value.
 """

@@ -1,7 +1,7 @@
 """Small plain CSV that is in memory: a few lines without quotes, taken apart without a parser.
 
 To start one takes longer than a thousand such lines. Belongs here: the files about which there is no doubt, read as
-`csv_reader` reads them. Not here: all others, however small; for them there is no batch.
+`reader.py` reads them. Not here: all others, however small; for them there is no batch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where CSV records end: blocks of UTF-8 text cut at record boundaries, embedded line ends respected.
 
 Belongs here: line ends (LF, CRLF, CR), blocks, line numbers, which records are broken. Not here: which quotes count
-(`csv_quotes`), fields.
+(`quotes.py`), fields.
 
 Text after a closing quote breaks its record: on one line the row is rejected alone; over several lines nobody can tell
 where the record ends, and the file is refused.

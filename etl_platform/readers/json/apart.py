@@ -1,7 +1,7 @@
 """Records of JSON lines told apart by their brackets, where the line ends do not.
 
 Belongs here: several objects on a line, commas between objects, one object over several lines. Not here: reading the
-file block by block (`json_lines`).
+file block by block (`lines.py`).
 
 A sequence of whole objects has one meaning whatever stands between them: blanks, line ends or single commas. Lines
 that begin and end like an object, as nearly all do, are not looked at any closer.

@@ -1,7 +1,7 @@
 """Blocks of JSON, one record per line, from its layouts: JSON lines, an array inside a document, objects in a row.
 
 Belongs here: cutting at record boundaries with bounded memory. Not here: records' content, lines that are no records
-(`json_apart`).
+(`apart.py`).
 
 Writers forget line ends (`{...}{...}`) and commas (`[{...}{...}]`), or write commas where no array is: where an object
 is closed and another opens, a record ends.

@@ -1,6 +1,6 @@
 """Keys and values of JSON objects, one object per line, as positions in the text.
 
-Belongs here: the grammar of a flat object; a nested value is one opaque span. Not here: values' text (`json_values`).
+Belongs here: the grammar of a flat object; a nested value is one opaque span. Not here: values' text (`values.py`).
 The grammar is a table of which token may follow which: every neighbour pair of a block is checked at once.
 """
 

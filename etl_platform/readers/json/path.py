@@ -1,6 +1,6 @@
 """The way through a JSON document to the array of records, and from its end to the end of the document.
 
-Belongs here: what stands around the records. Not here: cutting them (`json_lines`), their content (`json_pairs`).
+Belongs here: what stands around the records. Not here: cutting them (`lines.py`), their content (`pairs.py`).
 What stands there is walked token by token and must be JSON: whoever reads on after damage may miss records behind it.
 """
 

@@ -1,6 +1,6 @@
 """JSON: every value as text, exactly as sent. Numbers keep their digits, nested values their JSON text.
 
-Belongs here: layouts, columns over the whole file, rejects. Not here: cutting (`json_lines`), grammar (`json_pairs`).
+Belongs here: layouts, columns over the whole file, rejects. Not here: cutting (`lines.py`), grammar (`pairs.py`).
 
 A key that first appears in a later block is a further column from that batch on: nothing is lost, and whoever joins
 the batches sees it. A blank line is no record.

@@ -1,6 +1,6 @@
 """Text columns from the pairs of a block: exact numbers, unescaped strings, nested values as their JSON text.
 
-Belongs here: what a single value must look like. Not here: finding it (`json_pairs`).
+Belongs here: what a single value must look like. Not here: finding it (`pairs.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Lengths of texts inside Parquet pages, without building the texts.
 
-Belongs here: the layouts of dictionaries and of delta encoding. Not here: which pages are looked at (`parquet_pages`).
+Belongs here: the layouts of dictionaries and of delta encoding. Not here: which pages are looked at (`pages.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the pages of a Parquet file really hold, from their headers: sizes, dictionaries, encodings, longest values.
 
-Belongs here: the survey before anything is decoded, and its limits. Not here: reading values (`parquet_reader`), how
-many rows at once (`parquet_plan`), lengths inside a page (`parquet_lengths`).
+Belongs here: the survey before anything is decoded, and its limits. Not here: reading values (`reader.py`), how
+many rows at once (`plan.py`), lengths inside a page (`lengths.py`).
 
 The footer's figures are what the writer says. A page of a few bytes can expand to gigabytes: by compression, by a
 dictionary, by prefixes that repeat, inside lists. The headers (35 µs each) tell which of these can be, and only where

@@ -1,6 +1,6 @@
 """Parquet: the file's own types, record by record; what Polars cannot hold is turned into what it can, exactly.
 
-Belongs here: opening, batches, rejects. Not here: how much is read at once (`parquet_plan`), types (`parquet_types`).
+Belongs here: opening, batches, rejects. Not here: how much is read at once (`plan.py`), types (`types.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Thrift's compact protocol, as far as Parquet's footer and page headers need it: bytes to plain dictionaries.
 
-Belongs here: the encoding. Not here: what the fields mean (`parquet_pages`).
+Belongs here: the encoding. Not here: what the fields mean (`pages.py`).
 """
 
 from __future__ import annotations
