@@ -53,7 +53,7 @@ class Spool:
             return
         with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
             # In pieces, for whoever reads them: each is in memory as a whole, beside what the reader makes of it.
-            rows = max(1, batch.num_rows * PIECE_BYTES // max(size, 1))
+            rows = max(1, batch.num_rows * PIECE_BYTES // max(batch.nbytes, 1))
             for start in range(0, batch.num_rows, rows):
                 self._write(labelled_batch.slice(start, rows))
 

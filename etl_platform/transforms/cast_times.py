@@ -94,5 +94,5 @@ def _first_format(text: pl.Series, formats: tuple[str, ...], read: Callable[[pl.
         if result.null_count() == text.null_count():
             break
         left = result.is_null() & text.is_not_null()
-        result = result.zip_with(~left, read(text, fmt))
+        result = result.scatter(left.arg_true(), read(text.filter(left), fmt))
     return result

@@ -28,8 +28,10 @@ from etl_platform.transforms.dialect import Dialect
 
 __all__ = ["Dialect", "cast_columns", "cast_series", "shown_text"]
 
-SHORT = 10_000
+SHORT = 2_000
 """Rows up to which it costs more to begin a cast than to do it."""
+CELLS = 500_000
+"""So many are cast in one: what a cast makes on its way is as large as they are."""
 _TOGETHER = (pl.Int64, pl.Int32, pl.Float64, pl.Boolean, pl.Date, pl.Datetime)
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
@@ -60,7 +62,9 @@ def _alike(columns: Sequence[tuple[pl.Series, pl.DataType, Dialect]]) -> list[li
     for at, (values, dtype, dialect) in enumerate(columns):
         if values.dtype == pl.String and isinstance(dtype, _TOGETHER) and len(values) <= SHORT:
             groups.setdefault((dtype, dialect), []).append(at)
-    return [alike for alike in groups.values() if len(alike) > 1]
+    most = CELLS // SHORT
+    parts = [alike[start : start + most] for alike in groups.values() for start in range(0, len(alike), most)]
+    return [part for part in parts if len(part) > 1]
 
 
 def _cast_in_one(

@@ -90,6 +90,19 @@ def test_a_large_batch_comes_back_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     assert pl.DataFrame(pa.Table.from_batches(pieces)).equals(rows(key(0), count=60))
 
 
+def test_slices_of_a_large_batch_are_cut_by_their_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow counts all of a slice's parent as its buffers: by that each slice would be cut into crumbs."""
+    [batch] = batches(rows(key(0), count=600))
+    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(spool_module, "PIECE_BYTES", batch.nbytes // 6)
+    spool = Spool(SAMPLES.arrow_schema)
+    for start in range(0, 600, 50):
+        spool.append(batch.slice(start, 50))
+    pieces = list(spool.batches())
+    spool.close()
+    assert [piece.num_rows for piece in pieces] == [50] * 12
+
+
 def test_no_batch_is_held_once_it_waits_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
     gc.collect()

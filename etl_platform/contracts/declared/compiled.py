@@ -50,7 +50,7 @@ def load_declaration(path: Path) -> Contract:
     return _declared(path, read_text(path))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _declared(path: Path, text: str) -> Contract:
     """Once for each text: a command asks twice, and a thousand columns take a quarter of a second."""
     return compile_declaration(parse_document(path, text, Declaration), str(path))

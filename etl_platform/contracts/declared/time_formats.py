@@ -70,11 +70,12 @@ def read_datetime(text: pl.Series, fmt: str, time_zone: str) -> pl.Series:
 
 
 def localise(naive: pl.Series, time_zone: str) -> pl.Series:
-    """Local civil times as UTC; null in the hour that the clocks skip and in the hour that they repeat."""
+    """Local civil times as UTC; null in the hour that the clocks skip and in the hour that they repeat, and where the
+    instant lies outside the calendar: the last second of 9999 in Sao Paulo is one of year 10000 in UTC."""
     if time_zone == "UTC":
         return naive.dt.replace_time_zone("UTC")
     zoned = naive.dt.replace_time_zone(time_zone, ambiguous="null", non_existent="null")
-    return zoned.dt.convert_time_zone("UTC")
+    return in_calendar(zoned.dt.convert_time_zone("UTC"))
 
 
 def in_calendar(values: pl.Series) -> pl.Series:

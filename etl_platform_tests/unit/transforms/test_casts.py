@@ -427,6 +427,15 @@ def test_columns_together_read_as_each_alone(rows: list[tuple[str, str]]) -> Non
     assert [(s.name, s.dtype, s.to_list()) for s in together] == [(s.name, s.dtype, s.to_list()) for s in alone]
 
 
+def test_a_local_time_whose_instant_lies_outside_the_calendar_is_null() -> None:
+    last, first = "9999-12-31T23:59:59", "1000-01-01T00:00:00"
+    west, east = Dialect(time_zone="America/Sao_Paulo"), Dialect(time_zone="Australia/Lord_Howe")
+    assert cast([last, first], INSTANT, west) == [None, utc(1000, 1, 1, 3, 6, 28)]
+    assert cast([last, first], INSTANT, east) == [utc(9999, 12, 31, 12, 59, 59), None]
+    assert cast([dt.datetime(9999, 12, 31, 23, 59, 59)], INSTANT, west) == [None]  # noqa: DTZ001 - a local time
+    assert cast([dt.date(1000, 1, 1)], INSTANT, east) == [None]
+
+
 SENT = st.one_of(
     st.none(),
     st.text("0123456789.+-eE, tfTZ:", max_size=12),
