@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from etl_platform.defs.graph import Graph
 from etl_platform.errors import ConfigurationError, UnknownNameError
 from etl_platform.institutions.faults import hold_usable
+
+if TYPE_CHECKING:
+    from etl_platform.defs.graph import Graph
 
 _NEXT = "correct it; nothing was changed"
 
