@@ -74,7 +74,7 @@ class Contract:
 
     dataset: its name, as in landing keys. key: columns that identify a row inside a partition.
     event_time: the timestamp column by which rows are ordered, if any. columns: the contract's own, in order, without
-    housekeeping. row_rules: those that the dataset writes itself.
+    housekeeping. rules_for: the rules that the dataset writes itself, for parameters.
 
     Beyond that, mostly for declared datasets: nulls, derived: columns filled, flagged and computed between casting and
     validation. unique: columns whose values come once in a partition. required: columns that every file must have
@@ -91,7 +91,7 @@ class Contract:
     title: str
     description: str
     columns: tuple[Column, ...]
-    row_rules: tuple[Rule, ...]
+    rules_for: Callable[[Mapping[str, Any]], tuple[Rule, ...]]
     key: tuple[str, ...]
     event_time: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -108,7 +108,6 @@ class Contract:
     declaration: Declaration | None = None
     watched: tuple[Watched, ...] = ()
     categories: tuple[str, ...] = ()
-    _rules_for: Callable[[Mapping[str, Any]], tuple[Rule, ...]] | None = None
 
     @classmethod
     def from_model(
@@ -142,10 +141,9 @@ class Contract:
             title=lines[0].strip(),
             description=description,
             columns=columns,
-            row_rules=rules_for(model._parameters),
+            rules_for=rules_for,
             key=key,
             parameters=dict(model._parameters),
-            _rules_for=rules_for,
             **further,
         )
 
@@ -172,9 +170,13 @@ class Contract:
                     expected="a number: NaN bounds nothing",
                 )
         merged = {**self.parameters, **parameters}
-        if self._rules_for is None:
-            return replace(self, parameters=merged)
-        return replace(self, parameters=merged, row_rules=self._rules_for(merged))
+        return replace(self, parameters=merged)
+
+    @cached_property
+    def row_rules(self) -> tuple[Rule, ...]:
+        """The rules that the dataset writes itself, in their order. Made at their first use: making some asks Polars,
+        and whoever only imports a contract must not start its threads (a process that has them cannot be forked)."""
+        return self.rules_for(self.parameters)
 
     @cached_property
     def schema(self) -> pa.DataFrameSchema:

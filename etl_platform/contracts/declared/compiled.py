@@ -78,7 +78,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         title=declaration.title,
         description=f"{declaration.title.rstrip('.')}. {declaration.description}".strip(),
         columns=tuple(columns),
-        row_rules=rules_for(parameters),
+        rules_for=rules_for,
         key=declaration.key,
         event_time=declaration.event_time,
         parameters=parameters,
@@ -95,7 +95,6 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         declaration=declaration,
         watched=tuple(Watched(w.column, w.by) for w in declaration.watched),
         categories=declaration.categories,
-        _rules_for=rules_for if parameters else None,
     )
     _check_rules(contract, origin)
     _check_sources(declaration, naming, origin)
