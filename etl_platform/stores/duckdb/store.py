@@ -16,7 +16,6 @@ import pyarrow as pa
 from etl_platform.contracts.ddl import column_definition
 from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
-from etl_platform.errors import UnknownNameError
 from etl_platform.retries import asking
 from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchanged
 from etl_platform.stores.duckdb.file import DuckDBFile
@@ -27,11 +26,11 @@ from etl_platform.stores.proof.compared import figures, require_same, select_lis
 from etl_platform.stores.proof.sent import Sent
 from etl_platform.stores.spool import Spool
 from etl_platform.stores.store import Written
+from etl_platform.stores.tenant_schemas import schema_of
 
 if TYPE_CHECKING:
     import duckdb
 
-SHARED_SCHEMA = "shared"
 JOINED_BYTES = 2**20
 """So much of small batches is joined: copied once more, to spare DuckDB what each batch costs however small it is."""
 
@@ -129,20 +128,8 @@ class DuckDBStore:
     def _groups(self, table: Table, partitions: Sequence[PartitionKey]) -> list[tuple[DuckDBTable, list[PartitionKey]]]:
         by_schema: dict[str, list[PartitionKey]] = {}
         for key in distinct(table, partitions):
-            by_schema.setdefault(self._schema(key), []).append(key)
+            by_schema.setdefault(schema_of(key.institution, self._schemas), []).append(key)
         return [(DuckDBTable(table, schema, self._file.subject), keys) for schema, keys in by_schema.items()]
-
-    def _schema(self, key: PartitionKey) -> str:
-        if key.institution is None:
-            return SHARED_SCHEMA
-        try:
-            return self._schemas[key.institution]
-        except KeyError:
-            raise UnknownNameError(
-                f"institution {key.institution!r}",
-                found="it has no warehouse schema",
-                expected=" or ".join(sorted(self._schemas)) or "an institution file",
-            ) from None
 
 
 def _replace(

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.errors import ConfigurationError, UnknownNameError
+from etl_platform.errors import ConfigurationError
 from etl_platform.stores.postgres.roles import role_of
+from etl_platform.stores.tenant_schemas import SHARED_SCHEMA, schema_of
 
-SHARED_SCHEMA = "shared"
 _RESERVED = ("public", "information_schema", SHARED_SCHEMA)
 
 
@@ -39,17 +39,5 @@ class Schemas:
         """`keys` by the schema that holds them, schemas in order. Raises UnknownNameError."""
         groups: dict[str, list[PartitionKey]] = {}
         for key in keys:
-            groups.setdefault(self._of(key), []).append(key)
+            groups.setdefault(schema_of(key.institution, self._schemas), []).append(key)
         return dict(sorted(groups.items()))
-
-    def _of(self, key: PartitionKey) -> str:
-        if key.institution is None:
-            return SHARED_SCHEMA
-        try:
-            return self._schemas[key.institution]
-        except KeyError:
-            raise UnknownNameError(
-                f"institution {key.institution!r}",
-                found="it has no warehouse schema",
-                expected=" or ".join(sorted(self._schemas)) or "an institution file",
-            ) from None

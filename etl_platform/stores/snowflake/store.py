@@ -7,7 +7,6 @@ sessions (`account.py`), Dagster (`defs/io_manager.py`).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
-from etl_platform.errors import UnknownNameError
 from etl_platform.object_store.types import PROBE_SECONDS
 from etl_platform.retries import Retries, asking
 from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchanged
@@ -30,8 +28,7 @@ from etl_platform.stores.snowflake.load import Load
 from etl_platform.stores.snowflake.read import read_target
 from etl_platform.stores.snowflake.statements import qualified
 from etl_platform.stores.store import Written
-
-SHARED_SCHEMA = "shared"
+from etl_platform.stores.tenant_schemas import SHARED_SCHEMA, schema_of
 
 
 class SnowflakeStore:
@@ -191,17 +188,4 @@ class SnowflakeStore:
         groups: dict[str | None, list[PartitionKey]] = {}
         for key in distinct(table, partitions):
             groups.setdefault(key.institution, []).append(key)
-        return [Target(self._schema(code), code, tuple(keys)) for code, keys in groups.items()]
-
-    def _schema(self, institution: str | None) -> str:
-        if institution is None:
-            return SHARED_SCHEMA
-        try:
-            return self._schemas[institution]
-        except KeyError:
-            near = difflib.get_close_matches(institution, self._schemas, n=3) or sorted(self._schemas)
-            raise UnknownNameError(
-                f"institution {institution!r}",
-                found="it has no warehouse schema",
-                expected=" or ".join(near) or "an institution file",
-            ) from None
+        return [Target(schema_of(code, self._schemas), code, tuple(keys)) for code, keys in groups.items()]
