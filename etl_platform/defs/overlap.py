@@ -114,7 +114,7 @@ class Neighbours:
 
     def _near(self) -> list[Overlap]:
         dates = set(dates_in_reach(self.contract, self.partition.business_date))
-        found = self.ledger.overlaps(self.subject, min(dates), max(dates)) if dates else []
+        found = self.ledger.overlaps(self.subject, min(dates), max(dates), self.run_id) if dates else []
         return [near for near in found if near.business_date in dates]
 
     def _subject(self, date: dt.date) -> DatasetPartition:

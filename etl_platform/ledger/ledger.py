@@ -487,10 +487,11 @@ class Ledger:
         with self._database.read() as connection:
             return shared_keys.select_counts(connection, partition)
 
-    def overlaps(self, partition: DatasetPartition, first: dt.date, last: dt.date) -> list[Overlap]:
-        """The other dates of the dataset, from first to last, that a run has ever been at."""
+    def overlaps(self, partition: DatasetPartition, first: dt.date, last: dt.date, run_id: str) -> list[Overlap]:
+        """The other dates of the dataset, from first to last, that a run has ever been at, as the partition's run sees
+        them."""
         with self._database.read() as connection:
-            return shared_keys.select_near(connection, partition, first, last)
+            return shared_keys.select_near(connection, partition, first, last, run_id)
 
     def ask_again(self, partitions: Collection[DatasetPartition], reason: str, *, now: dt.datetime) -> None:
         """Let each partition be run again, whatever its objects say."""

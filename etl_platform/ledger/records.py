@@ -273,7 +273,7 @@ class Unpublished:
 @dataclass(frozen=True)
 class Overlap:
     """What is known of one date's rows that other dates may hold as well. None: nothing, it was stored before anybody
-    counted them.
+    counted them, or exposed was counted under other rules.
 
     exposed: so many may be held by another date. held: so many are, and are not in silver. outcome, run_id: of its
     latest attempt. was_published: whether any attempt at it has ever succeeded.

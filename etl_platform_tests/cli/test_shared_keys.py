@@ -119,6 +119,25 @@ def test_a_key_that_changes_heals_by_a_replay(
     assert "nothing to run" in etl("run").out
 
 
+def test_a_time_zone_that_changes_heals_by_a_replay_of_one_date(home: Path, etl: Shell, tmp_path: Path) -> None:
+    """The bar belongs to the second date now, which is replayed; the first had no row that another could hold."""
+    prices = "prices: {parameters: {business_date_tolerance_hours: 1}}"
+    sender = f"code: first\nname: first\ntime_zone: ZONE\ndatasets: {{{prices}}}\n"
+    write(tmp_path / "institutions", sender.replace("ZONE", "UTC"), "first.yaml")
+    shared = "AAA,2025-02-03T15:30:00Z,10,12,9,11,100\n"
+    put(home, f"first/prices/{FIRST}/a.csv", HEADER + shared + "AAA,2025-02-03T12:00:00Z,10,12,9,11,100\n")
+    put(home, f"first/prices/{SECOND}/a.csv", HEADER + shared + "AAA,2025-02-04T12:00:00Z,10,12,9,11,100\n")
+    etl("run", "--workers", "1")
+    write(tmp_path / "institutions", sender.replace("ZONE", "Asia/Tokyo"), "first.yaml")
+    execute.loaded.cache_clear()
+    assert etl("replay", "--date", str(SECOND)).status == 0
+    assert etl("run", "--workers", "1").status == 0
+    assert counted(home, "select business_date from first.prices where timestamp = '2025-02-03 15:30:00Z'") == [
+        (SECOND,)
+    ]
+    assert "nothing to run" in etl("run").out
+
+
 def test_a_neighbour_before_the_first_date_is_left_and_named(
     home: Path, etl: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
