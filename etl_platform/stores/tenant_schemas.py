@@ -23,9 +23,9 @@ def schema_of(institution: str | None, schemas: Mapping[str, str]) -> str:
     try:
         return schemas[institution]
     except KeyError:
-        near = difflib.get_close_matches(institution, schemas, n=3) or sorted(schemas)
+        near = difflib.get_close_matches(institution, schemas, n=3) or schemas
         raise UnknownNameError(
             f"institution {institution!r}",
             found="it has no warehouse schema",
-            expected=" or ".join(near) or "an institution file",
+            expected=" or ".join(sorted(near)) or "an institution file",
         ) from None
