@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,6 +61,18 @@ class ContractModel(pa.DataFrameModel):
 
 
 @dataclass(frozen=True)
+class ModelRules:
+    """The rules of a model, for parameters. further: rules that no parameter changes."""
+
+    model: type[ContractModel]
+    further: tuple[Rule, ...] = ()
+
+    def __call__(self, parameters: Mapping[str, Any]) -> tuple[Rule, ...]:
+        name, own = self.model.__name__, {"_parameters": dict(parameters), "__module__": self.model.__module__}
+        return (*rules_of(type(name, (self.model,), own)), *self.further)
+
+
+@dataclass(frozen=True)
 class Watched:
     """A numeric column whose usual magnitude is known per group: a jump by a power of ten is another unit."""
 
@@ -74,7 +86,8 @@ class Contract:
 
     dataset: its name, as in landing keys. key: columns that identify a row inside a partition.
     event_time: the timestamp column by which rows are ordered, if any. columns: the contract's own, in order, without
-    housekeeping. rules_for: the rules that the dataset writes itself, for parameters.
+    housekeeping. rules_for: the rules that the dataset writes itself, for parameters; no closure, since contracts go
+    to other processes.
 
     Beyond that, mostly for declared datasets: nulls, derived: columns filled, flagged and computed between casting and
     validation. unique: columns whose values come once in a partition. required: columns that every file must have
@@ -131,21 +144,20 @@ class Contract:
             for name, column in model.to_schema().columns.items()
         )
         visible = visible_rules({column.name: column.dtype for column in columns}, key, closed)
-
-        def rules_for(parameters: Mapping[str, Any]) -> tuple[Rule, ...]:
-            bound = type(model.__name__, (model,), {"_parameters": dict(parameters), "__module__": model.__module__})
-            return (*rules_of(bound), *visible)
-
         return cls(
             dataset=dataset,
             title=lines[0].strip(),
             description=description,
             columns=columns,
-            rules_for=rules_for,
+            rules_for=ModelRules(model, tuple(visible)),
             key=key,
             parameters=dict(model._parameters),
             **further,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what follows from the fields: it is made again, and the Pandera schema does not pickle.
+        return {own.name: getattr(self, own.name) for own in fields(self)}
 
     def bind(self, parameters: Mapping[str, Any]) -> Contract:
         """This contract with an institution's parameters. Raises UnknownNameError for one it does not have."""

@@ -62,16 +62,8 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     _check_names(declaration, columns, origin)
     hold_watches(declaration, {column.name: column.dtype for column in columns}, origin)
     dtypes = {column.name: column.dtype for column in columns}
-    rules = [rule for column in declaration.columns for rule in _constraints(column)]
-    rules += _declared_rules(declaration, dtypes, origin)
-    unique = tuple(c.name for c in declaration.columns if c.unique)
-    closed = [c.name for c in declaration.columns if _is_closed(c)]
-    rules += visible_rules(dtypes, (*declaration.key, *unique), closed)
+    rules_for = DeclaredRules(declaration, origin)
     parameters = _parameters(declaration, columns, origin)
-
-    def rules_for(bound: Mapping[str, Any]) -> tuple[Rule, ...]:
-        return (*rules, *_event_rules(declaration, bound))
-
     naming = Naming(declaration.naming.case, declaration.naming.remove_special)
     contract = Contract(
         dataset=declaration.name,
@@ -84,7 +76,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
         parameters=parameters,
         nulls={c.name: _null_policy(c) for c in declaration.columns if c.null_action in {"fill", "flag"}},
         derived=tuple(_derived_columns(declaration, dtypes, origin)),
-        unique=unique,
+        unique=_unique(declaration),
         required=tuple(c.name for c in declaration.columns if c.required),
         naming=naming,
         sources={c.source: c.name for c in declaration.columns if c.source},
@@ -99,6 +91,29 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     _check_rules(contract, origin)
     _check_sources(declaration, naming, origin)
     return contract
+
+
+class DeclaredRules:
+    """The rules that a declaration writes, for parameters. Pickled as the declaration, from which they are made again:
+    one that is an SQL expression calls Python."""
+
+    def __init__(self, declaration: Declaration, origin: str) -> None:
+        self._declaration, self._origin = declaration, origin
+        dtypes = {column.name: column.dtype for column in _stored_columns(declaration, origin)}
+        rules = [rule for column in declaration.columns for rule in _constraints(column)]
+        rules += _declared_rules(declaration, dtypes, origin)
+        closed = [c.name for c in declaration.columns if _is_closed(c)]
+        self._rules = (*rules, *visible_rules(dtypes, (*declaration.key, *_unique(declaration)), closed))
+
+    def __call__(self, parameters: Mapping[str, Any]) -> tuple[Rule, ...]:
+        return (*self._rules, *_event_rules(self._declaration, parameters))
+
+    def __reduce__(self) -> tuple[type[DeclaredRules], tuple[Declaration, str]]:
+        return DeclaredRules, (self._declaration, self._origin)
+
+
+def _unique(declaration: Declaration) -> tuple[str, ...]:
+    return tuple(c.name for c in declaration.columns if c.unique)
 
 
 def _stored_columns(declaration: Declaration, origin: str) -> list[Column]:
