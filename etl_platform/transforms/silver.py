@@ -1,7 +1,8 @@
 """Files of one partition into silver rows, quarantined rows and exact counts: the way of a row, in one pass.
 
-read as text -> normalise -> validate -> split -> (all files) deduplicate. Each batch passes once; only
-deduplication sees the whole partition. Nothing here knows Dagster, the lake or the ledger.
+read as text -> judge -> (all files) deduplicate. Each batch passes once; only deduplication sees the whole partition.
+Belongs here: what needs more than a batch, and adding up. Not here: what becomes of a row by itself (`judge.py`).
+Nothing here knows Dagster, the lake or the ledger.
 """
 
 from __future__ import annotations
@@ -16,41 +17,34 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import quarantine_table
-from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
+from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import FileRefusedError
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW, Batch
 from etl_platform.readers.no_rows import no_rows
 from etl_platform.readers.options import FormatOptions, JsonOptions, ReadLimits
 from etl_platform.transforms.deduplicate import DELIVERY, Deduplicated, deduplicate, without_repeats
-from etl_platform.transforms.derive import derive
-from etl_platform.transforms.extra import extra_columns, no_extra
-from etl_platform.transforms.failures import fold
 from etl_platform.transforms.frame_spool import Engine, FrameSpool
+from etl_platform.transforms.judge import Judged, JudgePlan, file_columns, judge, observe, waiting_schemas
 from etl_platform.transforms.normalise import (
     Mapped,
     SenderFormat,
     hold_unambiguous,
     map_columns,
-    normalise,
     require_columns,
 )
+from etl_platform.transforms.observe import Observation
 from etl_platform.transforms.overlap import Others, find_held
-from etl_platform.transforms.per_contract import once_per_contract
 from etl_platform.transforms.quarantine import (
-    failed_rows,
     refused_file,
-    rejected_records,
     repeated_rows,
     superseded_rows,
 )
 from etl_platform.transforms.raw_text import raw_texts
-from etl_platform.transforms.row_hash import row_hash
-from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, see_together
-from etl_platform.transforms.together import Piece, Together, Waiting
-from etl_platform.transforms.validate import find_failures
+from etl_platform.transforms.sender_schema import SenderSchema, sender_schema
+from etl_platform.transforms.together import Piece, Waiting
 
-_DELIVERY_FIELD = {DELIVERY: pl.Int64()}
+_NOTHING_SEEN = Observation()
 _RULES = pl.Schema({"rule": pl.String(), "rows": pl.Int64()})
 
 
@@ -82,6 +76,11 @@ class SilverPlan:
     budget: int = 512 * 2**20
     keeps_extra: bool = False
     others: Others | None = None
+
+    @cached_property
+    def judging(self) -> JudgePlan:
+        """What a batch needs to know of it."""
+        return JudgePlan(self.contract, self.partition, self.processed_at, self.options.type, self.keeps_extra)
 
     @property
     def subject(self) -> str:
@@ -175,21 +174,19 @@ def build_silver(
 
 @dataclass
 class _Progress:
-    observer: SchemaObserver
+    seen: Observation = _NOTHING_SEEN
     rows_read: int = 0
-    quarantined: int = 0
     names: tuple[str, ...] = ()
     mapped: Mapped | None = None
     refusal: FileRefusedError | None = None
 
 
 class _Collector:
-    """Accumulates batches of all files; one instance per partition."""
+    """Adds up what `judge` gives of the batches of all files; one instance per partition."""
 
     def __init__(self, plan: SilverPlan) -> None:
         self.plan = plan
-        contract = plan.contract
-        good, bad = _waiting_schemas(contract)
+        good, bad = waiting_schemas(plan.contract)
         self._good = FrameSpool(good, plan.scratch / "good", plan.budget * 3 // 4)
         self._bad = FrameSpool(bad, plan.scratch / "bad", plan.budget // 4)
         self._files: dict[int, tuple[SourceFile, _Progress]] = {}
@@ -199,17 +196,19 @@ class _Collector:
         return self._files[file.delivery][1].rows_read
 
     def take(self, file: SourceFile) -> None:
-        state = _Progress(SchemaObserver(self.plan.contract, file.sender, self.plan.options.type))
+        state = _Progress()
         self._files[file.delivery] = (file, state)
         subject = self._subject(file)
         try:
             for batch in self._read(file):
-                self._take_batch(state, Piece(file, self._mapped(file, state, batch, subject), batch))
+                self._take_piece(state, self._piece(file, state, batch, subject))
             if state.mapped is not None and state.names:
                 require_columns(state.mapped, state.names, self.plan.contract, subject)
         except FileRefusedError as refusal:
             # Batches already taken of this file are dropped later: half a file would be a silent loss.
-            state.refusal, state.rows_read, state.quarantined = refusal, 0, 0
+            state.refusal, state.rows_read = refusal, 0
+            for piece in self._waiting.drop_last(file.delivery):
+                state.seen += observe(piece, self.plan.judging)  # it is drift that explains the refusal
 
     def _read(self, file: SourceFile) -> Iterator[Batch]:
         return read_file(
@@ -224,30 +223,27 @@ class _Collector:
     def _subject(self, file: SourceFile) -> str:
         return f"{self.plan.subject} file {file.key}"
 
-    def _mapped(self, file: SourceFile, state: _Progress, batch: Batch, subject: str) -> Mapped:
-        """The mapping for all columns seen so far: JSON records may bring further ones at any time, so that only the
-        end of the file tells which are missing."""
+    def _piece(self, file: SourceFile, state: _Progress, batch: Batch, subject: str) -> Piece:
+        """`batch` with the mapping for all columns seen so far: JSON records may bring further ones at any time, so
+        that only the end of the file tells which are missing."""
         names = tuple(dict.fromkeys((*state.names, *batch.columns.columns)))
-        if state.mapped is None or names != state.names:
-            state.names, state.mapped = names, map_columns(names, self.plan.contract, file.sender)
-            try:
-                hold_unambiguous(state.mapped, subject)
-                if not isinstance(self.plan.options, JsonOptions):
-                    require_columns(state.mapped, names, self.plan.contract, subject)
-            except FileRefusedError:
-                state.observer.see(batch.columns, state.mapped)  # it is drift that explains the refusal
-                raise
-        return state.mapped
+        if state.mapped is not None and names == state.names:
+            return Piece(file.key, file.delivery, file.sender, state.mapped, batch)
+        state.names, state.mapped = names, map_columns(names, self.plan.contract, file.sender)
+        piece = Piece(file.key, file.delivery, file.sender, state.mapped, batch)
+        try:
+            hold_unambiguous(state.mapped, subject)
+            if not isinstance(self.plan.options, JsonOptions):
+                require_columns(state.mapped, names, self.plan.contract, subject)
+        except FileRefusedError:
+            self._waiting.add(piece)  # to be seen
+            raise
+        return piece
 
-    def _take_batch(self, state: _Progress, piece: Piece) -> None:
-        batch = piece.batch
-        state.rows_read += batch.columns.height + batch.rejects.height
-        if batch.rejects.height:
-            self._bad.append(self._in_context(rejected_records(batch.rejects), piece.file))
-            state.quarantined += batch.rejects.height
-        # Not `is_empty()`: records without any field (`{}`) make a frame of rows and no columns.
-        if not batch.columns.height:
-            state.observer.see(batch.columns, piece.mapped)
+    def _take_piece(self, state: _Progress, piece: Piece) -> None:
+        state.rows_read += piece.height + piece.batch.rejects.height
+        if not piece.height:
+            self._add(judge([piece], self.plan.judging))
             return
         if not self._waiting.takes(piece):
             self._pass()
@@ -256,62 +252,16 @@ class _Collector:
             self._pass()
 
     def _pass(self) -> None:
-        """Cast, validate and split what waits."""
+        """Judge what waits."""
         waiting, self._waiting = self._waiting.pieces, Waiting()
-        pieces = []
-        for piece in waiting:
-            if (state := self._state(piece)).refusal:
-                state.observer.see(piece.batch.columns, piece.mapped)  # of what explains the refusal
-            else:
-                pieces.append(piece)
-        if not pieces:
-            return
-        contract, rows = self.plan.contract, Together(pieces)
-        sender, mapped = pieces[0].file.sender, pieces[0].mapped
-        normalised = normalise(rows.columns, contract, sender, mapped, rows.supplied(), rows.bare())
-        observers = [self._state(piece).observer for piece in pieces]
-        see_together(observers, rows.columns, mapped, normalised.as_sent, rows.starts)
-        derived = derive(normalised.frame, contract)
-        origin = rows.origin(lambda: rows.number)
-        frame = derived.frame.with_columns(*self._place, *origin, rows.source_rows, self._extra(rows.columns, mapped))
-        failures = pl.concat([normalised.failures, derived.failures, find_failures(frame, contract)])
-        if failures.height:
-            folded = fold(failures, contract)
-            indices = folded.get_column("index")
-            number = rows.number.gather(indices)
-            bad = failed_rows(folded, rows.source_rows.gather(indices), rows.raw(indices))
-            self._bad.append(self._placed(bad).with_columns(rows.origin(lambda: number)))
-            for place, count in number.value_counts().iter_rows():
-                self._state(pieces[place]).quarantined += count
-            is_good = pl.repeat(True, frame.height, eager=True).scatter(indices, False)
-            frame = frame.filter(is_good)
-        self._good.append(frame.with_columns(row_hash(contract)))
+        if waiting:
+            self._add(judge(waiting, self.plan.judging))
 
-    def _state(self, piece: Piece) -> _Progress:
-        return self._files[piece.file.delivery][1]
-
-    def _extra(self, columns: pl.DataFrame, mapped: Mapped) -> pl.Series | pl.Expr:
-        if not self.plan.keeps_extra:
-            return no_extra()
-        return extra_columns(columns, [name for name in columns.columns if name in mapped.extra])
-
-    def _in_context(self, frame: pl.DataFrame, file: SourceFile) -> pl.DataFrame:
-        return frame.with_columns(self._context(file))
-
-    def _context(self, file: SourceFile) -> tuple[pl.Expr, ...]:
-        source = pl.lit(file.key).alias("_source_file"), pl.lit(file.delivery, pl.Int64).alias(DELIVERY)
-        return (*self._place, *source)
-
-    def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(*self._place)
-
-    @cached_property
-    def _place(self) -> tuple[pl.Expr, ...]:
-        return (
-            _instant(self.plan.processed_at).alias("_processed_at"),
-            pl.lit(self.plan.partition.business_date).alias(BUSINESS_DATE),
-            pl.lit(self.plan.partition.institution).alias(INSTITUTION),
-        )
+    def _add(self, judged: Judged) -> None:
+        self._good.append(judged.good)
+        self._bad.append(judged.bad)
+        for delivery, seen in judged.seen.items():
+            self._files[delivery][1].seen += seen
 
     def finish(self) -> Silver:
         self._pass()
@@ -328,11 +278,11 @@ class _Collector:
         split, held, exposed = self._without_held(split)
         losers = [superseded_rows(self._with_raw(split.superseded), contract)] if split.superseded.height else []
         losers += [repeated_rows(self._with_raw(rows), contract, column) for column, rows in repeats.items()]
-        refusals = [self._in_context(refused_file(r), self._files[d][0]) for d, r in refused.items()]
+        refusals = [self._refused(self._files[delivery][0], refusal) for delivery, refusal in refused.items()]
         names = quarantine_table(self.plan.contract.dataset).polars_schema.names()
         bad = [
             bad_rows,
-            *(self._placed(r).lazy() for r in losers),
+            *(r.with_columns(*self.plan.judging.place).lazy() for r in losers),
             *(r.lazy() for r in refusals),
         ]
         quarantine = pl.concat([part.select(names) for part in bad])
@@ -346,6 +296,10 @@ class _Collector:
             held=held,
             exposed=exposed,
         )
+
+    def _refused(self, file: SourceFile, refusal: FileRefusedError) -> pl.DataFrame:
+        row = refused_file(refusal)
+        return row.with_columns(*self.plan.judging.place, *file_columns(file.key, file.delivery))
 
     def _without_held(self, split: Deduplicated) -> tuple[Deduplicated, pl.DataFrame | None, int]:
         """`split` without the rows that another date holds, those rows, and how many it may hold at all."""
@@ -371,6 +325,11 @@ class _Collector:
         ]
         return rows.join(pl.concat(texts), on=[DELIVERY, SOURCE_ROW], how="left", maintain_order="left")
 
+    def _schema(self, state: _Progress) -> SenderSchema | None:
+        if state.mapped is None:
+            return None
+        return sender_schema(state.seen, state.mapped, self.plan.contract, self.plan.options.type)
+
     def _counts(self, split: Deduplicated, losers: Sequence[pl.DataFrame]) -> tuple[FileCounts, ...]:
         """Counted on the results themselves, so that a row lost between two steps shows as unexplained."""
         silver = _per_delivery(split.kept.select(DELIVERY), self._good.engine)
@@ -378,33 +337,21 @@ class _Collector:
         repeats = _per_delivery(split.duplicates)
         counts = []
         for delivery, (file, state) in self._files.items():
+            quarantined = 0 if state.refusal else state.seen.quarantined
             counts.append(
                 FileCounts(
                     key=file.key,
                     rows_read=state.rows_read,
                     silver=silver.get(delivery, 0),
-                    quarantined=state.quarantined + lost.get(delivery, 0),
+                    quarantined=quarantined + lost.get(delivery, 0),
                     duplicates=repeats.get(delivery, 0),
                     refusal=state.refusal,
                     missing=state.mapped.missing if state.mapped else (),
                     extra=state.mapped.extra if state.mapped else (),
-                    schema=state.observer.schema(),
+                    schema=self._schema(state),
                 )
             )
         return tuple(counts)
-
-
-@once_per_contract
-def _waiting_schemas(contract: Contract) -> tuple[pl.Schema, pl.Schema]:
-    """Of good and of bad rows that wait for the last file."""
-    good, bad = contract.silver.polars_schema, quarantine_table(contract.dataset).polars_schema
-    return pl.Schema({**good, **_DELIVERY_FIELD}), pl.Schema({**bad, **_DELIVERY_FIELD})
-
-
-def _instant(at: dt.datetime) -> pl.Expr:
-    # Ten times cheaper than a literal of the type.
-    microseconds = (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
-    return pl.lit(microseconds, pl.Int64).cast(pl.Datetime("us", "UTC"))
 
 
 def _per_delivery(rows: pl.LazyFrame | pl.DataFrame, engine: Engine = "streaming") -> dict[int, int]:

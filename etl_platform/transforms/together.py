@@ -1,6 +1,6 @@
 """Batches of small files that pass the casts and rules together: a query costs a file of one row more than its row.
 
-Belongs here: which batches may, and the rows of all of them as one. Not here: what happens to them (`silver.py`).
+Belongs here: which batches may, and the rows of all of them as one. Not here: what happens to them (`judge.py`).
 """
 
 from __future__ import annotations
@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from etl_platform.readers.batch import SOURCE_ROW, Batch
 from etl_platform.transforms.deduplicate import DELIVERY
 from etl_platform.transforms.normalise import Mapped, SenderFormat, supplied_columns
-from etl_platform.transforms.sender_schema import SAMPLE_ROWS
-
-if TYPE_CHECKING:
-    from etl_platform.transforms.silver import SourceFile
+from etl_platform.transforms.observe import SAMPLE_ROWS
 
 ROWS = 10_000
 """Rows of small files that wait for each other."""
@@ -28,9 +24,11 @@ _PIECE = "_piece"
 
 @dataclass(frozen=True)
 class Piece:
-    """A batch of a file, with the mapping of its columns."""
+    """A batch of a file, and how its columns are mapped and read. key, delivery: of the file."""
 
-    file: SourceFile
+    key: str
+    delivery: int
+    sender: SenderFormat
     mapped: Mapped
     batch: Batch
 
@@ -39,8 +37,14 @@ class Piece:
         return self.batch.columns.height
 
     @cached_property
+    def size(self) -> int:
+        """Bytes that it holds in memory."""
+        rejected = self.batch.rejects.estimated_size() if self.batch.rejects.height else 0
+        return int(self.batch.columns.estimated_size() + rejected) + self.batch.held
+
+    @cached_property
     def _format(self) -> SenderFormat:
-        return replace(self.file.sender, supplied=dict.fromkeys(self.file.sender.supplied, ""))
+        return replace(self.sender, supplied=dict.fromkeys(self.sender.supplied, ""))
 
     def passes_with(self, other: Piece) -> bool:
         """Whether both have the same columns, of the same types, read and mapped in the same way."""
@@ -66,7 +70,17 @@ class Waiting:
         """Let it wait."""
         self.pieces.append(piece)
         self._rows += piece.height
-        self._bytes += int(piece.batch.columns.estimated_size()) + piece.batch.held
+        self._bytes += piece.size
+
+    def drop_last(self, delivery: int) -> list[Piece]:
+        """Take out the pieces of the file that came last, if it has any here."""
+        dropped: list[Piece] = []
+        while self.pieces and self.pieces[-1].delivery == delivery:
+            piece = self.pieces.pop()
+            self._rows -= piece.height
+            self._bytes -= piece.size
+            dropped.insert(0, piece)
+        return dropped
 
     @property
     def is_enough(self) -> bool:
@@ -108,8 +122,8 @@ class Together:
 
     def origin(self, number: Callable[[], pl.Series]) -> list[pl.Expr | pl.Series]:
         """File and delivery of rows, given by the numbers of their pieces."""
-        keys = [piece.file.key for piece in self.pieces]
-        deliveries = [piece.file.delivery for piece in self.pieces]
+        keys = [piece.key for piece in self.pieces]
+        deliveries = [piece.delivery for piece in self.pieces]
         if len(self.pieces) == 1:
             return [pl.lit(keys[0]).alias("_source_file"), pl.lit(deliveries[0], pl.Int64).alias(DELIVERY)]
         found = number()
@@ -120,7 +134,7 @@ class Together:
 
     def supplied(self) -> dict[str, pl.Series]:
         """What landing keys or configuration give, for each row."""
-        senders = [piece.file.sender for piece in self.pieces]
+        senders = [piece.sender for piece in self.pieces]
         if len(senders) == 1:
             return supplied_columns(senders[0], self.pieces[0].height)
         return {

@@ -12,7 +12,8 @@ from etl_platform.contracts import BUILT_IN
 from etl_platform.drift.columns import CONTRACT, find_drift
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat, map_columns
-from etl_platform.transforms.sender_schema import SchemaObserver, SenderSchema, look_like, spell
+from etl_platform.transforms.observe import SAMPLE_ROWS, Observation, Sight
+from etl_platform.transforms.sender_schema import SenderSchema, sender_schema, spell
 
 SWISS = Dialect(decimal=",", thousands=".")
 
@@ -35,14 +36,13 @@ SWISS = Dialect(decimal=",", thousands=".")
     ],
 )
 def test_text_is_what_at_least_half_of_it_looks_like(values: list[str], dialect: Dialect, kind: str) -> None:
-    assert look_like([pl.Series(values, dtype=pl.String)], dialect) == [kind]
+    assert look_like([values], dialect) == [kind]
 
 
 def test_columns_of_any_lengths_together_look_as_each_alone() -> None:
     samples = [["1", "2", "x"], [], ["2025-01-15"], ["a", "1"], ["1.5"] * 5, []]
-    texts = [pl.Series(values, dtype=pl.String) for values in samples]
     kinds = ["integer", "empty", "date", "integer", "decimal", "empty"]
-    assert look_like(texts, Dialect()) == kinds == [look_like([text], Dialect())[0] for text in texts]
+    assert look_like(samples, Dialect()) == kinds == [look_like([text], Dialect())[0] for text in samples]
 
 
 def test_names_that_are_patterns_are_names() -> None:
@@ -67,17 +67,30 @@ def test_parquet_types_are_spelled_for_people(dtype: pl.DataType, name: str) -> 
     assert spell(dtype) == name
 
 
+def look_like(columns: list[list[str]], dialect: Dialect) -> list[str]:
+    """What each column looks like, in a frame as high as the longest."""
+    height = max(len(values) for values in columns)
+    data: dict[str, list[object]] = {
+        f"column {number}": [*values, *[None] * (height - len(values))] for number, values in enumerate(columns)
+    }
+    frame = pl.DataFrame(data, schema=dict.fromkeys(data, pl.String))
+    return [column.type for column in schema_of([frame], "csv", SenderFormat(dialect=dialect)).columns]
+
+
 def observed(
     *frames: dict[str, list[object]], file_format: str = "csv", sender: SenderFormat | None = None
 ) -> SenderSchema:
-    contract, sender = BUILT_IN["prices"], sender or SenderFormat()
-    observer = SchemaObserver(contract, sender, file_format)
+    return schema_of([pl.DataFrame(data) for data in frames], file_format, sender or SenderFormat())
+
+
+def schema_of(frames: list[pl.DataFrame], file_format: str, sender: SenderFormat) -> SenderSchema:
+    contract, seen = BUILT_IN["prices"], Observation()
     names: list[str] = []
-    for data in frames:
-        frame = pl.DataFrame(data)
+    for frame in frames:
         names += [name for name in frame.columns if name not in names]
-        observer.see(frame, map_columns(names, contract, sender))
-    schema = observer.schema()
+        sight = Sight(contract, sender, map_columns(names, contract, sender), file_format)
+        seen += Observation(samples=sight.samples(frame), types=sight.types(frame))
+    schema = sender_schema(seen, map_columns(names, contract, sender), contract, file_format)
     assert schema is not None
     return schema
 
@@ -103,6 +116,18 @@ def test_null_texts_and_blanks_are_no_values() -> None:
 def test_a_column_that_begins_empty_is_looked_at_again() -> None:
     schema = observed({"venue": [None, None]}, {"venue": ["7", "8"], "late": ["x", "y"]}, {"venue": ["text", "text"]})
     assert types(schema) == {"venue": "integer", "late": "text"}
+
+
+def test_the_first_values_of_a_file_decide_however_it_is_cut() -> None:
+    """A column that begins with one odd value is not that value's type for a whole file."""
+    values: list[object] = ["x", *["7"] * SAMPLE_ROWS, *["text"] * SAMPLE_ROWS]
+    whole = observed({"venue": values})
+    cut = observed(
+        {"venue": values[:1]}, {"venue": values[1:500]}, {"venue": values[500:1500]}, {"venue": values[1500:]}
+    )
+    assert types(whole) == {"venue": "integer"} and cut == whole
+    texts, numbers = values[-SAMPLE_ROWS:], values[1:500] * 4
+    assert types(observed({"venue": texts}, {"venue": numbers})) == {"venue": "text"}
 
 
 def test_values_that_do_not_read_as_the_contracts_type_are_seen() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ParquetOptions
-from etl_platform.transforms import together
+from etl_platform.transforms import silver, together
+from etl_platform.transforms.judge import Judged, JudgePlan, judge
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform.transforms.silver import Silver, SilverPlan, SourceFile, build_silver
 from etl_platform_tests.unit.transforms.test_silver import DAY, PRICES, PROCESSED
@@ -81,8 +82,8 @@ def build(
 
 
 def told(result: Silver) -> tuple[list[str], list[str], list[str]]:
-    silver, quarantine = result.silver.collect(), result.quarantine.collect()
-    good, bad = ([repr(row) for row in frame.rows()] for frame in (silver, quarantine))
+    frames = result.silver.collect(), result.quarantine.collect()
+    good, bad = ([repr(row) for row in frame.rows()] for frame in frames)
     return sorted(good), sorted(bad), [repr(file) for file in result.files]
 
 
@@ -146,3 +147,33 @@ def test_what_waits_is_bounded_by_its_bytes(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(together.Waiting, "add", counted)
     build(tmp_path, [(path, SenderFormat())] * 6, CsvOptions())
     assert max(waited) == 2
+
+
+def test_a_file_that_is_refused_while_its_rows_wait_takes_no_other_rows_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+
+    def noted(batch: Sequence[together.Piece], plan: JudgePlan) -> Judged:
+        judged.extend(piece.delivery for piece in batch if piece.height)
+        return judge(batch, plan)
+
+    monkeypatch.setattr(silver, "judge", noted)
+    good = dict(zip(NAMES, GOOD, strict=True))
+    lacking = {name: value for name, value in good.items() if name != "close"}  # known at the end of the file
+    files = []
+    for number, records in enumerate([[good], [lacking, {**lacking, "volume": "x"}], [{**good, "symbol": "C"}]]):
+        path = tmp_path / str(number)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records) + "no json\n")
+        files.append((path, SenderFormat()))
+    result = build(tmp_path, files, JsonOptions(), batch_rows=1)
+    assert [(f.rows_read, f.silver, f.quarantined, bool(f.refusal)) for f in result.files] == [
+        (2, 1, 1, False), (0, 0, 0, True), (2, 1, 1, False),
+    ]  # fmt: skip
+    assert result.silver.collect().get_column("symbol").to_list() == ["AAPL", "C"]
+    seen = result.files[1].schema
+    assert judged == [1, 3]  # all rows of the other would be bad ones, each with its text
+    assert seen is not None  # it is drift that explains the refusal
+    assert [(c.name, c.type) for c in seen.columns if c.name in ("symbol", "close", "volume")] == [
+        ("symbol", "text"), ("volume", "integer"),
+    ]  # fmt: skip
