@@ -236,7 +236,7 @@ class _Collector:
             if not isinstance(self.plan.options, JsonOptions):
                 require_columns(state.mapped, names, self.plan.contract, subject)
         except FileRefusedError:
-            self._waiting.add(piece)  # to be seen
+            self._waiting.add(piece)  # `take` has it seen, with what waits of the file
             raise
         return piece
 
