@@ -24,10 +24,10 @@ from etl_platform.cli.execute import (
 from etl_platform.cli.interrupts import not_swallowed
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.jobs import LOAD_MANY, OVERVIEW_MANY
 from etl_platform.defs.launching import NO_RETRIES
 from etl_platform.defs.many import Warnings
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals, Outcome
 from etl_platform.partitions import format_key
 
@@ -104,7 +104,7 @@ def execute_many(task: ManyTask) -> list[Result]:
     warned: Warnings = outcome.output_for_node("load_partitions") if outcome.success else {}
     for date in task.dates:
         partition = PartitionKey(date, task.institution)
-        attempt = session.ledger.latest_attempt(dataset_partition(task.dataset, partition))
+        attempt = session.ledger.latest_attempt(Delivery.of(task.dataset, partition))
         if attempt and attempt.run_id == outcome.run_id and attempt.outcome is Outcome.SUCCEEDED:
             totals = attempt.totals or AttemptTotals()
             # An attempt lasts as long as the run: its dates wait for each other.

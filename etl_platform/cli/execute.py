@@ -26,6 +26,7 @@ from etl_platform.defs.assemble import assemble
 from etl_platform.defs.checks import warning_text
 from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import NO_RETRIES, dataset_assets, publishing_assets
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key
 
@@ -186,9 +187,8 @@ def execute(task: Task) -> list[Result]:
 def _dataset_result(
     session: Session, task: Task, dataset: str, outcome: dg.ExecuteInProcessResult, failures: list[str]
 ) -> Result:
-    from etl_platform.defs.attempt import dataset_partition
 
-    attempt = session.ledger.latest_attempt(dataset_partition(dataset, task.partition))
+    attempt = session.ledger.latest_attempt(Delivery.of(dataset, task.partition))
     totals, error, seconds = AttemptTotals(), None, 0.0
     if attempt is not None and (task.publishes or attempt.run_id == outcome.run_id):
         totals, error, seconds = attempt.totals or totals, attempt.error, attempt.seconds or 0.0

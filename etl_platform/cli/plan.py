@@ -19,10 +19,10 @@ from rich.table import Table as RichTable
 from etl_platform.cli.drift import COLUMNS, cells
 from etl_platform.cli.plan_target import Target, find_target
 from etl_platform.cli.session import Session, open_console, open_session, plain
-from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.drift_checks import semantic_warnings
 from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
 from etl_platform.defs.silver import silver_plan
+from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, find_drift
 from etl_platform.drift.profile import Profile, Profiler
 from etl_platform.drift.values import PARTITIONS
@@ -90,7 +90,7 @@ def plan(uri: str, institution: str | None, dataset: str | None, date: str | Non
 def look_ahead(session: Session, target: Target) -> Outlook:
     """Read the file as its partition's run would, in a folder that is removed."""
     sender = _sender(session, target)
-    wanted = dataset_partition(target.dataset, target.partition)
+    wanted = Delivery.of(target.dataset, target.partition)
     ledger = Ledger(session.settings.ledger.get_secret_value(), read_only=True, retries=session.settings.retries)
     try:
         with tempfile.TemporaryDirectory(prefix="etl-plan-") as folder:

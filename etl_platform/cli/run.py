@@ -31,9 +31,9 @@ from etl_platform.cli.wanted import (
 )
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs import pick_up as picking
-from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.overdue import overdue_overviews
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.resources.processes import Processes
 
@@ -86,7 +86,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     else:
         days = parse_dates(dates, session.settings.first_date, last_date(session))
         wanted = [
-            dataset_partition(name, PartitionKey(day, code))
+            Delivery.of(name, PartitionKey(day, code))
             for day in days
             for code in codes
             for name in _sent(session, code, names)

@@ -9,12 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import dagster as dg
 
-from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.endings import of_storage
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError, EtlError, PermanentError, TransientError
 from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform.partitions import parse_key
 from etl_platform.retries import within
 
@@ -32,11 +31,6 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def dataset_partition(dataset: str, partition: PartitionKey) -> DatasetPartition:
-    """`partition` in the ledger's words."""
-    return DatasetPartition(dataset, partition.business_date, partition.institution or "")
-
-
 class NothingFailed(Exception):  # noqa: N818 - no error: the cause of a dg.Failure that says so
     """A run stops at what others do: nothing that is on record has failed by that."""
 
@@ -44,7 +38,7 @@ class NothingFailed(Exception):  # noqa: N818 - no error: the cause of a dg.Fail
 def start(
     ledger: Ledger,
     run_id: str,
-    partitions: Sequence[DatasetPartition],
+    partitions: Sequence[Delivery],
     is_gone: Callable[[], IsGone],
     tell: Tell,
 ) -> None:
@@ -73,7 +67,7 @@ def start(
 
 
 @contextmanager
-def reported(ledger: Ledger, run_id: str, partition: DatasetPartition) -> Iterator[None]:
+def reported(ledger: Ledger, run_id: str, partition: Delivery) -> Iterator[None]:
     """Run any step of an attempt; a failure ends the attempt, if the run has one, with its message and goes on.
 
     Where a service was away the partition waits for it. A PermanentError becomes a `dg.Failure`. An interrupt or kill
@@ -89,7 +83,7 @@ def reported(ledger: Ledger, run_id: str, partition: DatasetPartition) -> Iterat
         raise
 
 
-def end(ledger: Ledger, run_id: str, partition: DatasetPartition, error: BaseException, *, where: str = "") -> bool:
+def end(ledger: Ledger, run_id: str, partition: Delivery, error: BaseException, *, where: str = "") -> bool:
     """Put on record that the run's open attempt failed by `error`, or waits for the service that caused it.
 
     False when the run has none: it began nothing, or only publishes what another one has checked.
@@ -147,11 +141,11 @@ def failures_reported(dataset: str, *, is_first: bool = False) -> dg.HookDefinit
     return end_attempt
 
 
-def partition_of_run(context: dg.HookContext, dataset: str) -> DatasetPartition | None:
+def partition_of_run(context: dg.HookContext, dataset: str) -> Delivery | None:
     """The partition of `dataset` that the hook's run is about; None for a run over several."""
     run = context.instance.get_run_by_id(context.run_id)
     key = run.tags.get("dagster/partition") if run else None
-    return None if key is None else dataset_partition(dataset, parse_key(key))
+    return None if key is None else Delivery.of(dataset, parse_key(key))
 
 
 def message(error: BaseException) -> str:

@@ -9,11 +9,12 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported, start
+from etl_platform.defs.attempt import failures_reported, now, reported, start
 from etl_platform.defs.census import Census
 from etl_platform.defs.graph import Graph, as_asset, table_attributes
 from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.step import Step
+from etl_platform.delivery import Delivery
 from etl_platform.landing.contents import checked
 from etl_platform.landing.copies import BronzeStore, Copied
 from etl_platform.landing.placed import content, identity
@@ -44,7 +45,7 @@ def build_bronze_asset(contract: Contract, graph: Graph) -> dg.AssetsDefinition:
         step = Step.of(context)
         arrivals = list_arrivals([step], contract.dataset, landing, ledger)
         arrived = begin([step], contract.dataset, arrivals, ledger, processes)[step.partition]
-        with reported(ledger, step.run_id, dataset_partition(contract.dataset, step.partition)):
+        with reported(ledger, step.run_id, Delivery.of(contract.dataset, step.partition)):
             return receive(step, contract.dataset, arrived, landing, bronze, ledger, lake)
 
     return as_asset(
@@ -99,7 +100,7 @@ def with_records(
     steps: Sequence[Step], dataset: str, arrived: Mapping[PartitionKey, Arrived], ledger: Ledger
 ) -> Mapping[PartitionKey, Arrived]:
     """What arrived, with all that the ledger has of partitions whose attempts have begun."""
-    partitions = [dataset_partition(dataset, step.partition) for step in steps]
+    partitions = [Delivery.of(dataset, step.partition) for step in steps]
     for found in ledger.objects_of(partitions):
         assert found.business_date is not None
         arrived[PartitionKey(found.business_date, found.institution)].on_record.append(found)
@@ -109,7 +110,7 @@ def with_records(
 def begin_attempts(steps: Sequence[Step], dataset: str, ledger: Ledger, processes: Processes) -> None:
     """Begin the run's attempts at the steps' partitions, or go on with them."""
     first = steps[0]
-    partitions = [dataset_partition(dataset, step.partition) for step in steps]
+    partitions = [Delivery.of(dataset, step.partition) for step in steps]
     start(
         ledger,
         first.run_id,
@@ -130,7 +131,7 @@ def receive(
 ) -> dg.Output[pl.DataFrame]:
     """Copy what arrived for the partition, whose attempt has begun; the manifest with its facts."""
     partition = step.partition
-    attempt = dataset_partition(dataset, partition)
+    attempt = Delivery.of(dataset, partition)
     previous = read_frame(lake.store, manifest_table(dataset), [partition])
     store = landing.store_of(partition.institution or "")
     excluded = ledger.excluded(attempt)

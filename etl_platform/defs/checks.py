@@ -16,7 +16,7 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now, reported
+from etl_platform.defs.attempt import now, reported
 from etl_platform.defs.drift_checks import DRIFT_WARNINGS, DriftFacts
 from etl_platform.defs.emptied import before_of, is_left_to_others
 from etl_platform.defs.evaluations import latest_target, yielded
@@ -28,6 +28,7 @@ from etl_platform.defs.silver_judges import Stored, judges_of
 from etl_platform.defs.step import Step
 from etl_platform.defs.table_metadata import markdown
 from etl_platform.defs.verdict import Verdict
+from etl_platform.delivery import Delivery
 from etl_platform.drift.profile import Profile, Profiler
 from etl_platform.drift.values import PARTITIONS
 from etl_platform.ledger.ledger import Ledger
@@ -81,7 +82,7 @@ class Judged:
             checks_passed=len(self.verdicts) - len(self.failed),
             checks_failed=len(self.failed),
         )
-        attempt = dataset_partition(self.dataset, step.partition)
+        attempt = Delivery.of(self.dataset, step.partition)
         error = None
         if self.blocking:
             where = f"--date {attempt.business_date} --institution {attempt.institution} --dataset {attempt.dataset}"
@@ -160,7 +161,7 @@ def judge_silver(
 ) -> Judged:
     """Every check of the partition's silver, or the selected ones. rows: what is stored, where it is at hand."""
     dataset, judges = contract.dataset, judges_of(contract)
-    with reported(ledger, step.run_id, dataset_partition(dataset, step.partition)):
+    with reported(ledger, step.run_id, Delivery.of(dataset, step.partition)):
         stored = _read(lake, ledger, graph, dataset, step.partition, rows)
         wanted = {name: judge for name, (_, judge) in judges.items() if selected is None or name in selected}
         return Judged(dataset, stored.files, {name: judge(stored) for name, judge in wanted.items()})
@@ -183,10 +184,10 @@ def _read(
     profile = profiler.profile()
     files = read_frame(lake.store, reconciliation_table(dataset), [partition])
     with ledger.together():
-        trailing = ledger.rows_of_earlier_dates(dataset_partition(dataset, partition), TRAILING_DAYS)
+        trailing = ledger.rows_of_earlier_dates(Delivery.of(dataset, partition), TRAILING_DAYS)
         drift = _drift_facts(ledger, graph, dataset, partition, profile)
         is_empty = not findings.rows and not is_left_to_others(files)
-        before = before_of(ledger, dataset_partition(dataset, partition)) if is_empty else None
+        before = before_of(ledger, Delivery.of(dataset, partition)) if is_empty else None
     return Stored(
         findings=findings,
         files=files,
@@ -202,7 +203,7 @@ def _read(
 
 def _drift_facts(ledger: Ledger, graph: Graph, dataset: str, partition: PartitionKey, profile: Profile) -> DriftFacts:
     """Puts the profile on record for later partitions, too."""
-    wanted = dataset_partition(dataset, partition)
+    wanted = Delivery.of(dataset, partition)
     ledger.record_profile(wanted, profile.rows, profile.as_json(), now=now())
     return DriftFacts(
         policy=policy_of(graph, dataset, partition.institution),

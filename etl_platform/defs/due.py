@@ -19,9 +19,10 @@ from etl_platform.defs.census import EXECUTING, Census
 from etl_platform.defs.jobs import INGEST
 from etl_platform.defs.pick_up import PROCESS_HOLDER, partitions_of
 from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.delivery import Delivery
 from etl_platform.errors import EtlError
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Lease, PendingPartition, Unpublished
+from etl_platform.ledger.records import Lease, PendingPartition, Unpublished
 from etl_platform.partitions import format_key
 from etl_platform.resources.processes import Processes
 
@@ -40,7 +41,7 @@ class Due:
     publish: list[Unpublished]
 
     @property
-    def partitions(self) -> list[DatasetPartition]:
+    def partitions(self) -> list[Delivery]:
         return [*(item.partition for item in self.load), *(item.partition for item in self.publish)]
 
 
@@ -48,7 +49,7 @@ def due(
     instance: dg.DagsterInstance,
     ledger: Ledger,
     processes: Processes,
-    held: Mapping[DatasetPartition, str],
+    held: Mapping[Delivery, str],
     limit: int,
 ) -> Due:
     """What is pending or unpublished and neither held by a living run nor about to be run by another one. For the
@@ -69,13 +70,13 @@ def due(
 
 
 def starting_runs(
-    instance: dg.DagsterInstance, wanted: Iterable[DatasetPartition], *, queue_moves: bool
-) -> dict[DatasetPartition, str]:
+    instance: dg.DagsterInstance, wanted: Iterable[Delivery], *, queue_moves: bool
+) -> dict[Delivery, str]:
     """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id.
 
     queue_moves: whether a daemon takes runs from the queue. Without one, what is queued waits for nobody.
     """
-    by_key: dict[str, list[DatasetPartition]] = defaultdict(list)
+    by_key: dict[str, list[Delivery]] = defaultdict(list)
     for partition in wanted:
         by_key[format_key(PartitionKey(partition.business_date, partition.institution))].append(partition)
     found = {}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, State
+from etl_platform.ledger.records import State
 
 _NAMED_KEYS = 3
 
@@ -23,7 +24,7 @@ class Before:
     withdrawn: tuple[str, ...] = ()
 
 
-def before_of(ledger: Ledger, partition: DatasetPartition) -> Before | None:
+def before_of(ledger: Ledger, partition: Delivery) -> Before | None:
     """What a partition without rows had; None where nothing of it was published, or that was empty, too."""
     published = ledger.published_before(partition)
     if published is None or published.totals is None or published.ended_at is None or not published.totals.rows_silver:

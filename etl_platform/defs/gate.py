@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import NothingFailed, dataset_partition, now
+from etl_platform.defs.attempt import NothingFailed, now
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Attempt, Outcome, Write
 
@@ -24,7 +25,7 @@ def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_i
 
     run_id, table: of the step that passes here, for `publication_reported`.
     """
-    attempt = ledger.latest_attempt(dataset_partition(dataset, partition))
+    attempt = ledger.latest_attempt(Delivery.of(dataset, partition))
     if attempt is None or _passes(ledger, attempt, run_id, table):
         return
     raise dg.Failure(
@@ -39,7 +40,7 @@ def require_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_i
 
 def note_checked(ledger: Ledger, dataset: str, partition: PartitionKey, run_id: str, table: str) -> None:
     """The same for a table that rests on gold: gold itself was stopped, what is there is right."""
-    attempt = ledger.latest_attempt(dataset_partition(dataset, partition))
+    attempt = ledger.latest_attempt(Delivery.of(dataset, partition))
     if attempt is not None:
         _passes(ledger, attempt, run_id, table)
 

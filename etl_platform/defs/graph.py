@@ -14,10 +14,10 @@ from etl_platform.contracts.catalog import Catalog
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import Table
 from etl_platform.defs.table_metadata import table_schema
+from etl_platform.delivery import Delivery
 from etl_platform.institutions.faults import Fault, is_of_faulty
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform.partitions import Partitions
 from etl_platform.settings import Settings
 
@@ -41,7 +41,7 @@ class Graph:
     def catalog(self) -> Catalog:
         return Catalog(self.contracts)
 
-    def has(self, partition: DatasetPartition) -> bool:
+    def has(self, partition: Delivery) -> bool:
         """Whether it is configured: Dagster refuses a run of a partition that it does not know."""
         first = self.settings.first_date
         last = self.partitions.date.get_last_partition_key() or first.isoformat()

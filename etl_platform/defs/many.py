@@ -25,7 +25,7 @@ from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, end, message, now
+from etl_platform.defs.attempt import end, message, now
 from etl_platform.defs.bronze import Arrived, begin, list_arrivals, receive, with_records
 from etl_platform.defs.checks import Judged, StoredRows, judge_silver, record_checks, warning_text
 from etl_platform.defs.gold import AGGREGATES, aggregated_each, publication_of
@@ -37,6 +37,7 @@ from etl_platform.defs.overlap import Neighbours
 from etl_platform.defs.references import TRANSACTIONS, judge_accounts
 from etl_platform.defs.silver import decide, record_rules, transform
 from etl_platform.defs.step import Step
+from etl_platform.delivery import Delivery
 from etl_platform.errors import PermanentError
 from etl_platform.landing.copies import BronzeStore
 from etl_platform.landing.zone import LandingZone
@@ -123,7 +124,7 @@ def _load(teller: Teller, steps: Sequence[Step], dataset: str, platform: Platfor
     with platform.ledger.together():
         for found in clean:
             step = found.stored.step
-            attempt = dataset_partition(dataset, step.partition)
+            attempt = Delivery.of(dataset, step.partition)
             platform.ledger.publish(step.run_id, attempt, wanted, wanted=wanted, now=now())
     warned = {key: [warning_text(r) for r in of_one if not r.passed] for key, of_one in results.items()}
     return {key: texts for key, texts in warned.items() if texts}
@@ -161,7 +162,7 @@ def _begin(
     before: Sequence[ObjectResult],
 ) -> Arrived:
     """Begin the attempt at one date. What became of the date before goes on record with it: one transaction a date."""
-    ledger, attempt = platform.ledger, dataset_partition(dataset, step.partition)
+    ledger, attempt = platform.ledger, Delivery.of(dataset, step.partition)
     with ledger.together():
         decide(ledger, step.run_id, before)
         if not ledger.start_attempts(step.run_id, [attempt], now=now()):
@@ -229,7 +230,7 @@ def _left_alone(step: Step, dataset: str, ledger: Ledger) -> Iterator[None]:
 
 
 def _leave(ledger: Ledger, dataset: str, step: Step, reason: str) -> None:
-    ledger.leave(step.run_id, dataset_partition(dataset, step.partition), reason, now=now())
+    ledger.leave(step.run_id, Delivery.of(dataset, step.partition), reason, now=now())
     step.log.warning(f"{dataset} {step.partition} is left for a run of its own: {reason}")
 
 
@@ -272,5 +273,5 @@ def _ended(ledger: Ledger, dataset: str, steps: Sequence[Step]) -> Iterator[None
     except Exception as error:  # whatever it is, no attempt may stay open on record; the error itself goes on
         where = f"{LOAD_MANY}: "
         for step in steps:
-            end(ledger, step.run_id, dataset_partition(dataset, step.partition), error, where=where)
+            end(ledger, step.run_id, Delivery.of(dataset, step.partition), error, where=where)
         raise

@@ -19,10 +19,11 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.held import HELD_BY, held_table, overlap_columns
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.attempt import now
+from etl_platform.delivery import Delivery
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Outcome, Overlap
+from etl_platform.ledger.records import Outcome, Overlap
 from etl_platform.stores.frames import to_batches
 from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.stores.store import TableStore
@@ -47,7 +48,7 @@ class Neighbours:
     run_id: str
 
     @property
-    def subject(self) -> DatasetPartition:
+    def subject(self) -> Delivery:
         """The partition in the ledger's words."""
         return self._subject(self.partition.business_date)
 
@@ -96,7 +97,7 @@ class Neighbours:
         is_any = self._is_any_exposed or exposed != 0
         return [near for near in self._near() if self._counts(near) and (is_any or near.exposed != 0)]
 
-    def unsettled(self, near: Sequence[Overlap]) -> set[DatasetPartition]:
+    def unsettled(self, near: Sequence[Overlap]) -> set[Delivery]:
         """Which of this partition and those near it must look again, by what is stored of them."""
         _, held = self.ledger.overlap_counts(self.subject) or (None, 0)
         outdated: set[dt.date] = set()
@@ -117,8 +118,8 @@ class Neighbours:
         found = self.ledger.overlaps(self.subject, min(dates), max(dates), self.run_id) if dates else []
         return [near for near in found if near.business_date in dates]
 
-    def _subject(self, date: dt.date) -> DatasetPartition:
-        return dataset_partition(self.contract.dataset, self._place(date))
+    def _subject(self, date: dt.date) -> Delivery:
+        return Delivery.of(self.contract.dataset, self._place(date))
 
     def _place(self, date: dt.date) -> PartitionKey:
         return PartitionKey(date, self.partition.institution)
@@ -162,12 +163,12 @@ class Neighbours:
         self.store.replace(table, [self.partition], batches)
 
 
-def settled(passed: Sequence[Neighbours], ledger: Ledger, tell: Callable[[], None]) -> list[DatasetPartition]:
+def settled(passed: Sequence[Neighbours], ledger: Ledger, tell: Callable[[], None]) -> list[Delivery]:
     """`tell` puts on record that the checks of these partitions passed; in the same transaction those are asked to be
     run again, these among them, whose part is not right by that. Returns them."""
     for last in range(TRIES, 0, -1):
         near = [one.compared() for one in passed]
-        again: set[DatasetPartition] = set()
+        again: set[Delivery] = set()
         for one, others in zip(passed, near, strict=True):
             again |= one.unsettled(others) if others else set()
         with ledger.together():

@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.attempt import now
 from etl_platform.defs.census import FINISHED, Census
 from etl_platform.defs.endings import DAGSTER, was_ledger, was_storage
 from etl_platform.defs.gold import datasets_of, publication_of
 from etl_platform.defs.jobs import JOBS
 from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.delivery import Delivery
 from etl_platform.errors import UnknownNameError
 from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome
+from etl_platform.ledger.records import Attempt, Outcome
 from etl_platform.partitions import parse_key
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
@@ -38,7 +39,7 @@ class DeadRun:
 
     run_id: str
     process: str
-    waiting: tuple[DatasetPartition, ...]
+    waiting: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class PickedUp:
     living runs are at, each with the run's id."""
 
     dead: list[DeadRun] = field(default_factory=list)
-    cut_off: list[DatasetPartition] = field(default_factory=list)
-    held: dict[DatasetPartition, str] = field(default_factory=dict)
+    cut_off: list[Delivery] = field(default_factory=list)
+    held: dict[Delivery, str] = field(default_factory=dict)
 
 
 def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> PickedUp:
@@ -103,12 +104,12 @@ def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun) -> De
     return DeadRun(run.run_id, name, tuple(waiting))
 
 
-def partitions_of(run: dg.DagsterRun) -> list[DatasetPartition]:
+def partitions_of(run: dg.DagsterRun) -> list[Delivery]:
     """What a run of one date and institution was launched for, by the assets that it names."""
     partition = partition_of(run)
     if partition is None:
         return []
-    return [dataset_partition(dataset, partition) for dataset in sorted(datasets_of(run.asset_selection or ()))]
+    return [Delivery.of(dataset, partition) for dataset in sorted(datasets_of(run.asset_selection or ()))]
 
 
 def partition_of(run: dg.DagsterRun) -> PartitionKey | None:
@@ -154,7 +155,7 @@ def used_up(instance: dg.DagsterInstance, run_keys: Sequence[str]) -> dict[str, 
 def settle_unstarted(
     instance: dg.DagsterInstance,
     ledger: Ledger,
-    requested: Mapping[str, Sequence[DatasetPartition]],
+    requested: Mapping[str, Sequence[Delivery]],
     over: Mapping[str, dg.DagsterRun],
 ) -> int:
     """Settle what waits under a run key that is used up: its run is over and began nothing. Returns how many.

@@ -8,10 +8,10 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.table_metadata import markdown
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.partitions import parse_key
 from etl_platform.stores.reading import read_frame, read_frames
@@ -45,7 +45,7 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
 def judge_accounts(partition: PartitionKey, graph: Graph, lake: TableIOManager, ledger: Ledger) -> dg.AssetCheckResult:
     """Whether the accounts of the partition's transactions are known."""
     transactions, accounts = graph.contracts[TRANSACTIONS].silver, graph.contracts[ACCOUNTS].silver
-    snapshot = ledger.latest_loaded_date(dataset_partition(ACCOUNTS, partition))
+    snapshot = ledger.latest_loaded_date(Delivery.of(ACCOUNTS, partition))
     if snapshot is None:
         text = f"no accounts snapshot of {partition.institution} on {partition.business_date} or before"
         return dg.AssetCheckResult(

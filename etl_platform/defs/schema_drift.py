@@ -11,9 +11,10 @@ import dagster as dg
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.attempt import now
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.table_metadata import markdown
+from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, describe, differences_frame, find_drift
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.landing.zone import root_name
@@ -51,7 +52,7 @@ def record_drift(
     Returns the key of each file with its differences.
     """
     policy = policy_of(graph, contract.dataset, partition.institution)
-    wanted = dataset_partition(contract.dataset, partition)
+    wanted = Delivery.of(contract.dataset, partition)
     last = sender_schema_of(ledger.last_schema(wanted))
     institution = graph.institutions[partition.institution or ""]
     sends = contract.dataset in institution.datasets

@@ -13,7 +13,7 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
-from etl_platform.defs.attempt import dataset_partition, failures_reported, now, reported
+from etl_platform.defs.attempt import failures_reported, now, reported
 from etl_platform.defs.bronze import begin_attempts
 from etl_platform.defs.graph import Graph, table_attributes
 from etl_platform.defs.io_manager import TableIOManager
@@ -22,6 +22,7 @@ from etl_platform.defs.schema_drift import policy_of, record_drift, stop_drift
 from etl_platform.defs.step import Step
 from etl_platform.defs.table_metadata import markdown
 from etl_platform.defs.write_modes import contributing_files, stop_overwriting
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document
@@ -70,7 +71,7 @@ def build_silver_assets(contract: Contract, graph: Graph) -> dg.AssetsDefinition
         step = Step.of(context)
         decided: list[ObjectResult] = []
         begin_attempts([step], dataset, ledger, processes)
-        with reported(ledger, step.run_id, dataset_partition(dataset, step.partition)):
+        with reported(ledger, step.run_id, Delivery.of(dataset, step.partition)):
             record_rules(ledger, graph, dataset, [step])
             yield from transform(step, contract, manifest, graph, bronze, ledger, lake, decided)
             decide(ledger, step.run_id, decided)
@@ -93,7 +94,7 @@ def transform(
     decided: what became of each object is added once all three are stored; it is for `decide`.
     """
     dataset, partition = contract.dataset, step.partition
-    attempt = dataset_partition(dataset, partition)
+    attempt = Delivery.of(dataset, partition)
     scratch = graph.settings.scratch
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="silver-") as folder:
@@ -137,7 +138,7 @@ def record_rules(ledger: Ledger, graph: Graph, dataset: str, steps: Sequence[Ste
     """Put on record under which rules a run judges partitions of one institution."""
     institution = steps[0].partition.institution
     text = as_text(rule_document(graph.contract_of(dataset, institution), graph.institutions[institution or ""]))
-    attempts = [dataset_partition(dataset, step.partition) for step in steps]
+    attempts = [Delivery.of(dataset, step.partition) for step in steps]
     ledger.record_version(steps[0].run_id, attempts, fingerprint(text), text, now=now())
 
 

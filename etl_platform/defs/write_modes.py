@@ -13,7 +13,7 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
+from etl_platform.delivery import Delivery
 from etl_platform.landing.placed import Row, content, contributing, identity
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject
@@ -45,7 +45,7 @@ def stop_overwriting(
     The very same rows again are no change. What a run stored that ended before it had published is not final. What
     people withdraw leaves, and comes back when they undo it. files: manifest rows of what `result` was read from.
     """
-    if contract.write_mode != "fail" or not ledger.was_published(dataset_partition(contract.dataset, partition)):
+    if contract.write_mode != "fail" or not ledger.was_published(Delivery.of(contract.dataset, partition)):
         return
     stored = read_frame(store, contract.silver, [partition], _IDENTITY)
     if stored.is_empty():
@@ -53,7 +53,7 @@ def stop_overwriting(
     found = result.silver.select(_IDENTITY).collect(engine="streaming")
     if found.sort(_IDENTITY).equals(stored.sort(_IDENTITY)):
         return
-    on_record = ledger.objects(partition=dataset_partition(contract.dataset, partition))
+    on_record = ledger.objects(partition=Delivery.of(contract.dataset, partition))
     if _are_final_but_for_withdrawals(files, on_record) and _are_read_alike(found, stored):
         return
     raise dg.Failure(

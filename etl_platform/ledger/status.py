@@ -12,10 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import reruns
 from etl_platform.ledger.attempt_rows import select_attempts
 from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given_dataset
-from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, Outcome, PartitionStatus, State
+from etl_platform.ledger.records import CURRENT, LedgerObject, Outcome, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, metadata
 from etl_platform.ledger.troubles import select_troubles
 
@@ -43,7 +44,7 @@ def select_objects(
     return [_object(row) for row in connection.execute(query)]
 
 
-def select_objects_of(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
+def select_objects_of(connection: sa.Connection, partitions: Sequence[Delivery]) -> list[LedgerObject]:
     """Everything that was ever part of these partitions of one institution and dataset."""
     dates = [partition.business_date for partition in partitions]
     return [_object(row) for row in connection.execute(_OBJECTS_OF, {**given(partitions[0]), "dates": dates})]
@@ -83,9 +84,9 @@ def select_fresh_sizes(connection: sa.Connection, institution: str, dataset: str
 
 def select_status(
     connection: sa.Connection, dates: Sequence[dt.date], institutions: Sequence[str], datasets: Sequence[str]
-) -> dict[DatasetPartition, PartitionStatus]:
+) -> dict[Delivery, PartitionStatus]:
     """Objects per state, rows of the loaded and the latest attempt of each partition; none of those without any."""
-    cells: dict[DatasetPartition, PartitionStatus] = {}
+    cells: dict[Delivery, PartitionStatus] = {}
     query = (
         sa.select(
             *(_t.dataset, _t.business_date, _t.institution, _t.state),
@@ -97,7 +98,7 @@ def select_status(
         .group_by(_t.dataset, _t.business_date, _t.institution, _t.state)
     )
     for dataset, date, institution, state, count, recorded_at, *rows in connection.execute(query):
-        partition = DatasetPartition(dataset, date, institution)
+        partition = Delivery(dataset, date, institution)
         cells[partition] = _with_state(cells.get(partition, PartitionStatus()), State(state), count, recorded_at, rows)
     wanted = (_a.business_date.in_(dates), _a.institution.in_(institutions), _a.dataset.in_(datasets))
     for attempt in select_attempts(connection, *wanted):  # oldest first: the latest stays
@@ -113,13 +114,13 @@ def select_status(
     return cells
 
 
-def select_earlier_rows(connection: sa.Connection, partition: DatasetPartition, days: int) -> list[int]:
+def select_earlier_rows(connection: sa.Connection, partition: Delivery, days: int) -> list[int]:
     """Silver rows of each of the last `days` earlier business dates that have any loaded object, newest first."""
     found = connection.execute(_EARLIER_ROWS, {**given(partition), "days": days})
     return [int(rows) for rows in found.scalars()]
 
 
-def select_latest_loaded_date(connection: sa.Connection, partition: DatasetPartition) -> dt.date | None:
+def select_latest_loaded_date(connection: sa.Connection, partition: Delivery) -> dt.date | None:
     """The last business date, up to the partition's own, with any loaded object of its dataset and institution."""
     query = (
         sa.select(_t.business_date)

@@ -12,10 +12,11 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.attempt import now
 from etl_platform.defs.gold import publication_of
+from etl_platform.delivery import Delivery
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition
+from etl_platform.ledger.records import AttemptTotals
 from etl_platform.query import Lake, open_lake
 from etl_platform.query.ask import TRIES
 from etl_platform.query.objects import Found, Objects, View
@@ -36,8 +37,8 @@ def loaded(plain: Platform) -> Platform:
     return plain
 
 
-def partition_of(day: dt.date) -> DatasetPartition:
-    return dataset_partition("prices", PartitionKey(day, "first"))
+def partition_of(day: dt.date) -> Delivery:
+    return Delivery.of("prices", PartitionKey(day, "first"))
 
 
 class Runs:

@@ -28,8 +28,9 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Attempt, DatasetPartition
+from etl_platform.ledger.records import Attempt
 from etl_platform.settings import Settings
 from etl_platform_tests.support import halting
 from etl_platform_tests.support.platform import HEADER, REPOSITORY, Platform, bar, plain_senders
@@ -237,7 +238,7 @@ class Apart:
         with self.ledger() as ledger:
             run_ids = [run.run_id for run in self.runs()]
             found = [attempt for run_id in run_ids for attempt in ledger.attempts_of(run_id)]
-        wanted = {DatasetPartition("prices", date, code) for date, code in itertools.product(dates, codes)}
+        wanted = {Delivery("prices", date, code) for date, code in itertools.product(dates, codes)}
         return [attempt for attempt in found if attempt.partition in wanted]
 
     def left(self) -> list[str]:
