@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_platform.cli.execute import (
+    ACROSS,
     QUIET,
     Result,
     Task,
@@ -130,7 +131,7 @@ def execute_overviews(dates: tuple[dt.date, ...]) -> list[Result]:
     if not outcome.success:
         return [result for date in dates for result in execute(Task(PartitionKey(date)))]
     seconds = (time.monotonic() - start) / len(dates)
-    return [Result(PartitionKey(date), "market_overview", True, AttemptTotals(), seconds) for date in dates]
+    return [Result(PartitionKey(date), ACROSS, True, AttemptTotals(), seconds) for date in dates]
 
 
 def lost_overviews(dates: tuple[dt.date, ...]) -> list[Result]:

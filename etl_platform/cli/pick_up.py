@@ -29,7 +29,7 @@ def pick_up(session: Session, console: Console) -> dict[Delivery, str]:
     """End what died, so that its partitions wait again, and say so. Returns what living runs are at."""
     processes = Processes(session.settings.processes)
     begun, begun_at = time.monotonic(), time.time()
-    found = picking.pick_up(dagster_instance(), session.ledger, processes)
+    found = picking.pick_up(dagster_instance(), session.ledger, processes, session.graph.gold)
     elsewhere = _out_of_sight(session, found.held, processes)
     silence = heartbeats.SILENCE.total_seconds() + 1 if elsewhere else 0.0
     has_waited = False
@@ -41,7 +41,7 @@ def pick_up(session: Session, console: Console) -> dict[Delivery, str]:
             has_waited = True
         time.sleep(0.5)
     if has_waited:
-        again = picking.pick_up(dagster_instance(), session.ledger, processes)
+        again = picking.pick_up(dagster_instance(), session.ledger, processes, session.graph.gold)
         found = picking.PickedUp([*found.dead, *again.dead], [*found.cut_off, *again.cut_off], again.held)
     processes.sweep(session.settings.scratch)
     for dead in found.dead:

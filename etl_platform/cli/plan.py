@@ -19,9 +19,6 @@ from rich.table import Table as RichTable
 from etl_platform.cli.drift import COLUMNS, cells
 from etl_platform.cli.plan_target import Target, find_target
 from etl_platform.cli.session import Session, open_console, open_session, plain
-from etl_platform.defs.drift_checks import semantic_warnings
-from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
-from etl_platform.defs.silver import silver_plan
 from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, find_drift
 from etl_platform.drift.profile import Profile, Profiler
@@ -31,6 +28,9 @@ from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject, State
+from etl_platform.pipeline.drift_judges import semantic_warnings
+from etl_platform.pipeline.schema_drift import is_tolerated, sender_schema_of
+from etl_platform.pipeline.silver import silver_plan
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform.transforms.silver import FileCounts, Silver, SourceFile, build_silver
 
@@ -94,7 +94,7 @@ def look_ahead(session: Session, target: Target) -> Outlook:
     ledger = Ledger(session.settings.ledger.get_secret_value(), read_only=True, retries=session.settings.retries)
     try:
         with tempfile.TemporaryDirectory(prefix="etl-plan-") as folder:
-            silver = silver_plan(session.graph, target.dataset, target.partition, Path(folder) / "scratch")
+            silver = silver_plan(session.graph, wanted, Path(folder) / "scratch")
             file = SourceFile(target.key, target.fetch(Path(folder)), 1, sender)
             result = build_silver([file], silver)
             defects = result.quarantine.sort("_source_row").head(DEFECTS).collect()
@@ -106,9 +106,9 @@ def look_ahead(session: Session, target: Target) -> Outlook:
         drift = find_drift(counts.schema, silver.contract, sender.supplied, last) if counts.schema else ()
         earlier = [Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)]
         warnings = semantic_warnings(silver.contract, profiler.profile(), earlier)
-        policy = policy_of(session.graph, target.dataset, target.partition.institution)
+        policy = session.graph.drift_policy_of(wanted.dataset, wanted.institution)
         others = [o for o in ledger.objects(partition=wanted, states=[State.LOADED]) if o.key != target.key]
-        limit = session.graph.institutions[wanted.institution].largest_quarantined_share(wanted.dataset)
+        limit = session.graph.quarantine_limit_of(wanted.dataset, wanted.institution)
         stops = [*_drift_stops(drift, policy), *_limit_stops(result, others, limit)]
         if others and silver.contract.write_mode == "fail":
             stops.append(f"the partition has rows of {len(others)} files already (`write_mode: fail`)")

@@ -141,7 +141,8 @@ def run_tasks(
 def _run_tasks(
     session: Session, tasks: Sequence[Task], workers: int, console: Console, overdue: Sequence[dt.date]
 ) -> list[Result]:
-    dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets} | set(overdue))
+    reach = {name for name in session.graph.contracts if session.graph.gold.shared_over(name)}
+    dates = sorted({task.partition.business_date for task in tasks if reach & set(task.datasets)} | set(overdue))
     bulk, single = plan_bulk(session, tasks, workers)
     columns = (
         TextColumn("{task.description}"),
@@ -170,7 +171,7 @@ def _run_tasks(
             results += [r for r in done if not r.succeeded]
             progress.update(bar, advance=len(some))
     # A worker that was killed on the way has left a run behind.
-    picking.pick_up(dagster_instance(), session.ledger, Processes(session.settings.processes))
+    picking.pick_up(dagster_instance(), session.ledger, Processes(session.settings.processes), session.graph.gold)
     return sorted(results, key=lambda r: (r.partition.business_date, r.partition.institution or "", r.dataset))
 
 
@@ -183,7 +184,7 @@ def _latest(before: Sequence[Result], after: Sequence[Result]) -> list[Result]:
 def closing_table(results: Sequence[Result]) -> RichTable:
     """One line per partition and dataset, and the sum."""
     table = RichTable(title="partitions", show_footer=True)
-    ended = [r for r in results if r.dataset != "market_overview"]
+    ended = [r for r in results if r.partition.institution is not None]
     sums = {
         "rows read": sum(r.totals.rows_read for r in ended),
         "silver": sum(r.totals.rows_silver for r in ended),

@@ -17,12 +17,12 @@ from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, starting_runs, void_leases
-from etl_platform.defs.overlap import SAME_KEYS
 from etl_platform.defs.pick_up import process
 from etl_platform.delivery import Delivery
 from etl_platform.landing.scan import scan_landing
 from etl_platform.ledger.law import Happens
 from etl_platform.ledger.records import Kind
+from etl_platform.pipeline.overlap import SAME_KEYS
 from etl_platform.resources.processes import Processes
 
 
@@ -96,7 +96,7 @@ def free_ones(
     instance, processes = dagster_instance(), Processes(session.settings.processes)
     taken = {p: held[p] for p in wanted if p in held}
     rest_of = [p for p in wanted if p not in taken]
-    taken |= starting_runs(instance, rest_of, queue_moves=daemon_is_alive(instance) is True)
+    taken |= starting_runs(instance, rest_of, session.graph.gold, queue_moves=daemon_is_alive(instance) is True)
     mine = process(processes.mine())
     rest = {p: mine for p in wanted if p not in taken}
     void = void_leases(instance, session.ledger, processes, is_daemon=False) if rest else set()
@@ -111,7 +111,7 @@ def as_tasks(partitions: Sequence[Delivery], *, publishes: bool = False) -> list
     """One task for each date and institution, in order."""
     grouped: dict[PartitionKey, list[str]] = defaultdict(list)
     for p in partitions:
-        grouped[PartitionKey(p.business_date, p.institution)].append(p.dataset)
+        grouped[p.partition].append(p.dataset)
     return [Task(key, tuple(sorted(sent)), publishes) for key, sent in sorted(grouped.items())]
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import now
+from etl_platform.clock import now
 from etl_platform.defs.census import EXECUTING, Census
 from etl_platform.defs.jobs import INGEST
-from etl_platform.defs.pick_up import PROCESS_HOLDER, partitions_of
+from etl_platform.defs.pick_up import PROCESS_HOLDER, deliveries_of
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.delivery import Delivery
 from etl_platform.errors import EtlError
+from etl_platform.gold.graph import GoldGraph
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Lease, PendingPartition, Unpublished
 from etl_platform.partitions import format_key
@@ -51,6 +51,7 @@ def due(
     processes: Processes,
     held: Mapping[Delivery, str],
     limit: int,
+    gold: GoldGraph,
 ) -> Due:
     """What is pending or unpublished and neither held by a living run nor about to be run by another one. For the
     daemon: whoever asks here takes runs from the queue."""
@@ -62,7 +63,7 @@ def due(
         for item in ledger.unpublished()[:limit]
         if item.partition not in held and item.partition not in is_pending and census.run_is_gone(item.attempt.run_id)
     ]
-    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)], queue_moves=True)
+    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)], gold, queue_moves=True)
     return Due(
         [item for item in pending if item.partition not in starting],
         [item for item in checked if item.partition not in starting],
@@ -70,7 +71,7 @@ def due(
 
 
 def starting_runs(
-    instance: dg.DagsterInstance, wanted: Iterable[Delivery], *, queue_moves: bool
+    instance: dg.DagsterInstance, wanted: Iterable[Delivery], gold: GoldGraph, *, queue_moves: bool
 ) -> dict[Delivery, str]:
     """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id.
 
@@ -78,11 +79,11 @@ def starting_runs(
     """
     by_key: dict[str, list[Delivery]] = defaultdict(list)
     for partition in wanted:
-        by_key[format_key(PartitionKey(partition.business_date, partition.institution))].append(partition)
+        by_key[format_key(partition.partition)].append(partition)
     found = {}
     for run in _starting(instance, by_key.keys(), queue_moves=queue_moves):
         # A run that names no assets is one of a whole job.
-        named = set(partitions_of(run)) if run.asset_selection else None
+        named = set(deliveries_of(run, gold)) if run.asset_selection else None
         is_whole = named is None and run.job_name == INGEST
         for partition in by_key[run.tags[PARTITION_TAG]]:
             if is_whole or (named is not None and partition in named):

@@ -29,7 +29,7 @@ def by_partition(due: Due, graph: Graph) -> dict[PartitionKey, Due]:
     wanted: list[PendingPartition | Unpublished] = [*due.load, *due.publish]
     for item in wanted:
         if graph.has(item.partition):
-            group = groups[PartitionKey(item.partition.business_date, item.partition.institution)]
+            group = groups[item.partition.partition]
             if isinstance(item, PendingPartition):
                 group.load.append(item)
             else:
@@ -65,20 +65,12 @@ def run_requests(partition: PartitionKey, due: Due, graph: Graph) -> dict[str, t
 
 def publishing_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:
     """The assets that take what is checked in silver to gold and warehouse."""
-    from etl_platform.defs.gold import publication_of
-
-    return [dg.AssetKey(name.split("/")) for dataset in sorted(set(datasets)) for name in publication_of(dataset)]
+    tables = [name for dataset in sorted(set(datasets)) for name in graph.gold.publication_of(dataset)]
+    return [dg.AssetKey(name.split("/")) for name in tables]
 
 
 def dataset_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:
     """All assets of one partition's run for `datasets`, from bronze to warehouse."""
-    from etl_platform.defs.gold import AGGREGATES
-
-    wanted = set(datasets)
-    keys = [
-        dg.AssetKey([layer, dataset])
-        for dataset in sorted(wanted)
-        for layer in ("bronze", "silver", "quarantine", "reconciliation", "warehouse")
-    ]
-    tables = [a.table.name for a in AGGREGATES if a.source[0] == "silver" and a.source[1] in wanted]
-    return keys + [dg.AssetKey([layer, name]) for name in tables for layer in ("gold", "warehouse")]
+    wanted = sorted(set(datasets))
+    layers = ("bronze", "silver", "quarantine", "reconciliation")
+    return [dg.AssetKey([layer, dataset]) for dataset in wanted for layer in layers] + publishing_assets(wanted, graph)

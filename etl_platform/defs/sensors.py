@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 
 import dagster as dg
 
-from etl_platform.defs.attempt import now
+from etl_platform.clock import now
 from etl_platform.defs.due import Due, due, judge_services, requested, void_leases
 from etl_platform.defs.endings import was_configuration
 from etl_platform.defs.graph import Graph
@@ -68,7 +68,7 @@ def _tick(
         context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
     processes.serve()
     # What died and what waits first: a landing zone that is away must not keep it from its next try.
-    picked = pick_up(context.instance, ledger, processes)
+    picked = pick_up(context.instance, ledger, processes, graph.gold)
     processes.sweep(settings.scratch)
     _tell(context, picked)
     answers = judge_services(ledger, probes, settings.service_failures_a_day)
@@ -89,7 +89,7 @@ def _tick(
         context.log.warning(f"{scan.unread} objects cannot be read, so whether they changed is not known")
     for sample in scan.unrouted_samples:
         context.log.warning(f"unrouted: {sample}")
-    wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)
+    wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects, graph.gold)
     requests = _leased(context, ledger, processes, wanted, graph)
     requests = [*requests, *overview_requests(context.instance, graph, probes)]
     if requests:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from etl_platform.contracts.registry import load_contracts
+from etl_platform.catalog.registry import load_contracts
 from etl_platform.errors import QueryError, StorageError, StorageUnavailableError
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.ledger import Ledger

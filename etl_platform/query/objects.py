@@ -12,11 +12,11 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from etl_platform.contracts.catalog import Catalog
+from etl_platform.catalog.tables import Catalog
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.gold import SOURCES
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.delivery import Delivery
+from etl_platform.gold.graph import gold_graph
 from etl_platform.institutions.loader import SHARED_SCHEMA, STORED_SCHEMA
 from etl_platform.institutions.model import Institution
 from etl_platform.ledger.ledger import Ledger
@@ -71,10 +71,7 @@ def views_of(contracts: Mapping[str, Contract], institutions: Mapping[str, Insti
 
 def dataset_of(table: Table) -> str:
     """The dataset whose attempts write the table."""
-    layer, name = table.layer, table.name
-    while layer == "gold":
-        layer, name = SOURCES[name]
-    return name
+    return gold_graph().dataset_of(table)
 
 
 class Objects:

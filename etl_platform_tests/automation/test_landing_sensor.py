@@ -11,11 +11,12 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from etl_platform.defs import attempt, due
+from etl_platform.defs import due
 from etl_platform.landing.scan import scan_landing
 from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
+from etl_platform.pipeline import attempt as attempts
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
@@ -347,7 +348,7 @@ def test_the_attempt_of_a_run_that_is_alive_is_left_alone(daemon: Daemon) -> Non
 def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "WAIT_FOR_RUN_SECONDS", 0.0)
+    monkeypatch.setattr(attempts, "WAIT_FOR_RUN_SECONDS", 0.0)
     platform = daemon.platform
     platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     daemon.tick()

@@ -281,7 +281,7 @@ class Runs:
             run.status = "success"
 
     def fail(self, run: Run, text: str, service: str | None = None) -> None:
-        """The run fails: what `reported` and the hooks of `defs/attempt.py` tell the ledger."""
+        """The run fails: what `reported` and the hooks of `defs/hooks.py` tell the ledger."""
         run.status = "failure"
         is_first = run.step == "begin" and not run.is_publication
         ledger, now = self.ledger, self.tick_clock()

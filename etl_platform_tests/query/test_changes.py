@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import polars as pl
 import pytest
 
+from etl_platform.clock import now
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import now
-from etl_platform.defs.gold import publication_of
 from etl_platform.delivery import Delivery
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.gold.graph import gold_graph
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.query import Lake, open_lake
 from etl_platform.query.ask import TRIES
@@ -66,7 +66,7 @@ class Runs:
     def succeed(self, day: dt.date) -> None:
         run_id, ledger = self.begin(day, self.good[day]), self.platform.ledger
         assert ledger.end_checks(run_id, partition_of(day), totals=AttemptTotals(), now=now())
-        wanted = publication_of("prices")
+        wanted = gold_graph().publication_of("prices")
         assert ledger.publish(run_id, partition_of(day), wanted, wanted=wanted, now=now())
 
 

@@ -14,10 +14,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from etl_platform.catalog.registry import built_in_contracts
+from etl_platform.clock import now
 from etl_platform.contracts.ddl import sql_type
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import now
 from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.loader import load_institutions

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.table import PartitionKey
 from etl_platform.delivery import Delivery
+from etl_platform.errors import DeliveryRefusedError
 from etl_platform.landing.placed import Row, content, contributing, identity
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject
@@ -33,39 +32,37 @@ def contributing_files(
 
 
 def stop_overwriting(
-    store: TableStore,
+    delivery: Delivery,
     contract: Contract,
-    partition: PartitionKey,
+    store: TableStore,
     result: Silver,
     ledger: Ledger,
     files: Sequence[Row],
 ) -> None:
-    """In mode `fail`: refuse to change a partition whose rows were published. Raises dg.Failure, not retried.
+    """In mode `fail`: refuse to change a partition whose rows were published. Raises
+    DeliveryRefusedError.
 
     The very same rows again are no change. What a run stored that ended before it had published is not final. What
     people withdraw leaves, and comes back when they undo it. files: manifest rows of what `result` was read from.
     """
-    if contract.write_mode != "fail" or not ledger.was_published(Delivery.of(contract.dataset, partition)):
+    if contract.write_mode != "fail" or not ledger.was_published(delivery):
         return
-    stored = read_frame(store, contract.silver, [partition], _IDENTITY)
+    stored = read_frame(store, contract.silver, [delivery.partition], _IDENTITY)
     if stored.is_empty():
         return
     found = result.silver.select(_IDENTITY).collect(engine="streaming")
     if found.sort(_IDENTITY).equals(stored.sort(_IDENTITY)):
         return
-    on_record = ledger.objects(partition=Delivery.of(contract.dataset, partition))
+    on_record = ledger.objects(partition=delivery)
     if _are_final_but_for_withdrawals(files, on_record) and _are_read_alike(found, stored):
         return
-    raise dg.Failure(
-        description=(
-            f"{partition.institution} {contract.dataset} {partition.business_date}: found {stored.height} rows already "
-            f"stored and a run that would replace them by {found.height}, expected an empty partition "
-            "(`write_mode: fail`); nothing was written, the stored rows stay; next step: ask the sender why files came "
-            "again; leave a new file out with `etl-platform withdraw KEY --reason TEXT`, or accept the new files: "
-            "declare `write_mode: append` or `replace` for the dataset"
-        ),
-        metadata={"rows_stored": stored.height, "rows_new": found.height},
-        allow_retries=False,
+    raise DeliveryRefusedError(
+        str(delivery),
+        found=f"{stored.height} rows already stored and a run that would replace them by {found.height}",
+        expected="an empty partition (`write_mode: fail`); nothing was written, the stored rows stay",
+        next_step="ask the sender why files came again; leave a new file out with `etl-platform withdraw KEY --reason "
+        "TEXT`, or accept the new files: declare `write_mode: append` or `replace` for the dataset",
+        facts={"rows_stored": stored.height, "rows_new": found.height},
     )
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import polars as pl
 
-from etl_platform.transforms.candlestick import FALL, LARGEST_CANDLES, RISE, candlestick_svg, markdown_image
+from etl_platform.gold.candlestick import FALL, LARGEST_CANDLES, RISE, candlestick_svg, markdown_image
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,18 +7,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl_platform.contracts import BUILT_IN
+from etl_platform.contracts import BUILT_IN, datasets
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.declared.compiled import load_declaration
 from etl_platform.contracts.document import document_paths
-from etl_platform.contracts.gold import GOLD
 from etl_platform.errors import ConfigurationError
+from etl_platform.gold.graph import gold_graph
 
 if TYPE_CHECKING:
     from etl_platform.settings import Settings
 
 
-BUILT_IN_FOLDER = Path(__file__).parent / "datasets"
+BUILT_IN_FOLDER = Path(datasets.__file__).parent
 
 
 def load_contracts(settings: Settings) -> dict[str, Contract]:
@@ -36,7 +36,7 @@ def built_in_contracts() -> Mapping[str, Contract]:
 def _load_from(folders: Sequence[Path]) -> dict[str, Contract]:
     """Built-in models and the declarations of `folders`. A name that is taken already is refused, not replaced."""
     contracts = dict(BUILT_IN)
-    origin = dict.fromkeys(BUILT_IN, "a built-in dataset") | dict.fromkeys(GOLD, "a gold table")
+    origin = dict.fromkeys(BUILT_IN, "a built-in dataset") | dict.fromkeys(gold_graph().tables, "a gold table")
     for folder in folders:
         if not folder.is_dir():
             raise ConfigurationError(

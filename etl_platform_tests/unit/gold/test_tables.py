@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts import BUILT_IN, Contract
 from etl_platform.contracts.ddl import create_statements
-from etl_platform.contracts.gold import GOLD, GOLD_CONTRACTS
 from etl_platform.contracts.identifiers import Dialect
-from etl_platform.contracts.registry import built_in_contracts
-from etl_platform.transforms.daily_bars import daily_bars
-from etl_platform.transforms.daily_sales import daily_sales
-from etl_platform.transforms.market_overview import market_overview
-from etl_platform.transforms.transaction_summary import transaction_summary
+from etl_platform.gold.graph import gold_graph
+from etl_platform.gold.tables.daily_bars import daily_bars
+from etl_platform.gold.tables.daily_sales import daily_sales
+from etl_platform.gold.tables.market_overview import market_overview
+from etl_platform.gold.tables.transaction_summary import transaction_summary
 from etl_platform.transforms.validate import validate
 
+GOLD, GOLD_CONTRACTS = gold_graph().tables, gold_graph().contracts
 DATE = dt.date(2025, 1, 15)
 PRICE_COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 SILVER_PRICES, SILVER_TRANSACTIONS = BUILT_IN["prices"].silver, BUILT_IN["transactions"].silver

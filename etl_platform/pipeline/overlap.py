@@ -16,10 +16,10 @@ from functools import partial
 
 import polars as pl
 
+from etl_platform.clock import now
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.held import HELD_BY, held_table, overlap_columns
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
-from etl_platform.defs.attempt import now
 from etl_platform.delivery import Delivery
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.ledger.ledger import Ledger
@@ -38,19 +38,14 @@ _FILE = "_source_file"
 
 @dataclass(frozen=True)
 class Neighbours:
-    """One partition of a dataset whose keys live once, and the other dates that may hold the same. run_id: of the run
-    that is at it."""
+    """A delivery of a dataset whose keys live once, and the other dates that may hold the same. run_id: of the run that
+    is at it."""
 
     contract: Contract
-    partition: PartitionKey
+    subject: Delivery
     ledger: Ledger
     store: TableStore
     run_id: str
-
-    @property
-    def subject(self) -> Delivery:
-        """The partition in the ledger's words."""
-        return self._subject(self.partition.business_date)
 
     def others(self, event_dates: Collection[dt.date]) -> Sequence[Holding]:
         """What the dates hold that may hold the same rows: those to which rows of this one belong, and those that have
@@ -83,7 +78,7 @@ class Neighbours:
         counts = self.ledger.overlap_counts(self.subject)
         if counts is None or not counts[1]:
             return False
-        held = read_frame(self.store, held_table(self.contract), [self.partition])
+        held = read_frame(self.store, held_table(self.contract), [self.subject.partition])
         rest = held.filter(~pl.col(HELD_BY).is_in(list(dates)))
         if rest.height == held.height:
             return False
@@ -102,7 +97,7 @@ class Neighbours:
         _, held = self.ledger.overlap_counts(self.subject) or (None, 0)
         outdated: set[dt.date] = set()
         others = [self._holding(n.business_date, n.held, outdated) for n in near]
-        own = self._holding(self.partition.business_date, held)
+        own = self._holding(self.subject.business_date, held)
         return {self._subject(date) for date in find_unsettled(own, others, self.contract) | outdated}
 
     @property
@@ -114,15 +109,15 @@ class Neighbours:
         return near.is_checked or (near.outcome is Outcome.RUNNING and near.run_id == self.run_id)
 
     def _near(self) -> list[Overlap]:
-        dates = set(dates_in_reach(self.contract, self.partition.business_date))
+        dates = set(dates_in_reach(self.contract, self.subject.business_date))
         found = self.ledger.overlaps(self.subject, min(dates), max(dates), self.run_id) if dates else []
         return [near for near in found if near.business_date in dates]
 
     def _subject(self, date: dt.date) -> Delivery:
-        return Delivery.of(self.contract.dataset, self._place(date))
+        return Delivery(self.subject.dataset, date, self.subject.institution)
 
     def _place(self, date: dt.date) -> PartitionKey:
-        return PartitionKey(date, self.partition.institution)
+        return PartitionKey(date, self.subject.institution)
 
     def _holding(self, date: dt.date, held: int | None, outdated: set[dt.date] | None = None) -> Holding:
         return Holding(date, partial(self._frames, date, bool(held), outdated))
@@ -148,7 +143,7 @@ class Neighbours:
     def _staying(self, date: dt.date, *, is_still: bool) -> Iterator[pl.DataFrame]:
         """What was left to a date, and what it has published: in silver are rows of these files, and of those that hold
         it back."""
-        for frame in self._frames(self.partition.business_date, has_held=True):
+        for frame in self._frames(self.subject.business_date, has_held=True):
             yield frame.filter(pl.col(HELD_BY) == date)
         if is_still and (keys := self.ledger.published_keys(self._subject(date))):
             with suppress(SchemaMismatchError):
@@ -157,10 +152,10 @@ class Neighbours:
 
     def _store(self, held: pl.DataFrame) -> None:
         table = held_table(self.contract)
-        place = {BUSINESS_DATE: self.partition.business_date, INSTITUTION: self.partition.institution}
+        place = {BUSINESS_DATE: self.subject.business_date, INSTITUTION: self.subject.institution}
         rows = held.with_columns(pl.lit(value).alias(name) for name, value in place.items())
         batches = to_batches(rows.select(table.polars_schema.names()), table, f"held/{table.name}")
-        self.store.replace(table, [self.partition], batches)
+        self.store.replace(table, [self.subject.partition], batches)
 
 
 def settled(passed: Sequence[Neighbours], ledger: Ledger, tell: Callable[[], None]) -> list[Delivery]:

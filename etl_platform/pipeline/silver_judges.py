@@ -1,7 +1,7 @@
 """What each check of `silver/<dataset>` says, from everything that was read of a partition at once.
 
-Belongs here: one function per check, from `Stored` to a `Verdict`. Not here: reading, and telling Dagster
-(`checks.py`), the checks for drift (`drift_checks.py`).
+Belongs here: one function per check, from `Stored` to a `Verdict`. Not here: reading, and telling
+people (`checks.py`), the checks for drift (`drift_judges.py`).
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import FILE
-from etl_platform.defs.drift_checks import DriftFacts, DriftJudge, drift_judges
-from etl_platform.defs.emptied import Before, emptied_text
-from etl_platform.defs.verdict import Verdict
+from etl_platform.pipeline.drift_judges import DriftFacts, DriftJudge, drift_judges
+from etl_platform.pipeline.emptied import Before, emptied_text
+from etl_platform.pipeline.verdict import Verdict
 from etl_platform.transforms.stored import StoredFindings, checkable_rules
 
 FEWEST_DAYS = 3

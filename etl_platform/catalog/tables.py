@@ -6,25 +6,25 @@ import difflib
 from collections.abc import Mapping
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.manifest import manifest_table
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import Table
 from etl_platform.errors import UnknownNameError
+from etl_platform.gold.graph import GoldGraph, gold_graph
 
 
 class Catalog:
     """Tables of `contracts` in bronze, silver, quarantine and reconciliation; gold tables; and `warehouse`, which
     shows silver and gold tables under their own names."""
 
-    def __init__(self, contracts: Mapping[str, Contract], gold: Mapping[str, Table] = GOLD) -> None:
+    def __init__(self, contracts: Mapping[str, Contract], gold: GoldGraph | None = None) -> None:
         self._tables: dict[tuple[str, str], Table] = {}
         for name, contract in contracts.items():
             per_layer = (manifest_table(name), contract.silver, quarantine_table(name), reconciliation_table(name))
             self._tables |= {(table.layer, name): table for table in per_layer}
             self._tables["warehouse", name] = contract.silver
-        for name, table in gold.items():
+        for name, table in (gold or gold_graph()).tables.items():
             self._tables["gold", name] = table
             self._tables["warehouse", name] = table
 

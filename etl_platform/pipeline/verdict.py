@@ -1,4 +1,4 @@
-"""One check's result before Dagster sees it."""
+"""One check's result, before anybody is told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Verdict:
     """passed, with the numbers and the sentence that explain it. warns: a failure is shown and blocks nothing."""
 
     passed: bool
-    numbers: Mapping[str, int | float]
+    numbers: Mapping[str, int | float | str]
     text: str
     sample: pl.DataFrame | None = None
     warns: bool = False

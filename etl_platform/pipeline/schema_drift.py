@@ -4,32 +4,24 @@ ignore: on record only. warn: the check fails as a warning. add: new columns are
 fail: nothing of the partition is published.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
-import dagster as dg
-
-from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import now
-from etl_platform.defs.graph import Graph
-from etl_platform.defs.table_metadata import markdown
+from etl_platform.clock import now
 from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, describe, differences_frame, find_drift
+from etl_platform.errors import DeliveryRefusedError
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.landing.zone import root_name
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import DeliveredSchema
+from etl_platform.pipeline.configuration import Configuration
 from etl_platform.transforms.sender_schema import SenderSchema
 from etl_platform.transforms.silver import Silver, SourceFile
 
 CHECK = "schema_has_not_drifted"
-
-
-def policy_of(graph: Graph, dataset: str, institution: str | None) -> DriftPolicy:
-    """What the institution wants on drift of `dataset`; nothing where it does not send it."""
-    tenant = graph.institutions.get(institution or "")
-    return tenant.drift_policy_of(dataset) if tenant and dataset in tenant.datasets else "ignore"
 
 
 def sender_schema_of(delivered: DeliveredSchema | None) -> SenderSchema | None:
@@ -38,11 +30,10 @@ def sender_schema_of(delivered: DeliveredSchema | None) -> SenderSchema | None:
 
 
 def record_drift(
-    ledger: Ledger,
     run_id: str,
-    graph: Graph,
-    contract: Contract,
-    partition: PartitionKey,
+    delivery: Delivery,
+    config: Configuration,
+    ledger: Ledger,
     result: Silver,
     files: Sequence[SourceFile],
     rows: Sequence[dict[str, Any]],
@@ -51,12 +42,11 @@ def record_drift(
 
     Returns the key of each file with its differences.
     """
-    policy = policy_of(graph, contract.dataset, partition.institution)
-    wanted = Delivery.of(contract.dataset, partition)
-    last = sender_schema_of(ledger.last_schema(wanted))
-    institution = graph.institutions[partition.institution or ""]
-    sends = contract.dataset in institution.datasets
-    limit = institution.largest_quarantined_share(contract.dataset) if sends else 1.0
+    policy = config.drift_policy_of(delivery.dataset, delivery.institution)
+    contract = config.contract_of(delivery.dataset, delivery.institution)
+    last = sender_schema_of(ledger.last_schema(delivery))
+    institution = config.institutions[delivery.institution]
+    limit = config.quarantine_limit_of(delivery.dataset, delivery.institution)
     delivered: list[DeliveredSchema] = []
     drifted: list[tuple[str, Difference]] = []
     known: dict[tuple[int, int, frozenset[str]], tuple[Difference, ...]] = {}
@@ -73,7 +63,7 @@ def record_drift(
         last = counts.schema if is_good else last
         delivered.append(
             DeliveredSchema(
-                partition=wanted,
+                partition=delivery,
                 root=root_name(institution),
                 uri=row["uri"],
                 sha256=row["sha256"],
@@ -86,23 +76,21 @@ def record_drift(
                 is_baseline=is_good,
             )
         )
-    ledger.record_schemas(run_id, wanted, delivered, now=now())
+    ledger.record_schemas(run_id, delivery, delivered, now=now())
     return drifted
 
 
-def stop_drift(drifted: list[tuple[str, Difference]], graph: Graph, dataset: str, partition: PartitionKey) -> None:
-    """Under the policy `fail`, before anything is published: raises dg.Failure for any difference."""
-    if not drifted or policy_of(graph, dataset, partition.institution) != "fail":
+def stop_drift(drifted: list[tuple[str, Difference]], delivery: Delivery, config: Configuration) -> None:
+    """Under the policy `fail`, before anything is stored: raises DeliveryRefusedError for any difference."""
+    if not drifted or config.drift_policy_of(delivery.dataset, delivery.institution) != "fail":
         return
-    subject = f"{partition.institution} {dataset} {partition.business_date}"
-    raise dg.Failure(
-        description=(
-            f"{subject}: found schema drift: {describe(drifted)}; expected the columns of the contract and of the last "
-            "delivery (`drift_policy: fail`); nothing was published; next step: ask the sender, or map the new names "
-            "under `columns:`, or accept the change with `drift_policy: warn` or `add`, then `etl-platform replay`"
-        ),
-        metadata={"differences": dg.MetadataValue.md(markdown(differences_frame(drifted)))},
-        allow_retries=False,
+    raise DeliveryRefusedError(
+        str(delivery),
+        found=f"schema drift: {describe(drifted)}",
+        expected="the columns of the contract and of the last delivery (`drift_policy: fail`); nothing was published",
+        next_step="ask the sender, or map the new names under `columns:`, or accept the change with "
+        "`drift_policy: warn` or `add`, then `etl-platform replay`",
+        facts={"differences": differences_frame(drifted)},
     )
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
-from etl_platform.defs.schema_drift import CHECK, drift_of, is_tolerated
-from etl_platform.defs.verdict import Verdict
 from etl_platform.drift.columns import describe, differences_frame
 from etl_platform.drift.profile import Profile, has_hours
 from etl_platform.drift.values import FEWEST, FEWEST_ROWS, PARTITIONS, hour_shift, jumps, new_values
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.records import DeliveredSchema
+from etl_platform.pipeline.schema_drift import CHECK, drift_of, is_tolerated
+from etl_platform.pipeline.verdict import Verdict
 
 
 @dataclass(frozen=True)
