@@ -6,6 +6,7 @@ Inside one run a launcher may hold them back itself. A run of gold alone would n
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from etl_platform.clock import now
@@ -16,6 +17,9 @@ from etl_platform.ledger.records import Attempt, Outcome, Write
 
 _passed: dict[tuple[str, str], Attempt] = {}
 """(run, table) -> the attempt whose rows that table is being written from, between a step's body and its end."""
+_taken: deque[tuple[str, str, Delivery]] = deque(maxlen=1_000)
+"""Run, attempt and delivery of what passed the gate lately: one of its tables may fail the attempt, and the others are
+written all the same."""
 
 
 def require_checked(ledger: Ledger, delivery: Delivery, run_id: str, table: str) -> None:
@@ -50,9 +54,13 @@ def note_written(ledger: Ledger, run_id: str, table: str, wanted: Mapping[str, s
 
 
 def _passes(ledger: Ledger, attempt: Attempt, run_id: str, table: str) -> bool:
-    is_checked = attempt.outcome in (Outcome.CHECKED, Outcome.SUCCEEDED)
+    taken = (run_id, attempt.run_id, attempt.partition)
+    # Of this run a gold table has failed since, by a rule of its own: silver is right, and is published.
+    has_failed_since = attempt.outcome is Outcome.FAILED and taken in _taken
+    is_checked = attempt.outcome in (Outcome.CHECKED, Outcome.SUCCEEDED) or has_failed_since
     if is_checked:
         _passed[run_id, table] = attempt
+        _taken.append(taken)
     if is_checked and attempt.run_id != run_id:
         # Nothing holds back a newer attempt: it must not count as published until this write has ended.
         ledger.begin_write(Write(run_id, attempt.partition, table, attempt.run_id))

@@ -53,7 +53,8 @@ def daily_sales(orders: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("amount").cast(pl.Decimal(38, 4)).sum().alias("revenue"),
             price.min().alias("lowest_price"),
             price.max().alias("highest_price"),
-            price.cast(pl.Float64).mean().alias("mean_price"),
+            # Summed as exact decimals: a float sum would depend on the order in which threads finish.
+            (price.cast(pl.Decimal(38, 4)).sum().cast(pl.Float64) / pl.len()).alias("mean_price"),
         )
         .select(TABLE.polars_schema.names())
         .sort([*TABLE.partition_columns, *TABLE.key])
