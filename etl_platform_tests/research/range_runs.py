@@ -57,7 +57,7 @@ def leaves_out(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResu
 
 @dg.sensor(target=[silver, gold], default_status=dg.DefaultSensorStatus.RUNNING)
 def asks_for_a_range() -> dg.RunRequest:
-    tags = {START_TAG: "2025-02-01|a", END_TAG: "2025-02-03|a", "institution": "a"}
+    tags = {START_TAG: "2025-02-01|a", END_TAG: "2025-02-06|a", "institution": "a"}
     return dg.RunRequest(run_key="first", asset_selection=[silver.key], tags=tags)
 
 
