@@ -41,7 +41,7 @@ ROW_GROUP_ROWS = 122_880
 
 
 class DuckDBStore:
-    """Tables in one DuckDB file. `schemas`: institution code to warehouse schema; shared tables are in `shared`.
+    """Tables in one DuckDB file. `schemas`: institution code to warehouse schema; those across them in `shared`.
 
     The lock on the file is never held while rows are made or used: what is written is complete in scratch before,
     and what was read is in scratch after. A lazy frame may so read from the file that its result is written to.

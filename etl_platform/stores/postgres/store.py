@@ -37,7 +37,7 @@ _ONE_MOMENT = "REPEATABLE READ READ ONLY"
 
 
 class PostgresStore:
-    """Tables in one Postgres database. `schemas`: institution code to schema; shared tables are in `shared`.
+    """Tables in one Postgres database. `schemas`: institution code to schema; those across institutions in `shared`.
 
     roles: every transaction acts as the schema's own role, which `initialise` creates. Without, the URL's user must
     own the schemas, and nothing but this code keeps tenants apart. lock_seconds: see `Server`.

@@ -25,7 +25,7 @@ ROW_GROUP_BYTES = 32 * 2**20
 
 @dataclass(frozen=True)
 class Target:
-    """Some partitions of a table that live in one schema: those of one institution, or of a shared table."""
+    """Some partitions of a table that live in one schema: those of one institution, or of a table across them."""
 
     schema: str
     institution: str | None

@@ -32,7 +32,7 @@ from etl_platform.stores.tenant_schemas import SHARED_SCHEMA, schema_of
 
 
 class SnowflakeStore:
-    """Tables in one Snowflake database. `schemas`: institution code to schema; shared tables are in `shared`.
+    """Tables in one Snowflake database. `schemas`: institution code to schema; those across institutions in `shared`.
 
     with_roles: work for an institution under its own role `ETL_<SCHEMA>` (made by `initialise`).
     scratch: where the Parquet files of a load wait; they take about the size of the loaded rows in Parquet.
