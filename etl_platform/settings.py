@@ -67,7 +67,9 @@ class Settings(BaseModel):
     )
     first_date: dt.date = Field(default=dt.date(2025, 1, 1), description="First business date that the platform knows.")
     download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
-    sensor_max_objects: int = Field(default=1_000, ge=1, description="New objects that one sensor tick takes.")
+    sensor_max_objects: int | None = Field(
+        default=None, ge=1, description="New objects that one sensor tick takes. Default: as many as its seconds allow."
+    )
     sensor_max_seconds: float = Field(default=20.0, gt=0, description="Seconds that one sensor tick may list.")
     service_failures_a_day: int = Field(
         default=10, ge=1, description="A partition that a service fails more often a day, while it answers, has failed."

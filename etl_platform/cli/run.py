@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
+from etl_platform.cli.bulk import execute_many, execute_overviews, left_of, lost_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
 from etl_platform.cli.faults import print_faults
@@ -157,7 +157,7 @@ def _run_tasks(
         left: list[Task] = []
         for many, done in processes.run(bulk, execute_many, lambda _: []):
             results += done
-            if rest := many.left(done):
+            if rest := left_of(many, done):
                 left += rest
                 told = f"{many}: {len(rest)} of {len(many.dates)} partitions were not clean and get a run of their own"
                 progress.console.print(f"{told}; the log of the run of `{LOAD_MANY}` says why", soft_wrap=True)

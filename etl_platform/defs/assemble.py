@@ -80,11 +80,11 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
     resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
     if isinstance(resources["ledger"], Ledger):
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
-    jobs = build_jobs(graph)
+    jobs = [*build_jobs(graph), build_load_many(graph, blocking), build_overview_many(graph, blocking)]
     return dg.Definitions(
         assets=[*assets, *build_fault_assets(graph)],
         asset_checks=checks,
-        jobs=[*jobs, build_load_many(graph, blocking), build_overview_many(graph, blocking)],
+        jobs=jobs,
         sensors=[build_landing_sensor(graph, jobs), build_automation_sensor()],
         resources=resources,
         executor=dg.in_process_executor,

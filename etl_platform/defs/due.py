@@ -10,12 +10,13 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 from etl_platform.clock import now
 from etl_platform.defs.census import EXECUTING, Census
-from etl_platform.defs.jobs import INGEST
+from etl_platform.defs.jobs import INGEST, LOAD_MANY
 from etl_platform.defs.pick_up import PROCESS_HOLDER, deliveries_of
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.delivery import Delivery
@@ -77,8 +78,9 @@ def starting_runs(
 
     queue_moves: whether a daemon takes runs from the queue. Without one, what is queued waits for nobody.
     """
+    left = set(wanted)
     by_key: dict[str, list[Delivery]] = defaultdict(list)
-    for partition in wanted:
+    for partition in left:
         by_key[format_key(partition.partition)].append(partition)
     found = {}
     for run in _starting(instance, by_key.keys(), queue_moves=queue_moves):
@@ -88,6 +90,9 @@ def starting_runs(
         for partition in by_key[run.tags[PARTITION_TAG]]:
             if is_whole or (named is not None and partition in named):
                 found[partition] = run.run_id
+    if left:
+        for run in instance.get_runs(_about_to(queue_moves=queue_moves, job_name=LOAD_MANY)):
+            found |= dict.fromkeys(left.intersection(deliveries_of(run, gold)), run.run_id)
     return found
 
 
@@ -99,8 +104,13 @@ def starting_keys(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]
 def _starting(instance: dg.DagsterInstance, keys: Set[str], *, queue_moves: bool) -> Sequence[dg.DagsterRun]:
     if not keys:
         return []
-    statuses = [*EXECUTING, *([dg.DagsterRunStatus.QUEUED] if queue_moves else [])]
-    return instance.get_runs(dg.RunsFilter(statuses=statuses, tags={PARTITION_TAG: sorted(keys)}))
+    return instance.get_runs(_about_to(queue_moves=queue_moves, tags={PARTITION_TAG: sorted(keys)}))
+
+
+def _about_to(*, queue_moves: bool, **wanted: Any) -> dg.RunsFilter:
+    """Runs that execute, or will. wanted: further conditions."""
+    queued = [dg.DagsterRunStatus.QUEUED] if queue_moves else []
+    return dg.RunsFilter(statuses=[*EXECUTING, *queued], **wanted)
 
 
 def daemon_is_alive(instance: dg.DagsterInstance, *, since: float = float("-inf")) -> bool | None:

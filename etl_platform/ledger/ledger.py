@@ -599,7 +599,7 @@ class Ledger:
             return status.select_near_keys(connection, key, limit)
 
     def fresh_sizes(self, institution: str, dataset: str) -> dict[dt.date, int]:
-        """Bytes that make up each partition, of those in which no object has failed."""
+        """Bytes that make up each partition, of those in which no object, and whose last attempt has not, failed."""
         with self._database.read() as connection:
             return status.select_fresh_sizes(connection, institution, dataset)
 

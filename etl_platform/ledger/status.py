@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from etl_platform.delivery import Delivery
 from etl_platform.ledger import reruns
-from etl_platform.ledger.attempt_rows import select_attempts
+from etl_platform.ledger.attempt_rows import select_attempts, select_latest
 from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given_dataset
 from etl_platform.ledger.records import CURRENT, LedgerObject, Outcome, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, metadata
@@ -73,13 +73,19 @@ def select_near_keys(connection: sa.Connection, key: str, limit: int) -> list[st
 
 
 def select_fresh_sizes(connection: sa.Connection, institution: str, dataset: str) -> dict[dt.date, int]:
-    """Bytes of the current objects by date, of dates on which no run has failed."""
+    """Bytes of the current objects by date, of dates on which no run has failed, been killed or left them."""
     query = (
         sa.select(_t.business_date, sa.func.sum(_t.size), sa.func.sum(sa.case((_t.state == State.FAILED, 1), else_=0)))
         .where(_t.institution == institution, _t.dataset == dataset, _t.state.in_(CURRENT))
         .group_by(_t.business_date)
     )
-    return {date: int(size) for date, size, has_failed in connection.execute(query) if not has_failed}
+    sizes = {date: int(size) for date, size, has_failed in connection.execute(query) if not has_failed}
+    ended_badly = (
+        *(_a.institution == institution, _a.dataset == dataset),
+        _a.outcome.in_((Outcome.FAILED, Outcome.CRASHED)),
+    )
+    bad = {attempt.partition.business_date for attempt in select_latest(connection, *ended_badly)}
+    return {date: size for date, size in sizes.items() if date not in bad}
 
 
 def select_status(

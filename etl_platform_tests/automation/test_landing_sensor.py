@@ -60,6 +60,7 @@ class Daemon:
         return job.execute_in_process(
             partition_key=request.partition_key,
             asset_selection=request.asset_selection,
+            run_config=request.run_config,
             instance=self.platform.instance,
             raise_on_error=False,
             tags=tags,
@@ -74,7 +75,11 @@ def settle(daemon: Daemon) -> None:
 
 
 def keys(requests: list[dg.RunRequest]) -> list[str]:
-    return sorted(str(r.partition_key) for r in requests)
+    """The partitions of all runs, also of one over many dates."""
+    found = [str(r.partition_key) for r in requests if r.partition_key]
+    for config in (r.run_config["ops"]["load_partitions"]["config"] for r in requests if r.run_config):
+        found += [f"{date}|{config['institution']}" for date in config["dates"]]
+    return sorted(found)
 
 
 @pytest.fixture
@@ -120,7 +125,8 @@ def test_a_request_runs_the_assets_of_its_dataset_with_their_checks(daemon: Daem
     assert result.success
     names = {e.check_name for e in result.get_asset_check_evaluations()}
     graph = daemon.platform.definitions.get_repository_def().asset_graph
-    assert names == {k.name for k in graph.asset_check_keys if k.asset_key.path == ["silver", "prices"]}
+    checked = (["silver", "prices"], ["gold", "daily_bars"])
+    assert names == {k.name for k in graph.asset_check_keys if k.asset_key.path in checked}
     materialized = {e.asset_key.path[-1] for e in result.all_events if e.is_step_materialization and e.asset_key}
     assert materialized == {"prices", "daily_bars"}
     assert daemon.platform.attempt("prices", "first").outcome is Outcome.SUCCEEDED
@@ -153,7 +159,7 @@ def test_more_keys_than_a_tick_takes_are_found_over_several_ticks(
         seen.append(len(platform.ledger.objects()))
 
     assert seen == [600, 1_200, 1_300, 1_300]
-    assert {r.partition_key for r in requests} == {f"{day}|first" for day in days}
+    assert set(keys(requests)) == {f"{day}|first" for day in days}
     assert daemon.tick() == []
 
 
@@ -499,5 +505,5 @@ def test_on_s3_more_than_a_thousand_keys_are_found_over_several_ticks(
         seen.append(len(s3_platform.ledger.objects()))
 
     assert seen == [700, 1_050]
-    assert len({r.partition_key for r in requests}) == 20
+    assert len(set(keys(requests))) == 20
     assert daemon.tick() == []

@@ -341,6 +341,7 @@ def _tick(
             done = defs.resolve_job_def(str(request.job_name)).execute_in_process(
                 partition_key=request.partition_key,
                 asset_selection=request.asset_selection,
+                run_config=request.run_config,
                 instance=instance,
                 raise_on_error=False,
                 tags={**request.tags, "dagster/run_key": str(request.run_key)},
