@@ -17,6 +17,7 @@ from etl_platform.defs.faults import build_fault_assets, fault_metadata
 from etl_platform.defs.gold import AGGREGATES, build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
+from etl_platform.defs.library_resources import build_library_resources
 from etl_platform.defs.many import build_load_many
 from etl_platform.defs.many_overview import build_overview_many
 from etl_platform.defs.presence import announcing
@@ -72,7 +73,11 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
         *(build_warehouse_asset(t, graph) for t in graph.catalog.warehouse_tables()),
     ]
     checks = [*(build_silver_checks(c, graph) for c in contracts), build_accounts_check(graph)]
-    resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
+    resources = {
+        **build_library_resources(graph.settings, graph.institutions),
+        **build_resources(graph.settings, graph.institutions, graph.catalog),
+        **resource_overrides,
+    }
     if isinstance(resources["ledger"], Ledger):
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
     jobs = build_jobs(graph)
