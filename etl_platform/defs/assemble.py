@@ -20,6 +20,7 @@ from etl_platform.defs.jobs import build_jobs
 from etl_platform.defs.library_resources import build_library_resources
 from etl_platform.defs.many import build_load_many
 from etl_platform.defs.many_overview import build_overview_many
+from etl_platform.defs.owners import with_senders
 from etl_platform.defs.presence import announcing
 from etl_platform.defs.references import build_accounts_check
 from etl_platform.defs.resources import build_resources
@@ -82,7 +83,7 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
     jobs = build_jobs(graph)
     return dg.Definitions(
-        assets=[*assets, *build_fault_assets(graph)],
+        assets=[*with_senders(assets, graph), *build_fault_assets(graph)],
         asset_checks=checks,
         jobs=[*jobs, build_load_many(graph, checks), build_overview_many(graph)],
         sensors=[build_landing_sensor(graph, jobs), build_automation_sensor()],
