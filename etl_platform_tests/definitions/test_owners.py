@@ -22,7 +22,7 @@ def senders(definitions: dg.Definitions) -> dict[str, list[tuple[object, ...]] |
     for spec in definitions.resolve_all_asset_specs():
         table = spec.metadata.get(SENDERS)
         assert table is None or isinstance(table, dg.TableMetadataValue)
-        found[spec.key.to_user_string()] = table and [tuple(record.data.values()) for record in table.records]
+        found[spec.key.to_user_string()] = [tuple(r.data.values()) for r in table.records] if table else None
     return found
 
 
