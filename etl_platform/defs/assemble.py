@@ -17,7 +17,9 @@ from etl_platform.defs.faults import build_fault_assets, fault_metadata
 from etl_platform.defs.gold import build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
+from etl_platform.defs.library_resources import build_library_resources
 from etl_platform.defs.many import build_load_many, build_overview_many
+from etl_platform.defs.owners import with_senders
 from etl_platform.defs.presence import announcing
 from etl_platform.defs.resources import build_resources
 from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
@@ -77,12 +79,16 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
         build_accounts_check(graph),
     ]
     blocking = {spec.key: spec.blocking for definition in checks for spec in definition.check_specs}
-    resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
+    resources = {
+        **build_library_resources(graph.settings, graph.institutions),
+        **build_resources(graph.settings, graph.institutions, graph.catalog),
+        **resource_overrides,
+    }
     if isinstance(resources["ledger"], Ledger):
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
     jobs = [*build_jobs(graph), build_load_many(graph, blocking), build_overview_many(graph, blocking)]
     return dg.Definitions(
-        assets=[*assets, *build_fault_assets(graph)],
+        assets=[*with_senders(assets, graph), *build_fault_assets(graph)],
         asset_checks=checks,
         jobs=jobs,
         sensors=[build_landing_sensor(graph, jobs), build_automation_sensor()],

@@ -50,7 +50,7 @@ class Daemon:
             instance=self.platform.instance,
             cursor=self.cursor,
             repository_def=definitions.get_repository_def(),
-            resources=dict(self.platform.resources),
+            resources={key: self.platform.resources[key] for key in sensor.required_resource_keys},
         ) as context:
             return sensor.evaluate_tick(context)
 

@@ -330,8 +330,9 @@ def _tick(
     defs: dg.Definitions = runpy.run_module("etl_platform.definitions")["defs"]
     with dg.DagsterInstance.get() as instance:
         sensor = defs.resolve_sensor_def("new_landing_objects")
+        resources = {key: (defs.resources or {})[key] for key in sensor.required_resource_keys}
         context = dg.build_sensor_context(
-            instance=instance, repository_def=defs.get_repository_def(), resources=dict(defs.resources or {})
+            instance=instance, repository_def=defs.get_repository_def(), resources=resources
         )
         with context:
             requests = sensor.evaluate_tick(context).run_requests or []
