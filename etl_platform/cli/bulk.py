@@ -23,7 +23,7 @@ from etl_platform.cli.execute import (
 from etl_platform.cli.interrupts import not_swallowed
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.batches import FEWEST, Batch, batches, chunks
+from etl_platform.defs.batches import FEWEST, DateBatch, batches, chunks
 from etl_platform.defs.jobs import LOAD_MANY, OVERVIEW_MANY
 from etl_platform.defs.launching import NO_RETRIES, of_institution
 from etl_platform.defs.many import Warnings
@@ -32,7 +32,7 @@ from etl_platform.ledger.records import AttemptTotals, Outcome
 from etl_platform.partitions import format_key
 
 
-def plan_bulk(session: Session, tasks: Sequence[Task], workers: int) -> tuple[list[Batch], list[Task]]:
+def plan_bulk(session: Session, tasks: Sequence[Task], workers: int) -> tuple[list[DateBatch], list[Task]]:
     """Runs over many small dates, and the tasks that remain."""
     wanted = [Delivery.of(dataset, task.partition) for task in tasks if not task.publishes for dataset in task.datasets]
     together = batches(wanted, session.ledger, workers)
@@ -40,7 +40,7 @@ def plan_bulk(session: Session, tasks: Sequence[Task], workers: int) -> tuple[li
     return together, [rest for task in tasks if (rest := task if task.publishes else _without(task, taken)).datasets]
 
 
-def left_of(batch: Batch, done: Sequence[Result]) -> list[Task]:
+def left_of(batch: DateBatch, done: Sequence[Result]) -> list[Task]:
     """What was not clean: a run of its own for each."""
     ended = {result.partition for result in done}
     return [Task(d.partition, (d.dataset,)) for d in batch.deliveries if d.partition not in ended]
@@ -51,7 +51,7 @@ def plan_overviews(dates: Sequence[dt.date], workers: int) -> list[tuple[dt.date
     return chunks(dates, workers, {}) if len(dates) >= FEWEST else [(date,) for date in dates]
 
 
-def execute_many(batch: Batch) -> list[Result]:
+def execute_many(batch: DateBatch) -> list[Result]:
     """Run `batch` in this process. Only what is loaded has a result; the rest waits for a run of its own."""
     session, definitions = loaded()
     start = time.monotonic()

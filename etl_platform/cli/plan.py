@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.drift import COLUMNS, cells
-from etl_platform.cli.plan_target import Target, find_target
+from etl_platform.cli.plan_target import PlanTarget, find_target
 from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, find_drift
@@ -87,7 +87,7 @@ def plan(uri: str, institution: str | None, dataset: str | None, date: str | Non
         raise click.exceptions.Exit(1)
 
 
-def look_ahead(session: Session, target: Target) -> Outlook:
+def look_ahead(session: Session, target: PlanTarget) -> Outlook:
     """Read the file as its partition's run would, in a folder that is removed."""
     sender = _sender(session, target)
     wanted = Delivery.of(target.dataset, target.partition)
@@ -117,7 +117,7 @@ def look_ahead(session: Session, target: Target) -> Outlook:
     return Outlook(counts, drift, policy, defects, tuple(stops), tuple(warnings))
 
 
-def _sender(session: Session, target: Target) -> SenderFormat:
+def _sender(session: Session, target: PlanTarget) -> SenderFormat:
     institution = session.graph.institutions[target.partition.institution or ""]
     needed = set(institution.datasets[target.dataset].columns_from_key.values()) - target.captured.keys()
     if needed:
@@ -147,7 +147,7 @@ def _limit_stops(result: Silver, others: list[LedgerObject], limit: float) -> li
     return [f"{share:.1%} of the partition's rows{beside} would be quarantined, limit {limit:.1%}"]
 
 
-def _print(target: Target, outlook: Outlook, console: Console) -> None:
+def _print(target: PlanTarget, outlook: Outlook, console: Console) -> None:
     counts = outlook.counts
     lines = {
         "file": target.uri,

@@ -31,7 +31,7 @@ _OP = "load_partitions"
 
 
 @dataclass(frozen=True)
-class Batch:
+class DateBatch:
     """What one run over several dates is for."""
 
     institution: str
@@ -53,7 +53,7 @@ class Batch:
         return {"ops": {_OP: {"config": config}}}
 
     @classmethod
-    def of(cls, run: dg.DagsterRun) -> Batch | None:
+    def of(cls, run: dg.DagsterRun) -> DateBatch | None:
         """What a run is for; None where it is none over many dates, or somebody wrote its configuration by hand."""
         if run.job_name != LOAD_MANY:
             return None
@@ -66,7 +66,7 @@ class Batch:
             return None
 
 
-def batches(wanted: Iterable[Delivery], ledger: Ledger, workers: int = 1) -> list[Batch]:
+def batches(wanted: Iterable[Delivery], ledger: Ledger, workers: int = 1) -> list[DateBatch]:
     """Those of `wanted` that go together, in runs; the others have a run of their own. So has one that failed before:
     it would be left again. workers: how many runs are to be at work to the end."""
     groups: dict[tuple[str, str], list[dt.date]] = defaultdict(list)
@@ -79,7 +79,7 @@ def batches(wanted: Iterable[Delivery], ledger: Ledger, workers: int = 1) -> lis
         sizes = ledger.fresh_sizes(institution, dataset)
         small = sorted(date for date in dates if sizes.get(date, SMALL_BYTES) < SMALL_BYTES)
         if len(small) >= FEWEST:
-            found += [Batch(institution, dataset, chunk) for chunk in chunks(small, workers, sizes)]
+            found += [DateBatch(institution, dataset, chunk) for chunk in chunks(small, workers, sizes)]
     return found
 
 

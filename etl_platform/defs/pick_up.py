@@ -15,7 +15,7 @@ import dagster as dg
 
 from etl_platform.clock import now
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.batches import Batch
+from etl_platform.defs.batches import DateBatch
 from etl_platform.defs.census import FINISHED, Census
 from etl_platform.defs.endings import DAGSTER, was_ledger, was_storage
 from etl_platform.defs.jobs import JOBS
@@ -110,7 +110,7 @@ def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun, gold:
 def deliveries_of(run: dg.DagsterRun, gold: GoldGraph) -> list[Delivery]:
     """What a run was launched for: by its configuration where it is one over many dates, else by its partition and the
     assets that it names."""
-    if batch := Batch.of(run):
+    if batch := DateBatch.of(run):
         return batch.deliveries
     partition = partition_of(run)
     if partition is None:

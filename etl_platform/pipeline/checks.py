@@ -26,7 +26,7 @@ from etl_platform.pipeline.emptied import before_of, is_left_to_others
 from etl_platform.pipeline.overlap import SAME_KEYS, Neighbours, settled
 from etl_platform.pipeline.platform import Platform
 from etl_platform.pipeline.run import Run
-from etl_platform.pipeline.silver_judges import Stored, judges_of
+from etl_platform.pipeline.silver_judges import StoredDelivery, judges_of
 from etl_platform.pipeline.verdict import Verdict
 from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.transforms.stored import inspect
@@ -109,7 +109,7 @@ def record_checks(run: Run, found: Sequence[Judged], contract: Contract, platfor
         run.log.info(f"{again} is to be run again: {SAME_KEYS}")
 
 
-def _read(delivery: Delivery, platform: Platform, rows: StoredRows | None) -> Stored:
+def _read(delivery: Delivery, platform: Platform, rows: StoredRows | None) -> StoredDelivery:
     config, ledger, lake = platform.config, platform.ledger, platform.lake
     dataset, partition = delivery.dataset, delivery.partition
     contract = config.contract_of(dataset, delivery.institution)
@@ -124,7 +124,7 @@ def _read(delivery: Delivery, platform: Platform, rows: StoredRows | None) -> St
         is_empty = not findings.rows and not is_left_to_others(files)
         before = before_of(ledger, delivery) if is_empty else None
     columns = ["kind", "_source_file", "_source_row", "reason"]
-    return Stored(
+    return StoredDelivery(
         findings=findings,
         files=files,
         quarantined=read_frame(lake, quarantine_table(dataset), [partition], columns),

@@ -1,6 +1,6 @@
 """What each check of `silver/<dataset>` says, from everything that was read of a partition at once.
 
-Belongs here: one function per check, from `Stored` to a `Verdict`. Not here: reading, and telling
+Belongs here: one function per check, from `StoredDelivery` to a `Verdict`. Not here: reading, and telling
 people (`checks.py`), the checks for drift (`drift_judges.py`).
 """
 
@@ -24,7 +24,7 @@ USUAL = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredDelivery:
     """Everything the checks of one partition look at, read once. before: what it had, where it has lost all rows."""
 
     findings: StoredFindings
@@ -36,9 +36,9 @@ class Stored:
     before: Before | None = None
 
 
-def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Verdict]]]:
+def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[StoredDelivery], Verdict]]]:
     """Every check of the dataset: name -> (sentence, judge). Rules come from the contract alone."""
-    judges: dict[str, tuple[str, Callable[[Stored], Verdict]]] = {
+    judges: dict[str, tuple[str, Callable[[StoredDelivery], Verdict]]] = {
         "schema_matches_contract": ("The stored columns and types are those of the contract.", _schema),
     }
     for rule in checkable_rules(contract):
@@ -66,17 +66,17 @@ def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[Stored], Ver
     return judges
 
 
-def _drift_judge(judge: DriftJudge) -> Callable[[Stored], Verdict]:
+def _drift_judge(judge: DriftJudge) -> Callable[[StoredDelivery], Verdict]:
     return lambda stored: judge(stored.drift)
 
 
-def _schema(stored: Stored) -> Verdict:
+def _schema(stored: StoredDelivery) -> Verdict:
     differences = stored.findings.schema_differences
     return Verdict(not differences, {"differences": len(differences)}, "; ".join(differences) or "as in the contract")
 
 
-def _rule_judge(name: str) -> Callable[[Stored], Verdict]:
-    def judge(stored: Stored) -> Verdict:
+def _rule_judge(name: str) -> Callable[[StoredDelivery], Verdict]:
+    def judge(stored: StoredDelivery) -> Verdict:
         broken = stored.findings.broken.get(name, 0)
         text = f"{broken} of {stored.findings.rows} stored rows break the rule"
         return Verdict(not broken, {"rows_broken": broken}, text, stored.findings.samples.get(name))
@@ -84,12 +84,12 @@ def _rule_judge(name: str) -> Callable[[Stored], Verdict]:
     return judge
 
 
-def _keys(stored: Stored) -> Verdict:
+def _keys(stored: StoredDelivery) -> Verdict:
     repeated = stored.findings.repeated_keys
     return Verdict(not repeated, {"rows_repeated": repeated}, f"{repeated} rows repeat a key")
 
 
-def _conserved(stored: Stored) -> Verdict:
+def _conserved(stored: StoredDelivery) -> Verdict:
     """The account of the files must balance, and agree with what the two tables really hold."""
     totals = {
         name: int(stored.files[name].sum())
@@ -112,7 +112,7 @@ def _conserved(stored: Stored) -> Verdict:
     return Verdict(passed, numbers, text if passed else f"does not balance: {numbers}")
 
 
-def _share(stored: Stored) -> Verdict:
+def _share(stored: StoredDelivery) -> Verdict:
     read, quarantined = int(stored.files["rows_read"].sum()), int(stored.files["rows_quarantined"].sum())
     share = quarantined / read if read else 0.0
     numbers = {"quarantined_share": share, "limit": stored.limit, "rows_quarantined": quarantined}
@@ -120,7 +120,7 @@ def _share(stored: Stored) -> Verdict:
     return Verdict(share <= stored.limit, numbers, f"{share:.2%} quarantined, limit {stored.limit:.2%}", sample)
 
 
-def _files(stored: Stored) -> Verdict:
+def _files(stored: StoredDelivery) -> Verdict:
     # In mode `append` an overwritten file stays a file of the partition: what replaced a refused one answers for it.
     is_latest = pl.col("delivery") == pl.col("delivery").max().over("_source_file")
     refused = stored.files.filter(pl.col("is_refused") & is_latest).select("_source_file", "reason")
@@ -132,7 +132,7 @@ def _files(stored: Stored) -> Verdict:
     return Verdict(refused.is_empty(), {"files_refused": refused.height, "files": stored.files.height}, text, refused)
 
 
-def _volume(stored: Stored) -> Verdict:
+def _volume(stored: StoredDelivery) -> Verdict:
     usual = _usual_volume(stored)
     if stored.before is None:
         return usual
@@ -142,7 +142,7 @@ def _volume(stored: Stored) -> Verdict:
     return Verdict(False, numbers, text, shown, warns=True)
 
 
-def _usual_volume(stored: Stored) -> Verdict:
+def _usual_volume(stored: StoredDelivery) -> Verdict:
     rows, trailing = stored.findings.rows, stored.trailing_rows
     if len(trailing) < FEWEST_DAYS:
         return Verdict(True, {"rows": rows}, f"{len(trailing)} earlier days are too few to compare with", warns=True)

@@ -30,10 +30,10 @@ from etl_platform.transforms.frame_spool import Engine, FrameSpool
 from etl_platform.transforms.normalise import (
     Mapped,
     SenderFormat,
-    hold_unambiguous,
     map_columns,
     normalise,
     require_columns,
+    require_unambiguous,
 )
 from etl_platform.transforms.overlap import Others, find_held
 from etl_platform.transforms.per_contract import once_per_contract
@@ -231,7 +231,7 @@ class _Collector:
         if state.mapped is None or names != state.names:
             state.names, state.mapped = names, map_columns(names, self.plan.contract, file.sender)
             try:
-                hold_unambiguous(state.mapped, subject)
+                require_unambiguous(state.mapped, subject)
                 if not isinstance(self.plan.options, JsonOptions):
                     require_columns(state.mapped, names, self.plan.contract, subject)
             except FileRefusedError:

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from etl_platform.defs import batches as batching
-from etl_platform.defs.batches import FEWEST, Batch
+from etl_platform.defs.batches import FEWEST, DateBatch
 from etl_platform.defs.due import starting_runs
 from etl_platform.defs.pick_up import deliveries_of, pick_up
 from etl_platform.delivery import Delivery
@@ -162,11 +162,11 @@ def test_a_run_of_one_of_its_dates_beside_it_ends_in_the_same_rows(daemon: Daemo
 
 
 def test_a_batch_is_read_back_from_its_run_and_nonsense_is_none(daemon: Daemon) -> None:
-    platform, batch = daemon.platform, Batch("first", "prices", tuple(DAYS))
+    platform, batch = daemon.platform, DateBatch("first", "prices", tuple(DAYS))
     run = create(platform, batch.run_config, status=dg.DagsterRunStatus.SUCCESS)
-    assert Batch.of(run) == batch
+    assert DateBatch.of(run) == batch
     for written in ({}, {"ops": None}, {"ops": {"load_partitions": {"config": {"dates": ["x"], "institution": "a"}}}}):
-        assert Batch.of(dg.DagsterRun(job_name="load_many", run_config=written)) is None
+        assert DateBatch.of(dg.DagsterRun(job_name="load_many", run_config=written)) is None
 
 
 def test_a_tick_takes_as_many_objects_as_its_seconds_allow(daemon: Daemon) -> None:

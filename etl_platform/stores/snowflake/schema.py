@@ -13,13 +13,13 @@ from etl_platform.contracts.ddl import (
     text_literal,
 )
 from etl_platform.contracts.table import Table
-from etl_platform.stores.snowflake.account import Session
-from etl_platform.stores.snowflake.errors import ObjectMissingError
+from etl_platform.stores.snowflake.account import SnowflakeSession
+from etl_platform.stores.snowflake.errors import TableMissingError
 from etl_platform.stores.snowflake.statements import bookkeeping, name, qualified
 from etl_platform.stores.table_form import StoredColumn, current_view, missing_columns, require_form
 
 
-def prepare(session: Session, table: Table, schema: str, *, creates_schema: bool) -> None:
+def prepare(session: SnowflakeSession, table: Table, schema: str, *, creates_schema: bool) -> None:
     """Create the table, its view and the bookkeeping, or add columns that it lacks. Raises SchemaMismatchError.
 
     creates_schema: False where schemas are the administrator's (roles); a missing one is then an error.
@@ -48,7 +48,7 @@ def changes(table: Table, schema: str, stored: Mapping[str, StoredColumn], view:
     return [*statements, *([] if is_well else current_view(table, schema, "snowflake", is_there=view is not None))]
 
 
-def view_text(session: Session, table: Table, schema: str) -> str | None:
+def view_text(session: SnowflakeSession, table: Table, schema: str) -> str | None:
     """How `<TABLE>_CURRENT` is defined; None where there is none."""
     view = f"{table.name}_current".upper()
     rows = session.rows(f"SHOW VIEWS LIKE {text_literal(view, 'snowflake')} IN SCHEMA {name(schema)}")
@@ -62,11 +62,11 @@ def _goes_by(view: str, table: Table) -> bool:
     return (found.group(1) if found else "") == ", ".join(table.key).upper() and bool(view)
 
 
-def stored_columns(session: Session, table: Table, schema: str) -> Mapping[str, StoredColumn]:
+def stored_columns(session: SnowflakeSession, table: Table, schema: str) -> Mapping[str, StoredColumn]:
     """The table's columns, none where it does not exist. Raises SchemaMismatchError where it does not fit."""
     try:
         rows = session.rows(f"DESCRIBE TABLE {qualified(schema, table.name)}")
-    except ObjectMissingError:
+    except TableMissingError:
         return {}
     stored = {row["name"]: StoredColumn(row["type"], row["null?"] == "Y") for row in rows}
     require_form(f"{session.subject} table {qualified(schema, table.name)}", table, schema, stored, "snowflake")
