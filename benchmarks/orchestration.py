@@ -27,11 +27,11 @@ from etl_platform.defs.assemble import build_defs, build_graph
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.launching import dataset_assets
 from etl_platform.defs.resources import build_resources
+from etl_platform.gold.tables.daily_bars import daily_bars
 from etl_platform.institutions.file_format import sender_format
 from etl_platform.sample.generate import generate
 from etl_platform.settings import Settings
 from etl_platform.stores.reading import read_frame
-from etl_platform.transforms.daily_bars import daily_bars
 from etl_platform.transforms.silver import SilverPlan, SourceFile, build_silver
 
 DATE, CODE, DATASET = dt.date(2025, 1, 15), "institution_a", "prices"

@@ -7,7 +7,7 @@ Bad *data* is not an exception: it is a quarantined row or a refused file, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 
@@ -122,3 +122,25 @@ class StorageError(PermanentError):
 
 class StorageUnavailableError(TransientError):
     """A lake, database or ledger did not answer or asked to try again."""
+
+
+class DeliveryRefusedError(PermanentError):
+    """A delivery that can be read is not published, by its institution's own rules: too many bad rows, drift, rows that
+    are final, a broken rule of gold. facts: what people look at beside the message, by name.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        *,
+        found: str,
+        expected: str = "",
+        next_step: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.facts = facts or {}
+        super().__init__(subject, found=found, expected=expected, next_step=next_step)
+
+
+class HeldBackError(PermanentError):
+    """A run stops at what others do, or have not done: nothing that is on record has failed by that."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from etl_platform.errors import ConfigurationError
 from etl_platform.retries import Retries
@@ -67,7 +68,9 @@ class Settings(BaseModel):
     )
     first_date: dt.date = Field(default=dt.date(2025, 1, 1), description="First business date that the platform knows.")
     download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
-    sensor_max_objects: int = Field(default=1_000, ge=1, description="New objects that one sensor tick takes.")
+    sensor_max_objects: int | None = Field(
+        default=None, ge=1, description="New objects that one sensor tick takes. Default: as many as its seconds allow."
+    )
     sensor_max_seconds: float = Field(default=20.0, gt=0, description="Seconds that one sensor tick may list.")
     service_failures_a_day: int = Field(
         default=10, ge=1, description="A partition that a service fails more often a day, while it answers, has failed."
@@ -89,6 +92,9 @@ class Settings(BaseModel):
     s3_secret_access_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
     s3_allow_http: bool = False
+    secretsmanager_endpoint_url: str | None = Field(
+        default=None, description="Endpoint of AWS Secrets Manager for the resource `secretsmanager`. Default: AWS."
+    )
 
     @field_validator("landing", "lake")
     @classmethod
@@ -96,6 +102,15 @@ class Settings(BaseModel):
         if value and "://" in value and not value.startswith(("s3://", "file://")):
             raise ValueError("a folder, file:///folder or s3://bucket/prefix")
         return value.rstrip("/") if value else value
+
+    @field_validator("secretsmanager_endpoint_url")
+    @classmethod
+    def _is_endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
+        schemes = ("https", "http") if info.data.get("s3_allow_http") else ("https",)
+        parts = urlsplit(value or "https://host")
+        if parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("https://host[:port] without credentials; http:// with ETL_S3_ALLOW_HTTP=true")
+        return value
 
     @cached_property
     def root(self) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from etl_platform.errors import ConfigurationError, UnknownNameError
-from etl_platform.institutions.faults import hold_usable
+from etl_platform.institutions.faults import require_usable
 
 if TYPE_CHECKING:
     from etl_platform.defs.graph import Graph
@@ -70,7 +70,7 @@ def parse_institutions(text: str | None, graph: Graph) -> list[str]:
     """
     for name in _split(text or ""):
         if name not in graph.institutions:
-            hold_usable(name, graph.faults)
+            require_usable(name, graph.faults)
     if not graph.institutions:
         raise ConfigurationError(
             f"institutions folder {graph.settings.institutions_folder}",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from etl_platform.catalog.registry import load_contracts
 from etl_platform.cli.choices import parse_names
 from etl_platform.contracts.ddl import create_statements
 from etl_platform.contracts.identifiers import Dialect
 from etl_platform.contracts.page import contract_page
-from etl_platform.contracts.registry import load_contracts
 from etl_platform.settings import load_settings
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts import Contract
 from etl_platform.contracts.page import contract_page
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.ledger.law import ATTEMPTS, OBJECTS, diagram, table
 
 FOLDER = Path("docs/contracts")

@@ -8,8 +8,8 @@ from rich.table import Table as RichTable
 from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import open_console, open_session, plain
-from etl_platform.defs.schema_drift import drift_of
 from etl_platform.drift.columns import Difference
+from etl_platform.pipeline.schema_drift import drift_of
 
 COLUMNS = ("date", "institution", "dataset", "file", "change", "column", "before", "after", "against", "suggestion")
 

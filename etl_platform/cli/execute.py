@@ -23,14 +23,17 @@ from etl_platform.cli.interrupts import end_quietly, not_swallowed
 from etl_platform.cli.session import Session, open_session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.assemble import assemble
-from etl_platform.defs.checks import warning_text
 from etl_platform.defs.jobs import INGEST, OVERVIEW
 from etl_platform.defs.launching import NO_RETRIES, dataset_assets, publishing_assets
+from etl_platform.defs.telling import warning_text
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.partitions import format_key
 
 T = TypeVar("T")
 
+ACROSS = "tables across institutions"
+"""What a run of them is called, instead of a dataset."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Results go to the closing table; the events are in the instance, where the UI shows them."""
 
@@ -47,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run did for one dataset (`dataset` is `market_overview` for the tables across institutions).
+    """What one run did for one dataset (`dataset` is ACROSS for the tables across institutions).
 
     warnings: checks that found something and block nothing."""
 
@@ -156,7 +159,7 @@ def lost_task(task: Task) -> list[Result]:
         "its process was killed, often because memory ran out; next step: `etl-platform run`, with fewer --workers "
         "or a smaller ETL_MEMORY_LIMIT_MB"
     )
-    datasets = task.datasets or ("market_overview",)
+    datasets = task.datasets or (ACROSS,)
     return [Result(task.partition, dataset, False, AttemptTotals(), 0.0, error) for dataset in datasets]
 
 
@@ -179,16 +182,15 @@ def execute(task: Task) -> list[Result]:
     if not task.datasets:
         seconds = time.monotonic() - start
         error = "; ".join(failures) or None
-        return [Result(task.partition, "market_overview", outcome.success, AttemptTotals(), seconds, error)]
+        return [Result(task.partition, ACROSS, outcome.success, AttemptTotals(), seconds, error)]
     return [_dataset_result(session, task, dataset, outcome, failures) for dataset in task.datasets]
 
 
 def _dataset_result(
     session: Session, task: Task, dataset: str, outcome: dg.ExecuteInProcessResult, failures: list[str]
 ) -> Result:
-    from etl_platform.defs.attempt import dataset_partition
 
-    attempt = session.ledger.latest_attempt(dataset_partition(dataset, task.partition))
+    attempt = session.ledger.latest_attempt(Delivery.of(dataset, task.partition))
     totals, error, seconds = AttemptTotals(), None, 0.0
     if attempt is not None and (task.publishes or attempt.run_id == outcome.run_id):
         totals, error, seconds = attempt.totals or totals, attempt.error, attempt.seconds or 0.0
@@ -206,7 +208,7 @@ def warnings_of(outcome: dg.ExecuteInProcessResult, dataset: str) -> dict[str, t
     for check in outcome.get_asset_check_evaluations():
         if not check.passed and check.severity is dg.AssetCheckSeverity.WARN and check.asset_key.path[-1] == dataset:
             key = check.partition or ""
-            found[key] = (*found.get(key, ()), warning_text(check))
+            found[key] = (*found.get(key, ()), warning_text(check.check_name, check.description))
     return found
 
 

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from etl_platform.cli.choices import parse_institutions, parse_names
 from etl_platform.cli.session import Session, open_console, open_session
 from etl_platform.errors import StorageError, UnknownNameError
-from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
+from etl_platform.history.plan import HistoryImport, Writing, compare, require_places, write
 from etl_platform.history.rows_by_date import Shelf
 from etl_platform.resources.processes import Processes, own_scratch
 
@@ -87,7 +87,7 @@ def _import(
         for rows in file.shelve(plan.dating(), shelf, undated_to):
             rows_read += rows
             progress.update(bar, completed=rows_read)
-        hold(shelf, plan, undated_to, session.settings.first_date, _today(plan))
+        require_places(shelf, plan, undated_to, session.settings.first_date, _today(plan))
         _prove(plan, shelf, rows_read)
         wanted = compare(shelf, plan, file, landing, may_replace=replace)
         bar = progress.add_task(f"{plan.path.name}: dates", total=len(shelf.rows))

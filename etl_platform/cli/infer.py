@@ -10,10 +10,10 @@ from typing import Any
 import click
 import yaml
 
-from etl_platform.contracts.gold import GOLD
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.identifiers import ALLOWED
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.shaping import Naming
+from etl_platform.gold.graph import gold_graph
 from etl_platform.infer.proposal import Guess, Inferred, infer
 from etl_platform.infer.sample import Sample, read_sample
 from etl_platform.readers import CsvOptions, FormatOptions
@@ -31,7 +31,7 @@ def _chosen_name(context: click.Context, parameter: click.Parameter, name: str |
 
 
 def _taken_names() -> set[str]:
-    return {*built_in_contracts(), *GOLD}
+    return {*built_in_contracts(), *gold_graph().tables}
 
 
 @click.command("infer")

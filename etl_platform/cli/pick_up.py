@@ -16,8 +16,8 @@ from etl_platform.cli.session import Session, plain
 from etl_platform.defs import pick_up as picking
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, is_request, judge_services
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import heartbeats
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 SHOWN = 5
@@ -25,11 +25,11 @@ LONGEST_SECONDS = 65.0
 """Longer than a run may start, and than a living daemon is silent."""
 
 
-def pick_up(session: Session, console: Console) -> dict[DatasetPartition, str]:
+def pick_up(session: Session, console: Console) -> dict[Delivery, str]:
     """End what died, so that its partitions wait again, and say so. Returns what living runs are at."""
     processes = Processes(session.settings.processes)
     begun, begun_at = time.monotonic(), time.time()
-    found = picking.pick_up(dagster_instance(), session.ledger, processes)
+    found = picking.pick_up(dagster_instance(), session.ledger, processes, session.graph.gold)
     elsewhere = _out_of_sight(session, found.held, processes)
     silence = heartbeats.SILENCE.total_seconds() + 1 if elsewhere else 0.0
     has_waited = False
@@ -41,7 +41,7 @@ def pick_up(session: Session, console: Console) -> dict[DatasetPartition, str]:
             has_waited = True
         time.sleep(0.5)
     if has_waited:
-        again = picking.pick_up(dagster_instance(), session.ledger, processes)
+        again = picking.pick_up(dagster_instance(), session.ledger, processes, session.graph.gold)
         found = picking.PickedUp([*found.dead, *again.dead], [*found.cut_off, *again.cut_off], again.held)
     processes.sweep(session.settings.scratch)
     for dead in found.dead:
@@ -76,7 +76,7 @@ def _is_undecided(session: Session, processes: Processes, since: float) -> bool:
     return is_alive is None or (is_alive is False and bool(starting))
 
 
-def _out_of_sight(session: Session, held: dict[DatasetPartition, str], processes: Processes) -> set[str]:
+def _out_of_sight(session: Session, held: dict[Delivery, str], processes: Processes) -> set[str]:
     """Runs that hold something and whose lock file is not here."""
     found = set()
     for run_id in set(held.values()):
@@ -91,14 +91,14 @@ def _out_of_sight(session: Session, held: dict[DatasetPartition, str], processes
     return found
 
 
-def tell_left_alone(taken: dict[DatasetPartition, str], console: Console) -> None:
+def tell_left_alone(taken: dict[Delivery, str], console: Console) -> None:
     """Name what is not run because another run is at it."""
     if taken:
         runs = ", ".join(sorted(set(taken.values()))[:SHOWN])
         console.print(f"[yellow]left alone[/] {named(taken)}: being loaded by run {runs}", soft_wrap=True)
 
 
-def named(partitions: Collection[DatasetPartition]) -> str:
+def named(partitions: Collection[Delivery]) -> str:
     """A few of them, and how many more."""
     shown = ", ".join(map(str, sorted(partitions)[:SHOWN]))
     more = len(partitions) - SHOWN

@@ -17,12 +17,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from etl_platform.cli.drift import COLUMNS, cells
-from etl_platform.cli.plan_target import Target, find_target
+from etl_platform.cli.plan_target import PlanTarget, find_target
 from etl_platform.cli.session import Session, open_console, open_session, plain
-from etl_platform.defs.attempt import dataset_partition
-from etl_platform.defs.drift_checks import semantic_warnings
-from etl_platform.defs.schema_drift import is_tolerated, policy_of, sender_schema_of
-from etl_platform.defs.silver import silver_plan
+from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, find_drift
 from etl_platform.drift.profile import Profile, Profiler
 from etl_platform.drift.values import PARTITIONS
@@ -31,6 +28,9 @@ from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject, State
+from etl_platform.pipeline.drift_judges import semantic_warnings
+from etl_platform.pipeline.schema_drift import is_tolerated, sender_schema_of
+from etl_platform.pipeline.silver import silver_plan
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform.transforms.silver import FileCounts, Silver, SourceFile, build_silver
 
@@ -87,14 +87,14 @@ def plan(uri: str, institution: str | None, dataset: str | None, date: str | Non
         raise click.exceptions.Exit(1)
 
 
-def look_ahead(session: Session, target: Target) -> Outlook:
+def look_ahead(session: Session, target: PlanTarget) -> Outlook:
     """Read the file as its partition's run would, in a folder that is removed."""
     sender = _sender(session, target)
-    wanted = dataset_partition(target.dataset, target.partition)
+    wanted = Delivery.of(target.dataset, target.partition)
     ledger = Ledger(session.settings.ledger.get_secret_value(), read_only=True, retries=session.settings.retries)
     try:
         with tempfile.TemporaryDirectory(prefix="etl-plan-") as folder:
-            silver = silver_plan(session.graph, target.dataset, target.partition, Path(folder) / "scratch")
+            silver = silver_plan(session.graph, wanted, Path(folder) / "scratch")
             file = SourceFile(target.key, target.fetch(Path(folder)), 1, sender)
             result = build_silver([file], silver)
             defects = result.quarantine.sort("_source_row").head(DEFECTS).collect()
@@ -106,9 +106,9 @@ def look_ahead(session: Session, target: Target) -> Outlook:
         drift = find_drift(counts.schema, silver.contract, sender.supplied, last) if counts.schema else ()
         earlier = [Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)]
         warnings = semantic_warnings(silver.contract, profiler.profile(), earlier)
-        policy = policy_of(session.graph, target.dataset, target.partition.institution)
+        policy = session.graph.drift_policy_of(wanted.dataset, wanted.institution)
         others = [o for o in ledger.objects(partition=wanted, states=[State.LOADED]) if o.key != target.key]
-        limit = session.graph.institutions[wanted.institution].largest_quarantined_share(wanted.dataset)
+        limit = session.graph.quarantine_limit_of(wanted.dataset, wanted.institution)
         stops = [*_drift_stops(drift, policy), *_limit_stops(result, others, limit)]
         if others and silver.contract.write_mode == "fail":
             stops.append(f"the partition has rows of {len(others)} files already (`write_mode: fail`)")
@@ -117,7 +117,7 @@ def look_ahead(session: Session, target: Target) -> Outlook:
     return Outlook(counts, drift, policy, defects, tuple(stops), tuple(warnings))
 
 
-def _sender(session: Session, target: Target) -> SenderFormat:
+def _sender(session: Session, target: PlanTarget) -> SenderFormat:
     institution = session.graph.institutions[target.partition.institution or ""]
     needed = set(institution.datasets[target.dataset].columns_from_key.values()) - target.captured.keys()
     if needed:
@@ -147,7 +147,7 @@ def _limit_stops(result: Silver, others: list[LedgerObject], limit: float) -> li
     return [f"{share:.1%} of the partition's rows{beside} would be quarantined, limit {limit:.1%}"]
 
 
-def _print(target: Target, outlook: Outlook, console: Console) -> None:
+def _print(target: PlanTarget, outlook: Outlook, console: Console) -> None:
     counts = outlook.counts
     lines = {
         "file": target.uri,

@@ -16,7 +16,7 @@ from etl_platform.cli.run import last_date
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import UnknownNameError
-from etl_platform.institutions.faults import hold_usable
+from etl_platform.institutions.faults import require_usable
 from etl_platform.landing.zone import Root, Routed, Unrouted
 from etl_platform.object_store.open import ObjectInfo, ObjectStore, open_object_store
 from etl_platform.resources.s3_settings import s3_options
@@ -25,7 +25,7 @@ NEXT = "give --institution, --dataset and --date, or correct the key"
 
 
 @dataclass(frozen=True)
-class Target:
+class PlanTarget:
     """One file and its partition. captured: what the key pattern caught. path: where it is, if on this machine."""
 
     key: str
@@ -45,7 +45,9 @@ class Target:
         return folder / "file"
 
 
-def find_target(session: Session, text: str, institution: str | None, dataset: str | None, date: str | None) -> Target:
+def find_target(
+    session: Session, text: str, institution: str | None, dataset: str | None, date: str | None
+) -> PlanTarget:
     """The file at `text` (landing key, s3:// or file:// address, or path). What is given overrides what its key says.
 
     Raises UnknownNameError where there is no such file, or nobody knows whose it is.
@@ -71,7 +73,9 @@ def find_target(session: Session, text: str, institution: str | None, dataset: s
     partition = PartitionKey(day, code)
     if landed is not None:
         root, info = landed
-        return Target(info.key, info.uri, name, partition, _captured(session, info.key, code, name), store=root.store)
+        return PlanTarget(
+            info.key, info.uri, name, partition, _captured(session, info.key, code, name), store=root.store
+        )
     return _elsewhere(session, text, name, partition)
 
 
@@ -79,7 +83,7 @@ def _hold_usable(session: Session, key: str) -> None:
     """A key of an institution that is out of use: the reason is its file, not the key."""
     for fault in session.graph.faults:
         if session.graph.is_of_faulty(key) and fault.claims(key):
-            hold_usable(fault.institution, session.graph.faults)
+            require_usable(fault.institution, session.graph.faults)
 
 
 def _day(session: Session, date: str) -> dt.date:
@@ -115,18 +119,18 @@ def _key_under(root: str, text: str) -> str | None:
     return unquote(key) if root.startswith("file:") else key
 
 
-def _elsewhere(session: Session, text: str, dataset: str, partition: PartitionKey) -> Target:
+def _elsewhere(session: Session, text: str, dataset: str, partition: PartitionKey) -> PlanTarget:
     """A file outside of the landing zone."""
     if "://" not in text:
         path = Path(text).expanduser().absolute()
         if not path.is_file():
             raise _missing(session, text)
-        return Target(path.name, path.as_uri(), dataset, partition, path=path)
+        return PlanTarget(path.name, path.as_uri(), dataset, partition, path=path)
     parent, _, name = text.rpartition("/")
     store = open_object_store(parent, s3_options(session.settings))
     if not name or store.head(name) is None:
         raise _missing(session, text)
-    return Target(name, store.uri(name), dataset, partition, store=store)
+    return PlanTarget(name, store.uri(name), dataset, partition, store=store)
 
 
 def _missing(session: Session, text: str) -> UnknownNameError:

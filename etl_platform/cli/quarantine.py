@@ -17,8 +17,9 @@ from etl_platform.cli.run import closing_table, last_date, print_failures
 from etl_platform.cli.session import Session, open_console, open_session, plain, print_whole
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
-from etl_platform.ledger.records import DatasetPartition, Replay
+from etl_platform.ledger.records import Replay
 from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.quarantine_view import Chosen, grouped
 
@@ -35,7 +36,7 @@ class Filters:
     datasets: str | None
     chosen: Chosen
 
-    def partitions(self, session: Session) -> list[DatasetPartition]:
+    def partitions(self, session: Session) -> list[Delivery]:
         """The partitions with something in quarantine. Raises UnknownNameError."""
         codes = parse_institutions(self.institutions, session.graph)
         names = parse_names(self.datasets, session.graph.contracts, "dataset")
@@ -174,9 +175,7 @@ def list_replays(limit: int) -> None:
     open_console().print(_replays_table(open_session().ledger.replays(limit)))
 
 
-def quarantined(
-    session: Session, partitions: list[DatasetPartition], chosen: Chosen, limit: int | None = None
-) -> pl.DataFrame:
+def quarantined(session: Session, partitions: list[Delivery], chosen: Chosen, limit: int | None = None) -> pl.DataFrame:
     """The chosen rows of `partitions` with their dataset, at least `limit` where there are as many."""
     store = session.resources["lake"].store
     found: list[pl.DataFrame] = [pl.DataFrame(schema={**quarantine_table("any").polars_schema, "dataset": pl.String})]
@@ -191,7 +190,7 @@ def quarantined(
     return pl.concat(found)
 
 
-def _first_seen(session: Session, partitions: list[DatasetPartition]) -> pl.DataFrame:
+def _first_seen(session: Session, partitions: list[Delivery]) -> pl.DataFrame:
     objects = [found for partition in partitions for found in session.ledger.objects(partition=partition)]
     rows = [(found.key, found.first_seen_at) for found in objects]
     schema = {"_source_file": pl.String(), "first_seen_at": pl.Datetime("us", "UTC")}

@@ -17,7 +17,8 @@ from etl_platform.cli.session import Session
 from etl_platform.contracts.quarantine import FILE, quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.pick_up import process
-from etl_platform.ledger.records import DatasetPartition, Replay
+from etl_platform.delivery import Delivery
+from etl_platform.ledger.records import Replay
 from etl_platform.resources.processes import Processes
 from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.quarantine_view import LINE, count_moved
@@ -25,7 +26,7 @@ from etl_platform.transforms.quarantine_view import LINE, count_moved
 
 def replay_partitions(
     session: Session,
-    before: Mapping[DatasetPartition, pl.DataFrame],
+    before: Mapping[Delivery, pl.DataFrame],
     by: str,
     reason: str,
     workers: int,
@@ -53,9 +54,7 @@ def replay_partitions(
     return results, ended
 
 
-def _asked(
-    session: Session, partition: DatasetPartition, rows: pl.DataFrame, by: str, reason: str, now: dt.datetime
-) -> Replay:
+def _asked(session: Session, partition: Delivery, rows: pl.DataFrame, by: str, reason: str, now: dt.datetime) -> Replay:
     return Replay(
         replay_id=uuid.uuid4().hex,
         partition=partition,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from etl_platform.cli.bulk import execute_many, execute_overviews, lost_overviews, plan_bulk, plan_overviews
+from etl_platform.cli.bulk import execute_many, execute_overviews, left_of, lost_overviews, plan_bulk, plan_overviews
 from etl_platform.cli.choices import parse_dates, parse_institutions, parse_names
 from etl_platform.cli.execute import Result, Task, Workers, dagster_instance, execute, lost_task
 from etl_platform.cli.faults import print_faults
@@ -31,9 +31,9 @@ from etl_platform.cli.wanted import (
 )
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs import pick_up as picking
-from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.overdue import overdue_overviews
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.resources.processes import Processes
 
@@ -86,7 +86,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
     else:
         days = parse_dates(dates, session.settings.first_date, last_date(session))
         wanted = [
-            dataset_partition(name, PartitionKey(day, code))
+            Delivery.of(name, PartitionKey(day, code))
             for day in days
             for code in codes
             for name in _sent(session, code, names)
@@ -141,7 +141,8 @@ def run_tasks(
 def _run_tasks(
     session: Session, tasks: Sequence[Task], workers: int, console: Console, overdue: Sequence[dt.date]
 ) -> list[Result]:
-    dates = sorted({task.partition.business_date for task in tasks if "prices" in task.datasets} | set(overdue))
+    reach = {name for name in session.graph.contracts if session.graph.gold.shared_over(name)}
+    dates = sorted({task.partition.business_date for task in tasks if reach & set(task.datasets)} | set(overdue))
     bulk, single = plan_bulk(session, tasks, workers)
     columns = (
         TextColumn("{task.description}"),
@@ -156,7 +157,7 @@ def _run_tasks(
         left: list[Task] = []
         for many, done in processes.run(bulk, execute_many, lambda _: []):
             results += done
-            if rest := many.left(done):
+            if rest := left_of(many, done):
                 left += rest
                 told = f"{many}: {len(rest)} of {len(many.dates)} partitions were not clean and get a run of their own"
                 progress.console.print(f"{told}; the log of the run of `{LOAD_MANY}` says why", soft_wrap=True)
@@ -170,7 +171,7 @@ def _run_tasks(
             results += [r for r in done if not r.succeeded]
             progress.update(bar, advance=len(some))
     # A worker that was killed on the way has left a run behind.
-    picking.pick_up(dagster_instance(), session.ledger, Processes(session.settings.processes))
+    picking.pick_up(dagster_instance(), session.ledger, Processes(session.settings.processes), session.graph.gold)
     return sorted(results, key=lambda r: (r.partition.business_date, r.partition.institution or "", r.dataset))
 
 
@@ -183,7 +184,7 @@ def _latest(before: Sequence[Result], after: Sequence[Result]) -> list[Result]:
 def closing_table(results: Sequence[Result]) -> RichTable:
     """One line per partition and dataset, and the sum."""
     table = RichTable(title="partitions", show_footer=True)
-    ended = [r for r in results if r.dataset != "market_overview"]
+    ended = [r for r in results if r.partition.institution is not None]
     sums = {
         "rows read": sum(r.totals.rows_read for r in ended),
         "silver": sum(r.totals.rows_silver for r in ended),

@@ -14,16 +14,8 @@ from etl_platform.cli.choices import parse_dates, parse_institutions, parse_name
 from etl_platform.cli.faults import print_faults
 from etl_platform.cli.run import last_date
 from etl_platform.cli.session import Session, open_console, open_session, plain
-from etl_platform.ledger.records import (
-    CURRENT,
-    DatasetPartition,
-    Kind,
-    LedgerObject,
-    Outcome,
-    PartitionStatus,
-    State,
-    Unwell,
-)
+from etl_platform.delivery import Delivery
+from etl_platform.ledger.records import CURRENT, Kind, LedgerObject, Outcome, PartitionStatus, State, Unwell
 
 DEFAULT_DAYS = 14
 LISTED = 1_000
@@ -102,7 +94,7 @@ def _days(first: dt.date, last: dt.date) -> list[dt.date]:
     return [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _kinds(unwell: Sequence[Unwell]) -> dict[DatasetPartition, Kind]:
+def _kinds(unwell: Sequence[Unwell]) -> dict[Delivery, Kind]:
     """One way for each. A refused file is the reason of the failure that it causes."""
     order = (Kind.FAILED, Kind.REFUSED, Kind.WAITING)
     return {found.partition: found.kind for kind in order for found in unwell if found.kind is kind}
@@ -137,8 +129,8 @@ def _cell(cell: PartitionStatus | None, kind: Kind | None) -> str:
 
 
 def _print_tables(
-    cells: Mapping[DatasetPartition, PartitionStatus],
-    kinds: Mapping[DatasetPartition, Kind],
+    cells: Mapping[Delivery, PartitionStatus],
+    kinds: Mapping[Delivery, Kind],
     days: Sequence[dt.date],
     codes: Sequence[str],
     console: Console,
@@ -151,7 +143,7 @@ def _print_tables(
         for code in codes:
             table.add_column(code, justify="right")
         for day in days:
-            of_day = [DatasetPartition(name, day, code) for code in codes]
+            of_day = [Delivery(name, day, code) for code in codes]
             table.add_row(str(day), *(_cell(cells.get(p), kinds.get(p)) for p in of_day))
         console.print(table)
 
@@ -177,8 +169,8 @@ def _seen(found: LedgerObject) -> str:
 
 
 def _document(
-    cells: Mapping[DatasetPartition, PartitionStatus],
-    kinds: Mapping[DatasetPartition, Kind],
+    cells: Mapping[Delivery, PartitionStatus],
+    kinds: Mapping[Delivery, Kind],
     unwell: Sequence[Unwell],
     faults: Sequence[str],
 ) -> str:

@@ -17,11 +17,12 @@ from etl_platform.cli.session import Session, plain
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, starting_runs, void_leases
-from etl_platform.defs.overlap import SAME_KEYS
 from etl_platform.defs.pick_up import process
+from etl_platform.delivery import Delivery
 from etl_platform.landing.scan import scan_landing
 from etl_platform.ledger.law import Happens
-from etl_platform.ledger.records import DatasetPartition, Kind
+from etl_platform.ledger.records import Kind
+from etl_platform.pipeline.overlap import SAME_KEYS
 from etl_platform.resources.processes import Processes
 
 
@@ -30,7 +31,7 @@ def pending_tasks(
     codes: Sequence[str],
     names: Sequence[str],
     console: Console,
-    held: Mapping[DatasetPartition, str],
+    held: Mapping[Delivery, str],
 ) -> tuple[list[Task], bool]:
     """Record what is new in the landing zone; one task per partition that has something to load or to publish. And
     whether all of the landing zone could be looked at."""
@@ -89,13 +90,13 @@ def unsettled_tasks(
 
 
 def free_ones(
-    session: Session, wanted: Sequence[DatasetPartition], held: Mapping[DatasetPartition, str], console: Console
-) -> list[DatasetPartition]:
+    session: Session, wanted: Sequence[Delivery], held: Mapping[Delivery, str], console: Console
+) -> list[Delivery]:
     """Those that nobody else is at, or about to start a run of; from now on nobody else does. The others are named."""
     instance, processes = dagster_instance(), Processes(session.settings.processes)
     taken = {p: held[p] for p in wanted if p in held}
     rest_of = [p for p in wanted if p not in taken]
-    taken |= starting_runs(instance, rest_of, queue_moves=daemon_is_alive(instance) is True)
+    taken |= starting_runs(instance, rest_of, session.graph.gold, queue_moves=daemon_is_alive(instance) is True)
     mine = process(processes.mine())
     rest = {p: mine for p in wanted if p not in taken}
     void = void_leases(instance, session.ledger, processes, is_daemon=False) if rest else set()
@@ -106,18 +107,18 @@ def free_ones(
     return free
 
 
-def as_tasks(partitions: Sequence[DatasetPartition], *, publishes: bool = False) -> list[Task]:
+def as_tasks(partitions: Sequence[Delivery], *, publishes: bool = False) -> list[Task]:
     """One task for each date and institution, in order."""
     grouped: dict[PartitionKey, list[str]] = defaultdict(list)
     for p in partitions:
-        grouped[PartitionKey(p.business_date, p.institution)].append(p.dataset)
+        grouped[p.partition].append(p.dataset)
     return [Task(key, tuple(sorted(sent)), publishes) for key, sent in sorted(grouped.items())]
 
 
 def tell_waiting(session: Session, console: Console) -> int:
     """Name what waits for a service. Returns how many."""
     waiting = [trouble for trouble in session.ledger.troubles() if trouble.service is not None]
-    by_service: dict[str, list[DatasetPartition]] = defaultdict(list)
+    by_service: dict[str, list[Delivery]] = defaultdict(list)
     for trouble in waiting:
         by_service[trouble.service or ""].append(trouble.partition)
     for service, partitions in sorted(by_service.items()):
@@ -127,7 +128,7 @@ def tell_waiting(session: Session, console: Console) -> int:
     return len(waiting)
 
 
-def _failed(session: Session) -> set[DatasetPartition]:
+def _failed(session: Session) -> set[Delivery]:
     """Partitions that failed: whoever asks for a run wants them again. Not those that a refused file holds back: they
     would fail again."""
     unwell = session.ledger.unwell()

@@ -9,18 +9,18 @@ from typing import Any
 
 import dagster as dg
 
+from etl_platform.catalog.registry import load_contracts
 from etl_platform.contracts.identifiers import ALLOWED
-from etl_platform.contracts.registry import load_contracts
 from etl_platform.defs.bronze import build_bronze_asset
-from etl_platform.defs.checks import build_silver_checks
+from etl_platform.defs.checks import build_accounts_check, build_gold_checks, build_silver_checks
 from etl_platform.defs.faults import build_fault_assets, fault_metadata
-from etl_platform.defs.gold import AGGREGATES, build_gold_asset
+from etl_platform.defs.gold import build_gold_asset
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import build_jobs
-from etl_platform.defs.many import build_load_many
-from etl_platform.defs.many_overview import build_overview_many
+from etl_platform.defs.library_resources import build_library_resources
+from etl_platform.defs.many import build_load_many, build_overview_many
+from etl_platform.defs.owners import with_senders
 from etl_platform.defs.presence import announcing
-from etl_platform.defs.references import build_accounts_check
 from etl_platform.defs.resources import build_resources
 from etl_platform.defs.sensors import build_automation_sensor, build_landing_sensor
 from etl_platform.defs.silver import build_silver_assets
@@ -40,7 +40,9 @@ def build_graph(settings: Settings) -> Graph:
     # What a faulty institution has stays part of every date, as in the market overview, and stays in sight.
     codes = {fault.institution for fault in tenants.faults if ALLOWED.fullmatch(fault.institution)}
     partitions = build_partitions(settings.first_date, tenants, also=codes)
-    return Graph(settings, contracts, tenants, partitions, tenants.faults)
+    return Graph(
+        settings=settings, contracts=contracts, institutions=tenants, partitions=partitions, faults=tenants.faults
+    )
 
 
 def build_defs(settings: Settings, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -68,18 +70,27 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
     assets = [
         *(build_bronze_asset(c, graph) for c in contracts),
         *(build_silver_assets(c, graph) for c in contracts),
-        *(build_gold_asset(a, graph) for a in AGGREGATES),
+        *(build_gold_asset(gold, graph) for gold in graph.gold),
         *(build_warehouse_asset(t, graph) for t in graph.catalog.warehouse_tables()),
     ]
-    checks = [*(build_silver_checks(c, graph) for c in contracts), build_accounts_check(graph)]
-    resources = {**build_resources(graph.settings, graph.institutions, graph.catalog), **resource_overrides}
+    checks = [
+        *(build_silver_checks(c, graph) for c in contracts),
+        *(build_gold_checks(gold, graph) for gold in graph.gold),
+        build_accounts_check(graph),
+    ]
+    blocking = {spec.key: spec.blocking for definition in checks for spec in definition.check_specs}
+    resources = {
+        **build_library_resources(graph.settings, graph.institutions),
+        **build_resources(graph.settings, graph.institutions, graph.catalog),
+        **resource_overrides,
+    }
     if isinstance(resources["ledger"], Ledger):
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
-    jobs = build_jobs(graph)
+    jobs = [*build_jobs(graph), build_load_many(graph, blocking), build_overview_many(graph, blocking)]
     return dg.Definitions(
-        assets=[*assets, *build_fault_assets(graph)],
+        assets=[*with_senders(assets, graph), *build_fault_assets(graph)],
         asset_checks=checks,
-        jobs=[*jobs, build_load_many(graph, checks), build_overview_many(graph)],
+        jobs=jobs,
         sensors=[build_landing_sensor(graph, jobs), build_automation_sensor()],
         resources=resources,
         executor=dg.in_process_executor,

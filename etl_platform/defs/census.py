@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from etl_platform.defs.attempt import now
+from etl_platform.clock import now
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 

@@ -10,18 +10,20 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
-from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import now
+from etl_platform.clock import now
 from etl_platform.defs.census import EXECUTING, Census
-from etl_platform.defs.jobs import INGEST
-from etl_platform.defs.pick_up import PROCESS_HOLDER, partitions_of
+from etl_platform.defs.jobs import INGEST, LOAD_MANY
+from etl_platform.defs.pick_up import PROCESS_HOLDER, deliveries_of
 from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.delivery import Delivery
 from etl_platform.errors import EtlError
+from etl_platform.gold.graph import GoldGraph
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Lease, PendingPartition, Unpublished
+from etl_platform.ledger.records import Lease, PendingPartition, Unpublished
 from etl_platform.partitions import format_key
 from etl_platform.resources.processes import Processes
 
@@ -40,7 +42,7 @@ class Due:
     publish: list[Unpublished]
 
     @property
-    def partitions(self) -> list[DatasetPartition]:
+    def partitions(self) -> list[Delivery]:
         return [*(item.partition for item in self.load), *(item.partition for item in self.publish)]
 
 
@@ -48,8 +50,9 @@ def due(
     instance: dg.DagsterInstance,
     ledger: Ledger,
     processes: Processes,
-    held: Mapping[DatasetPartition, str],
+    held: Mapping[Delivery, str],
     limit: int,
+    gold: GoldGraph,
 ) -> Due:
     """What is pending or unpublished and neither held by a living run nor about to be run by another one. For the
     daemon: whoever asks here takes runs from the queue."""
@@ -61,7 +64,7 @@ def due(
         for item in ledger.unpublished()[:limit]
         if item.partition not in held and item.partition not in is_pending and census.run_is_gone(item.attempt.run_id)
     ]
-    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)], queue_moves=True)
+    starting = starting_runs(instance, [*is_pending, *(item.partition for item in checked)], gold, queue_moves=True)
     return Due(
         [item for item in pending if item.partition not in starting],
         [item for item in checked if item.partition not in starting],
@@ -69,23 +72,27 @@ def due(
 
 
 def starting_runs(
-    instance: dg.DagsterInstance, wanted: Iterable[DatasetPartition], *, queue_moves: bool
-) -> dict[DatasetPartition, str]:
+    instance: dg.DagsterInstance, wanted: Iterable[Delivery], gold: GoldGraph, *, queue_moves: bool
+) -> dict[Delivery, str]:
     """Those of `wanted` for which Dagster has a run that is queued, starting or executing, with the run's id.
 
     queue_moves: whether a daemon takes runs from the queue. Without one, what is queued waits for nobody.
     """
-    by_key: dict[str, list[DatasetPartition]] = defaultdict(list)
-    for partition in wanted:
-        by_key[format_key(PartitionKey(partition.business_date, partition.institution))].append(partition)
+    left = set(wanted)
+    by_key: dict[str, list[Delivery]] = defaultdict(list)
+    for partition in left:
+        by_key[format_key(partition.partition)].append(partition)
     found = {}
     for run in _starting(instance, by_key.keys(), queue_moves=queue_moves):
         # A run that names no assets is one of a whole job.
-        named = set(partitions_of(run)) if run.asset_selection else None
+        named = set(deliveries_of(run, gold)) if run.asset_selection else None
         is_whole = named is None and run.job_name == INGEST
         for partition in by_key[run.tags[PARTITION_TAG]]:
             if is_whole or (named is not None and partition in named):
                 found[partition] = run.run_id
+    if left:
+        for run in instance.get_runs(_about_to(queue_moves=queue_moves, job_name=LOAD_MANY)):
+            found |= dict.fromkeys(left.intersection(deliveries_of(run, gold)), run.run_id)
     return found
 
 
@@ -97,8 +104,13 @@ def starting_keys(instance: dg.DagsterInstance, keys: Iterable[str]) -> set[str]
 def _starting(instance: dg.DagsterInstance, keys: Set[str], *, queue_moves: bool) -> Sequence[dg.DagsterRun]:
     if not keys:
         return []
-    statuses = [*EXECUTING, *([dg.DagsterRunStatus.QUEUED] if queue_moves else [])]
-    return instance.get_runs(dg.RunsFilter(statuses=statuses, tags={PARTITION_TAG: sorted(keys)}))
+    return instance.get_runs(_about_to(queue_moves=queue_moves, tags={PARTITION_TAG: sorted(keys)}))
+
+
+def _about_to(*, queue_moves: bool, **wanted: Any) -> dg.RunsFilter:
+    """Runs that execute, or will. wanted: further conditions."""
+    queued = [dg.DagsterRunStatus.QUEUED] if queue_moves else []
+    return dg.RunsFilter(statuses=[*EXECUTING, *queued], **wanted)
 
 
 def daemon_is_alive(instance: dg.DagsterInstance, *, since: float = float("-inf")) -> bool | None:

@@ -1,7 +1,7 @@
 """Why a run of Dagster failed: by Dagster's own storage, and, where it could not tell the ledger, by the errors that it
 has on record.
 
-Not here: what follows from it (`pick_up.py`, `attempt.py`).
+Not here: what follows from it (`pick_up.py`, `pipeline/attempt.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,17 @@ DAGSTER = "Dagster's storage"
 _OURS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, EtlError)}
 _DATABASES = {"OperationalError", "InterfaceError", "DagsterPostgresException"}
 _FAILURES = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.HOOK_ERRORED}
+
+
+def own_error(error: BaseException | None) -> EtlError | None:
+    """The platform's own error in a chain of causes, or what one of Dagster's own storage means; None without one."""
+    while error is not None:
+        if isinstance(error, EtlError):
+            return error
+        if (told := of_storage(error)) is not None:
+            return told
+        error = error.__cause__
+    return None
 
 
 def of_storage(error: BaseException) -> StorageUnavailableError | None:

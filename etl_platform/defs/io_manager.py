@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,10 +17,10 @@ import dagster as dg
 import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
-from etl_platform.defs.table_metadata import Preview, output_metadata
+from etl_platform.defs.telling import stored_metadata
 from etl_platform.errors import ConfigurationError, UnknownNameError
+from etl_platform.pipeline.facts import store_rows
 from etl_platform.stores.frames import from_batches, to_batches
-from etl_platform.stores.query_tag import query_run
 from etl_platform.stores.store import TableStore
 
 DATE_DIMENSION, INSTITUTION_DIMENSION = "date", "institution"
@@ -48,25 +47,16 @@ class TableIOManager(dg.IOManager):
         if not context.has_asset_partitions:
             raise _unpartitioned(subject, table)
         partitions = partition_keys(context.asset_partition_keys, context.asset_partitions_def, subject)
-        shows_preview = _shows_preview(context, subject)
-        context.add_output_metadata(self.write(table, partitions, batches, context.run_id, shows_preview=shows_preview))
-
-    def write(
-        self,
-        table: Table,
-        partitions: Sequence[PartitionKey],
-        batches: Iterator[pa.RecordBatch],
-        run_id: str,
-        *,
-        shows_preview: bool = True,
-    ) -> dict[str, dg.MetadataValue]:
-        """Replace `partitions` of `table` by `batches`. Returns the facts that Dagster shows of it."""
-        preview = Preview() if shows_preview else None
-        start = time.monotonic()
-        with query_run(run_id):
-            written = self.store.replace(table, partitions, preview.watch(batches) if preview else batches)
-        facts = output_metadata(table, partitions, written, time.monotonic() - start, layer=self._layer)
-        return facts | ({"preview": preview.metadata()} if preview else {})
+        stored = store_rows(
+            self.store,
+            table,
+            partitions,
+            batches,
+            context.run_id,
+            layer=self._layer,
+            shows_preview=_shows_preview(context, subject),
+        )
+        context.add_output_metadata(stored_metadata(stored))
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The rows of the mapped partitions, as the type that the parameter is annotated with."""

@@ -4,81 +4,97 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
+from typing import Any, TypeAlias
 
 import dagster as dg
 
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.defs.batches import batches
 from etl_platform.defs.due import Due
 from etl_platform.defs.graph import Graph
-from etl_platform.defs.jobs import INGEST
+from etl_platform.defs.jobs import INGEST, LOAD_MANY
+from etl_platform.delivery import Delivery
+from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import PendingPartition, Unpublished
 from etl_platform.partitions import format_key
 
+INSTITUTION_TAG = "institution"
+"""By which the queue is fair to the others: `dagster.yaml` limits the runs of one institution."""
 NO_RETRIES = {"dagster/max_retries": "0"}
 """Where an older `dagster.yaml` still has them on: what a run leaves is picked up from the ledger, by one owner."""
 
 
-def by_partition(due: Due, graph: Graph) -> dict[PartitionKey, Due]:
-    """What is due by date and institution, of those that are configured.
+Requests: TypeAlias = dict[str, tuple[dg.RunRequest, Due]]
+"""Run key -> the run, and what it is for."""
 
-    The others stay pending on record until their institution, dataset or date is back: Dagster refuses a tick with a
-    request for a partition that it does not know, and with it everybody else's requests.
+
+def run_requests(due: Due, graph: Graph, ledger: Ledger, leased: Collection[Delivery] = ()) -> Requests:
+    """The runs of what is due: one over many small dates of an institution and dataset, and one for each date and
+    institution of the others: for the datasets that are pending there, and for those that are checked and not
+    published.
+
+    What is not configured stays pending on record until its institution, dataset or date is back: Dagster refuses a
+    tick with a request for a partition that it does not know, and with it everybody else's requests.
+
+    leased: what somebody is about to start a run of. It holds back no run over many.
     """
-    groups: dict[PartitionKey, Due] = defaultdict(lambda: Due([], []))
-    wanted: list[PendingPartition | Unpublished] = [*due.load, *due.publish]
-    for item in wanted:
-        if graph.has(item.partition):
-            group = groups[PartitionKey(item.partition.business_date, item.partition.institution)]
-            if isinstance(item, PendingPartition):
-                group.load.append(item)
-            else:
-                group.publish.append(item)
-    return dict(groups)
+    pending = {item.partition: item for item in due.load if graph.has(item.partition)}
+    requests: Requests = {}
+    for batch in batches(pending.keys() - set(leased), ledger):
+        items = [pending.pop(delivery) for delivery in batch.deliveries]
+        tags = of_institution(batch.institution)
+        name, whole = str(batch), Due(items, [])
+        requests |= _request(name, whole, job_name=LOAD_MANY, run_config=batch.run_config, tags=tags)
+    for part, assets in ((Due([*pending.values()], []), dataset_assets), (Due([], due.publish), publishing_assets)):
+        for partition, of_partition in _by_partition(part, graph).items():
+            requests |= _request(
+                format_key(partition),
+                of_partition,
+                job_name=INGEST,
+                partition_key=format_key(partition),
+                asset_selection=assets({found.dataset for found in of_partition.partitions}, graph),
+                tags=of_institution(partition.institution),
+            )
+    return requests
 
 
-def run_key(partition: PartitionKey, items: Sequence[PendingPartition | Unpublished]) -> str:
-    """Names the content that a run would load or publish: it is launched once, whatever happens to the cursor."""
+def of_institution(code: str | None) -> dict[str, str]:
+    """The tags of a run for one institution."""
+    return {INSTITUTION_TAG: str(code), **NO_RETRIES}
+
+
+def _request(name: str, due: Due, **attributes: Any) -> Requests:
+    """One run. Its key names the content that it would load or publish: it is launched once, whatever happens to the
+    cursor."""
+    items: list[PendingPartition | Unpublished] = [*due.load, *due.publish]
     content = "|".join(
         f"{item.partition.dataset}={item.fingerprint}" for item in sorted(items, key=lambda i: i.partition)
     )
-    return f"{format_key(partition)}|{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+    key = f"{name}|{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+    return {key: (dg.RunRequest(run_key=key, **attributes), due)}
 
 
-def run_requests(partition: PartitionKey, due: Due, graph: Graph) -> dict[str, tuple[dg.RunRequest, Due]]:
-    """The runs of one date and institution by run key: one for the datasets that are pending there, one for those
-    that are checked and not published."""
-    requests: dict[str, tuple[dg.RunRequest, Due]] = {}
-    parts = ((Due(due.load, []), due.load, dataset_assets), (Due([], due.publish), due.publish, publishing_assets))
-    for part, items, assets in parts:
-        if items:
-            request = dg.RunRequest(
-                run_key=run_key(partition, items),
-                job_name=INGEST,
-                partition_key=format_key(partition),
-                asset_selection=assets({item.partition.dataset for item in items}, graph),
-                tags=NO_RETRIES,
-            )
-            requests[str(request.run_key)] = (request, part)
-    return requests
+def _by_partition(due: Due, graph: Graph) -> dict[PartitionKey, Due]:
+    """What is due by date and institution, of those that are configured."""
+    groups: dict[PartitionKey, Due] = defaultdict(lambda: Due([], []))
+    for item in due.load:
+        if graph.has(item.partition):
+            groups[item.partition.partition].load.append(item)
+    for checked in due.publish:
+        if graph.has(checked.partition):
+            groups[checked.partition.partition].publish.append(checked)
+    return dict(groups)
 
 
 def publishing_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:
     """The assets that take what is checked in silver to gold and warehouse."""
-    from etl_platform.defs.gold import publication_of
-
-    return [dg.AssetKey(name.split("/")) for dataset in sorted(set(datasets)) for name in publication_of(dataset)]
+    tables = [name for dataset in sorted(set(datasets)) for name in graph.gold.publication_of(dataset)]
+    return [dg.AssetKey(name.split("/")) for name in tables]
 
 
 def dataset_assets(datasets: Iterable[str], graph: Graph) -> list[dg.AssetKey]:
     """All assets of one partition's run for `datasets`, from bronze to warehouse."""
-    from etl_platform.defs.gold import AGGREGATES
-
-    wanted = set(datasets)
-    keys = [
-        dg.AssetKey([layer, dataset])
-        for dataset in sorted(wanted)
-        for layer in ("bronze", "silver", "quarantine", "reconciliation", "warehouse")
-    ]
-    tables = [a.table.name for a in AGGREGATES if a.source[0] == "silver" and a.source[1] in wanted]
-    return keys + [dg.AssetKey([layer, name]) for name in tables for layer in ("gold", "warehouse")]
+    wanted = sorted(set(datasets))
+    layers = ("bronze", "silver", "quarantine", "reconciliation")
+    return [dg.AssetKey([layer, dataset]) for dataset in wanted for layer in layers] + publishing_assets(wanted, graph)

@@ -10,9 +10,8 @@ import datetime as dt
 
 import dagster as dg
 
-from etl_platform.defs.attempt import now
+from etl_platform.clock import now
 from etl_platform.defs.due import starting_keys
-from etl_platform.defs.gold import AGGREGATES
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import OVERVIEW
 from etl_platform.defs.step import PARTITION_TAG
@@ -35,9 +34,9 @@ def overdue_overviews(instance: dg.DagsterInstance, graph: Graph, last: dt.date)
 def overdue_positions(instance: dg.DagsterInstance, graph: Graph) -> dict[dt.date, int]:
     """The dates with the position of the newest materialization that they rest on."""
     due: dict[dt.date, int] = {}
-    for aggregate in (a for a in AGGREGATES if a.table.shared):
-        made = [_latest(instance, layer, aggregate.table.name) for layer in ("gold", "warehouse")]
-        for partition, position in _latest(instance, *aggregate.source).items():
+    for gold in graph.gold.shared:
+        made = [_latest(instance, layer, gold.name) for layer in ("gold", "warehouse")]
+        for partition, position in _latest(instance, *gold.source).items():
             date = parse_key(partition).business_date
             if any(position > found.get(date.isoformat(), -1) for found in made):
                 due[date] = max(position, due.get(date, -1))

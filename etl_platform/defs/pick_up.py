@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from etl_platform.clock import now
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.defs.batches import DateBatch
 from etl_platform.defs.census import FINISHED, Census
 from etl_platform.defs.endings import DAGSTER, was_ledger, was_storage
-from etl_platform.defs.gold import datasets_of, publication_of
 from etl_platform.defs.jobs import JOBS
 from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.delivery import Delivery
 from etl_platform.errors import UnknownNameError
+from etl_platform.gold.graph import GoldGraph
 from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome
+from etl_platform.ledger.records import Attempt, Outcome
 from etl_platform.partitions import parse_key
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
@@ -38,7 +40,7 @@ class DeadRun:
 
     run_id: str
     process: str
-    waiting: tuple[DatasetPartition, ...]
+    waiting: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,20 @@ class PickedUp:
     living runs are at, each with the run's id."""
 
     dead: list[DeadRun] = field(default_factory=list)
-    cut_off: list[DatasetPartition] = field(default_factory=list)
-    held: dict[DatasetPartition, str] = field(default_factory=dict)
+    cut_off: list[Delivery] = field(default_factory=list)
+    held: dict[Delivery, str] = field(default_factory=dict)
 
 
-def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) -> PickedUp:
+def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes, gold: GoldGraph) -> PickedUp:
     """End what died, in the ledger and in Dagster, so that it waits again. Safe for several callers at once."""
     census = Census(instance, ledger, processes)
     # Before the runs are asked for: of whoever dies in between, the next look must still find the file.
     ended = processes.dead()
     executing = [record for record in census.executing() if is_ours(record.dagster_run)]
     gone = census.gone(executing)
-    dead = [_end(instance, ledger, record.dagster_run) for record in executing if record.dagster_run.run_id in gone]
+    dead = [
+        _end(instance, ledger, record.dagster_run, gold) for record in executing if record.dagster_run.run_id in gone
+    ]
     killed = {*(run.process for run in dead), *ended}
     cut_off, held = [], {}
     for attempt in ledger.open_attempts():
@@ -68,7 +72,7 @@ def pick_up(instance: dg.DagsterInstance, ledger: Ledger, processes: Processes) 
             cut_off.append(attempt.partition)
     for write in ledger.writes():
         if census.run_is_gone(write.writer):
-            ledger.drop_write(write, wanted=publication_of(write.partition.dataset))
+            ledger.drop_write(write, wanted=gold.publication_of(write.partition.dataset))
     if killed:
         ledger.give_back_leases([process(name) for name in killed])
     # Last: whoever is stopped before finds them again.
@@ -89,26 +93,30 @@ def is_ours(run: dg.DagsterRun) -> bool:
     return bool(selected) and all(len(key.path) == 2 and key.path[0] in LAYERS for key in selected)
 
 
-def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun) -> DeadRun:
+def _end(instance: dg.DagsterInstance, ledger: Ledger, run: dg.DagsterRun, gold: GoldGraph) -> DeadRun:
     name = run.tags.get(PROCESS_TAG, "")
     who = f"the process {name} was killed" if name else "its process was killed while it started"
     error = f"{who} before run {run.run_id} had ended"
     # The ledger first: whoever is stopped in between finds the run again.
     waiting = ledger.close_dead(run.run_id, error=error, now=now())
     begun = {attempt.partition for attempt in ledger.attempts_of(run.run_id)}
-    unstarted = [partition for partition in partitions_of(run) if partition not in begun]
+    unstarted = [partition for partition in deliveries_of(run, gold) if partition not in begun]
     waiting += ledger.close_unstarted(run.run_id, unstarted, error=error, now=now())
     if (found := instance.get_run_by_id(run.run_id)) and found.status not in FINISHED:
         instance.report_run_failed(run, error)
     return DeadRun(run.run_id, name, tuple(waiting))
 
 
-def partitions_of(run: dg.DagsterRun) -> list[DatasetPartition]:
-    """What a run of one date and institution was launched for, by the assets that it names."""
+def deliveries_of(run: dg.DagsterRun, gold: GoldGraph) -> list[Delivery]:
+    """What a run was launched for: by its configuration where it is one over many dates, else by its partition and the
+    assets that it names."""
+    if batch := DateBatch.of(run):
+        return batch.deliveries
     partition = partition_of(run)
     if partition is None:
         return []
-    return [dataset_partition(dataset, partition) for dataset in sorted(datasets_of(run.asset_selection or ()))]
+    selected = [(key.path[0], key.path[1]) for key in run.asset_selection or () if len(key.path) == 2]
+    return [Delivery.of(dataset, partition) for dataset in sorted(gold.datasets_of(selected))]
 
 
 def partition_of(run: dg.DagsterRun) -> PartitionKey | None:
@@ -154,7 +162,7 @@ def used_up(instance: dg.DagsterInstance, run_keys: Sequence[str]) -> dict[str, 
 def settle_unstarted(
     instance: dg.DagsterInstance,
     ledger: Ledger,
-    requested: Mapping[str, Sequence[DatasetPartition]],
+    requested: Mapping[str, Sequence[Delivery]],
     over: Mapping[str, dg.DagsterRun],
 ) -> int:
     """Settle what waits under a run key that is used up: its run is over and began nothing. Returns how many.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from etl_platform.contracts.catalog import Catalog
+from etl_platform.catalog.tables import Catalog
 from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.institutions.model import Institution
 from etl_platform.landing.copies import BronzeStore

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from itertools import islice
 
 import dagster as dg
 
-from etl_platform.defs.attempt import now
+from etl_platform.clock import now
 from etl_platform.defs.due import Due, due, judge_services, requested, void_leases
 from etl_platform.defs.endings import was_configuration
 from etl_platform.defs.graph import Graph
-from etl_platform.defs.jobs import INGEST, OVERVIEW
-from etl_platform.defs.launching import by_partition, run_requests
+from etl_platform.defs.jobs import INGEST, LOAD_MANY, OVERVIEW
+from etl_platform.defs.launching import run_requests
 from etl_platform.defs.overdue import overview_requests
-from etl_platform.defs.pick_up import PickedUp, pick_up, settle_unstarted, used_up
-from etl_platform.defs.step import PARTITION_TAG
+from etl_platform.defs.pick_up import PickedUp, deliveries_of, pick_up, settle_unstarted, used_up
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.landing.scan import Scan, scan_landing
 from etl_platform.landing.zone import LandingZone, landing_root_of
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.partitions import parse_key
 from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
 from etl_platform.retries import within
 
+DUE_AT_ONCE = 10_000
+"""Deliveries that one tick looks at. Those that wait longest come first."""
+RUNS_AT_ONCE = 1_000
+"""Runs that one tick requests: Dagster makes them one by one, some 10 ms each."""
 WAITS_SECONDS = 15.0
 """Of one tick, between the tries of calls that fail."""
 
 
-def build_landing_sensor(graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+def build_landing_sensor(
+    graph: Graph, jobs: Sequence[dg.UnresolvedAssetJobDefinition | dg.JobDefinition]
+) -> dg.SensorDefinition:
     """The sensor that watches every landing root. jobs: those that it starts."""
     settings = graph.settings
     processes = Processes(settings.processes)
 
     @dg.sensor(
         name="new_landing_objects",
-        jobs=[job for job in jobs if job.name in (INGEST, OVERVIEW)],
+        jobs=[job for job in jobs if job.name in (INGEST, OVERVIEW, LOAD_MANY)],
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Records every new landing object in the ledger, runs each partition that received one, and picks "
@@ -68,7 +73,7 @@ def _tick(
         context.log.warning(f"institution {fault.institution} is out of use: {fault.message}")
     processes.serve()
     # What died and what waits first: a landing zone that is away must not keep it from its next try.
-    picked = pick_up(context.instance, ledger, processes)
+    picked = pick_up(context.instance, ledger, processes, graph.gold)
     processes.sweep(settings.scratch)
     _tell(context, picked)
     answers = judge_services(ledger, probes, settings.service_failures_a_day)
@@ -89,7 +94,7 @@ def _tick(
         context.log.warning(f"{scan.unread} objects cannot be read, so whether they changed is not known")
     for sample in scan.unrouted_samples:
         context.log.warning(f"unrouted: {sample}")
-    wanted = due(context.instance, ledger, processes, picked.held, settings.sensor_max_objects)
+    wanted = due(context.instance, ledger, processes, picked.held, DUE_AT_ONCE, graph.gold)
     requests = _leased(context, ledger, processes, wanted, graph)
     requests = [*requests, *overview_requests(context.instance, graph, probes)]
     if requests:
@@ -102,9 +107,9 @@ def _leased(
 ) -> Sequence[dg.RunRequest]:
     """The runs to request; nobody else starts one for their partitions meanwhile."""
     instance = context.instance
-    runs: dict[str, tuple[dg.RunRequest, Due]] = {}
-    for partition, group in by_partition(wanted, graph).items():
-        runs |= run_requests(partition, group, graph)
+    void = void_leases(instance, ledger, processes, is_daemon=True)
+    leased = {lease.partition for lease in ledger.leases() if lease.holder not in void}
+    runs = dict(islice(run_requests(wanted, graph, ledger, leased).items(), RUNS_AT_ONCE))
     over = used_up(instance, list(runs))
     for key in _misconfigured(context, over, graph):
         del runs[key]
@@ -112,7 +117,6 @@ def _leased(
     if settle_unstarted(instance, ledger, partitions, over):
         return []  # under other keys, with the next tick
     holders = {partition: requested(key) for key, found in partitions.items() for partition in found}
-    void = void_leases(instance, ledger, processes, is_daemon=True) if holders else set()
     free = set(ledger.take_leases(holders, void=void, now=now()))
     return [request for key, (request, _) in runs.items() if free >= set(partitions[key])]
 
@@ -122,7 +126,7 @@ def _misconfigured(context: dg.SensorEvaluationContext, over: Mapping[str, dg.Da
     for the file. Each run reads it anew; this process read it when it was still, or is not yet again, another one."""
     failed = {key: run for key, run in over.items() if was_configuration(context.instance, run)}
     usable = _usable(graph) if failed else set()
-    wrong = {key: parse_key(run.tags[PARTITION_TAG]).institution for key, run in failed.items()}
+    wrong = {key: deliveries_of(run, graph.gold)[0].institution for key, run in failed.items()}
     found = {key: code for key, code in wrong.items() if code not in usable}
     for code in sorted({str(code) for code in found.values()}):
         context.log.warning(f"institution {code} is out of use: its file is broken by now, see `etl-platform doctor`")

@@ -6,17 +6,16 @@ Not here: how rows are stored; the asset's own metadata.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import dagster as dg
 import polars as pl
-import pyarrow as pa
 
 from etl_platform.contracts.table import Column, PartitionKey, Table
+from etl_platform.pipeline.facts import Preview
 from etl_platform.stores.store import Written
 
-PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 40
 
 _SPACE = re.compile(r"\s+")
@@ -60,26 +59,9 @@ def output_metadata(
     return facts | {name: _value(value) for name, value in written.details.items()}
 
 
-class Preview:
-    """Keeps the first rows of a stream that passes through, and shows them as a Markdown table."""
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._rows: list[tuple[object, ...]] = []
-
-    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """`batches` unchanged."""
-        for batch in batches:
-            if batch.num_rows and (missing := PREVIEW_ROWS - len(self._rows)):
-                self._names = batch.schema.names
-                # Values, since a slice would keep the whole batch alive until all is written.
-                head = batch.slice(0, missing)
-                self._rows += zip(*map(pa.Array.to_pylist, head.columns), strict=True)
-            yield batch
-
-    def metadata(self) -> dg.MetadataValue:
-        """What was seen, once the stream has passed."""
-        return dg.MetadataValue.md(_markdown(self._names, self._rows) if self._rows else "no rows")
+def preview_text(preview: Preview) -> str:
+    """First rows as a Markdown table, once their stream has passed."""
+    return _markdown(preview.names, preview.rows) if preview.rows else "no rows"
 
 
 def markdown(frame: pl.DataFrame) -> str:

@@ -102,7 +102,9 @@ class HistoryImport:
         return key
 
 
-def hold(shelf: Shelf, plan: HistoryImport, undated_to: dt.date | None, first: dt.date, last: dt.date) -> None:
+def require_places(
+    shelf: Shelf, plan: HistoryImport, undated_to: dt.date | None, first: dt.date, last: dt.date
+) -> None:
     """Raise ConfigurationError, before anything is written, where a row would be lost."""
     if shelf.undated and undated_to is None:
         shown = ", ".join(map(str, shelf.first_undated))

@@ -17,7 +17,7 @@ from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import UNDATED, Dated, DatedRows, Dating, day_of, placed
 from etl_platform.history.rows_by_date import Shelf
 from etl_platform.readers import read_file, sniff
-from etl_platform.readers.csv.dialect import Dialect
+from etl_platform.readers.csv.dialect import CsvDialect
 from etl_platform.readers.csv.split import split
 from etl_platform.readers.encoding import to_utf8
 from etl_platform.readers.json.lines import beginning, lines_of, spans_lines
@@ -76,7 +76,7 @@ class TextFile:
         if isinstance(self._options, JsonOptions):
             yield from lines_of(self._source, text)
             return
-        dialect = Dialect.of(self._source, self._options)
+        dialect = CsvDialect.of(self._source, self._options)
         for block in split(self._source, dialect.inward(text), dialect.options):
             yield block.records
 
@@ -103,7 +103,7 @@ class TextFile:
         """The records' text with the sender's own delimiter: the detour swaps two characters, so twice is none."""
         if isinstance(self._options, JsonOptions):
             return records.joined()
-        return b"".join(Dialect.of(self._source, self._options).inward([records.joined()]))
+        return b"".join(CsvDialect.of(self._source, self._options).inward([records.joined()]))
 
     def _spans_lines(self) -> bool:
         text = to_utf8(self._source, sniff(self._source.path).compression, self._options.encoding)

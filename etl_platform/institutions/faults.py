@@ -47,7 +47,7 @@ class Tenants(dict[str, Institution]):
         self.faults = tuple(faults)
 
     def __missing__(self, code: str) -> Institution:
-        hold_usable(code, self.faults)
+        require_usable(code, self.faults)
         raise KeyError(code)
 
 
@@ -61,7 +61,7 @@ def is_of_faulty(institutions: Mapping[str, Institution], key: str) -> bool:
     return any(fault.institution not in institutions and fault.claims(key) for fault in faults)
 
 
-def hold_usable(code: str, faults: Sequence[Fault]) -> None:
+def require_usable(code: str, faults: Sequence[Fault]) -> None:
     """Raises ConfigurationError with the reason where `code` is a faulty institution's."""
     reasons = [fault.message for fault in faults if fault.institution == code]
     if reasons:

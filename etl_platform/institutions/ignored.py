@@ -53,7 +53,7 @@ def _fits(key: str, pattern: str) -> bool:
     return fnmatchcase(key if "/" in pattern else key.rpartition("/")[2], pattern)
 
 
-def hold_ignore_pattern(pattern: str) -> str:
+def require_ignore_pattern(pattern: str) -> str:
     """`pattern` itself where it can be meant. Raises ValueError (found, expected)."""
     if pattern.startswith("/"):
         raise ValueError(f"found a leading '/' in {pattern!r}; expected a pattern for keys below the institution's")

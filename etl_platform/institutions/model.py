@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from etl_platform.contracts.declared.time_formats import hold_formats
+from etl_platform.contracts.declared.time_formats import require_formats
 from etl_platform.contracts.identifiers import ALLOWED
-from etl_platform.institutions.ignored import hold_ignore_pattern
+from etl_platform.institutions.ignored import require_ignore_pattern
 from etl_platform.institutions.key_pattern import KeyPattern, compile_pattern
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
 
@@ -76,7 +76,7 @@ def _schema_is_free(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Name = Annotated[str, AfterValidator(_portable_name)]
 Pattern = Annotated[str, AfterValidator(_is_pattern), AfterValidator(_no_marker)]
-Ignore = Annotated[str, AfterValidator(hold_ignore_pattern)]
+Ignore = Annotated[str, AfterValidator(require_ignore_pattern)]
 Root = Annotated[str, Field(min_length=1), AfterValidator(_is_root)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2,9}$")]
 Schema = Annotated[Name, AfterValidator(_schema_is_free)]
@@ -112,8 +112,8 @@ class TimeFormat(_Strict):
 
     @model_validator(mode="after")
     def _formats_are_certain(self) -> TimeFormat:
-        hold_formats(self.formats, are_dates=False)
-        hold_formats(self.date_formats, are_dates=True)
+        require_formats(self.formats, are_dates=False)
+        require_formats(self.date_formats, are_dates=True)
         return self
 
 

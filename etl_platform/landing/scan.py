@@ -56,12 +56,12 @@ def scan_landing(
     ledger: Ledger,
     cursor: str | None,
     *,
-    max_new: int,
+    max_new: int | None,
     max_seconds: float,
     clock: Callable[[], float] = time.monotonic,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Scan:
-    """List from `cursor` on, page by page, until `max_new` new objects (routed or not) or `max_seconds`.
+    """List from `cursor` on, page by page, until `max_new` new objects (routed or not; None: any) or `max_seconds`.
 
     What a page holds is in the ledger before the next page is asked for, so a stop loses nothing. A page with more
     news than there is room for, or with more objects to compare byte by byte than there is time for, is cut behind the
@@ -82,13 +82,14 @@ def scan_landing(
         for page in _pages(landing.listing(root, start_after=positions.get(url)), errors):
             listed = [found.landing_object() for found in page]
             told = checked(root.store, ledger, listed, is_over=lambda: clock() > deadline, tell=tell)
-            taken = _with_room(told, max_new - scan.recorded)
+            taken = told if max_new is None else _with_room(told, max_new - scan.recorded)
             scan = _record(scan, page, taken, ledger)
             last = page[len(taken) - 1].info.key
             keys = {storable(found.key) for found, _ in taken}
             scan = _count_gone(scan, root, stuck, keys, (positions.get(url), last), ledger)
             positions[url] = last
-            if len(taken) < len(page) or scan.recorded >= max_new or clock() > deadline:
+            is_full = max_new is not None and scan.recorded >= max_new
+            if len(taken) < len(page) or is_full or clock() > deadline:
                 return replace(scan, cursor=json.dumps(positions))
         if errors:
             scan = replace(scan, away=(*scan.away, (root.store.service, str(errors[0]))))

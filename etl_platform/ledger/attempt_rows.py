@@ -9,8 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import given, given_rows, is_given
-from etl_platform.ledger.records import Attempt, AttemptTotals, DatasetPartition, Outcome
+from etl_platform.ledger.records import Attempt, AttemptTotals, Outcome
 from etl_platform.ledger.tables import attempts, landing_objects
 
 _t = landing_objects.c
@@ -39,7 +40,7 @@ def select_attempts(connection: sa.Connection, *conditions: sa.ColumnElement[boo
 
 def select_attempts_at(
     connection: sa.Connection,
-    partitions: Sequence[DatasetPartition],
+    partitions: Sequence[Delivery],
     condition: sa.ColumnElement[bool],
     parameters: Mapping[str, Any],
 ) -> list[Attempt]:
@@ -62,13 +63,13 @@ def _at_one(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return _selected(condition, is_given(_a))
 
 
-def latest(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
+def latest(connection: sa.Connection, partition: Delivery) -> Attempt | None:
     """The attempt that started last, or None."""
     row = connection.execute(_LATEST, given(partition)).mappings().first()
     return None if row is None else _read(row)
 
 
-def published_before(connection: sa.Connection, partition: DatasetPartition) -> Attempt | None:
+def published_before(connection: sa.Connection, partition: Delivery) -> Attempt | None:
     """The attempt before the latest one that was published last, or None."""
     row = connection.execute(_PUBLISHED_BEFORE, given(partition)).mappings().first()
     return None if row is None else _read(row)
@@ -79,12 +80,12 @@ def select_latest(connection: sa.Connection, *conditions: sa.ColumnElement[bool]
     return select_attempts(connection, *conditions, ~_IS_BEHIND)
 
 
-def mine(run_id: str, partition: DatasetPartition) -> dict[str, Any]:
+def mine(run_id: str, partition: Delivery) -> dict[str, Any]:
     """The parameters of a statement about the run's attempt at `partition` (`IS_MINE`)."""
     return {"given_run_id": run_id, **given(partition)}
 
 
-def find(connection: sa.Connection, run_id: str, partition: DatasetPartition) -> Attempt | None:
+def find(connection: sa.Connection, run_id: str, partition: Delivery) -> Attempt | None:
     """The run's attempt at the partition, or None."""
     row = connection.execute(_MINE, mine(run_id, partition)).mappings().first()
     return None if row is None else _read(row)
@@ -94,7 +95,7 @@ def _read(row: sa.RowMapping) -> Attempt:
     counts = {name: row[name] for name in _COUNTS}
     return Attempt(
         run_id=row["run_id"],
-        partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
+        partition=Delivery(row["dataset"], row["business_date"], row["institution"]),
         started_at=row["started_at"],
         outcome=Outcome(row["outcome"]),
         ended_at=row["ended_at"],

@@ -14,19 +14,13 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.errors import AttemptLostError
 from etl_platform.ledger import leases, reruns, troubles
 from etl_platform.ledger.attempt_rows import GIVEN_RUN, IS_MINE, IS_OF, find, latest, mine, select_attempts_at
 from etl_platform.ledger.bound_rows import given
 from etl_platform.ledger.law import Attempted, Happens, born, move, move_attempt
-from etl_platform.ledger.records import (
-    Attempt,
-    AttemptTotals,
-    DatasetPartition,
-    ObjectResult,
-    Outcome,
-    State,
-)
+from etl_platform.ledger.records import Attempt, AttemptTotals, ObjectResult, Outcome, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects
 
 _t = landing_objects.c
@@ -53,7 +47,7 @@ _BEGUN = sa.insert(attempts)
 def start(
     connection: sa.Connection,
     run_id: str,
-    partitions: Sequence[DatasetPartition],
+    partitions: Sequence[Delivery],
     dead: Collection[str],
     now: dt.datetime,
 ) -> list[Attempt]:
@@ -113,7 +107,7 @@ def decide(
 def check(
     connection: sa.Connection,
     run_id: str,
-    partition: DatasetPartition,
+    partition: Delivery,
     totals: AttemptTotals,
     error: str | None,
     now: dt.datetime,
@@ -143,7 +137,7 @@ def _is_not_lost(attempt: Attempt | None) -> None:
 def fail(
     connection: sa.Connection,
     run_id: str,
-    partition: DatasetPartition,
+    partition: Delivery,
     error: str,
     now: dt.datetime,
     *,
@@ -170,9 +164,7 @@ def fail(
     return True
 
 
-def fail_unstarted(
-    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime
-) -> int:
+def fail_unstarted(connection: sa.Connection, run_id: str, partition: Delivery, error: str, now: dt.datetime) -> int:
     """A run ended before it began: what it was launched for, and nobody has taken, failed. Returns how many objects.
 
     Where a run was asked for without a new object there is none to say so: the failure is an attempt on record. A run
@@ -192,7 +184,7 @@ def fail_unstarted(
 def _fail_rerun(
     connection: sa.Connection,
     run_id: str,
-    partition: DatasetPartition,
+    partition: Delivery,
     error: str,
     now: dt.datetime,
     *,
@@ -209,7 +201,7 @@ def _fail_rerun(
 
 
 def die_unstarted(
-    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, deaths_limit: int, now: dt.datetime
+    connection: sa.Connection, run_id: str, partition: Delivery, error: str, deaths_limit: int, now: dt.datetime
 ) -> bool:
     """A run is gone that had not begun its attempt at the partition. Returns whether the partition waits.
 
@@ -234,7 +226,7 @@ def die_unstarted(
     return True
 
 
-def fail_publication(connection: sa.Connection, partition: DatasetPartition, error: str, now: dt.datetime) -> bool:
+def fail_publication(connection: sa.Connection, partition: Delivery, error: str, now: dt.datetime) -> bool:
     """Gold or warehouse refused what a checked attempt of another run stored; false when nothing waits for them."""
     attempt = latest(connection, partition)
     if attempt is None or attempt.outcome is not Outcome.CHECKED:
@@ -243,7 +235,7 @@ def fail_publication(connection: sa.Connection, partition: DatasetPartition, err
 
 
 def die(
-    connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, deaths_limit: int, now: dt.datetime
+    connection: sa.Connection, run_id: str, partition: Delivery, error: str, deaths_limit: int, now: dt.datetime
 ) -> bool:
     """The run of an open attempt is gone. What it had taken waits again, or has failed at the limit; what it had
     checked stays checked, for gold and warehouse. Returns whether the partition waits; false without an open attempt.
@@ -269,7 +261,7 @@ def die(
     return True
 
 
-def leave(connection: sa.Connection, run_id: str, partition: DatasetPartition, error: str, now: dt.datetime) -> None:
+def leave(connection: sa.Connection, run_id: str, partition: Delivery, error: str, now: dt.datetime) -> None:
     """A run over many partitions leaves this one, for `error`, to a run of its own: it waits again."""
     ending, own = {"ended_at": now, "error": error}, [mine(run_id, partition)]
     if move_attempt(connection, Attempted.LEFT, IS_MINE, values=ending, rows=own) and not move(

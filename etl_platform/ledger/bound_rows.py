@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from etl_platform.ledger.records import DatasetPartition
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.tables import storable
 
 _T = TypeVar("_T")
@@ -41,7 +41,7 @@ def is_given_dataset(columns: _Columns) -> sa.ColumnElement[bool]:
 GIVEN_DATE: sa.BindParameter[dt.date] = sa.bindparam("given_business_date", type_=sa.Date())
 
 
-def given(partition: DatasetPartition) -> dict[str, Any]:
+def given(partition: Delivery) -> dict[str, Any]:
     """The parameters of a statement about `partition`."""
     return {
         "given_dataset": partition.dataset,

@@ -1,7 +1,7 @@
 """Connections of the ledger: SQLite or Postgres by URL, opened on first use, with one writer at a time.
 
 All writes of the ledger are short and take the same lock (SQLite: `BEGIN IMMEDIATE`; Postgres: one advisory lock of
-the transaction). So two sensors that record two versions of one uri see each other, and no order of rows can deadlock.
+the transaction). So two sensors that record two versions of one key see each other, and no order of rows can deadlock.
 Not here: what is written (`recording.py`, `attempts.py`).
 """
 

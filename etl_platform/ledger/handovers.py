@@ -15,11 +15,12 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import reruns
 from etl_platform.ledger.bound_rows import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.places import OPEN, OnRecord
-from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, State
+from etl_platform.ledger.records import CURRENT, WHOLE_KEY, State
 from etl_platform.ledger.tables import given_away, landing_objects
 
 _t, _g = landing_objects.c, given_away.c
@@ -33,26 +34,24 @@ Away = dict[tuple[str, str], tuple[int | None, bool]]
 """The same, each with the object's id and whether the partition had published it."""
 
 
-def home_of(row: OnRecord) -> list[DatasetPartition]:
+def home_of(row: OnRecord) -> list[Delivery]:
     """The partition whose it is, if it is any's."""
     if row.dataset and row.business_date and row.institution:
-        return [DatasetPartition(row.dataset, row.business_date, row.institution)]
+        return [Delivery(row.dataset, row.business_date, row.institution)]
     return []
 
 
-def select_away(connection: sa.Connection, partition: DatasetPartition) -> Names:
+def select_away(connection: sa.Connection, partition: Delivery) -> Names:
     """What the partition's bronze may hold, and another partition has by now."""
     return {(key, name) for key, name in connection.execute(_AWAY, given(partition))}
 
 
-def give_away(
-    connection: sa.Connection, contents: Mapping[OnRecord, DatasetPartition], keys: Sequence[OnRecord]
-) -> None:
+def give_away(connection: sa.Connection, contents: Mapping[OnRecord, Delivery], keys: Sequence[OnRecord]) -> None:
     """These contents are of those partitions from now on, and what comes under `keys`, which are theirs and those of
     what they replace: runs of the partitions that had them leave them out, and whatever the keys replaced."""
     published = _published(connection, [row.id for row in contents])
     _take_back(connection, contents)
-    away: dict[DatasetPartition, Away] = defaultdict(dict)
+    away: dict[Delivery, Away] = defaultdict(dict)
     for row in contents:
         for partition in home_of(row):
             away[partition] |= {(row.key, name): (row.id, row.id in published) for name in _names(row)}
@@ -69,12 +68,12 @@ def give_keys_away(connection: sa.Connection, ids: Sequence[int], now: dt.dateti
     same = sa.and_(newer.c.root == older.c.root, newer.c.key == older.c.key, newer.c.state.in_(CURRENT))
     differs = sa.or_(*(newer.c[name] != older.c[name] for name in ("dataset", "business_date", "institution")))
     mine = (older.c.dataset, older.c.business_date, older.c.institution)
-    away: dict[DatasetPartition, Away] = defaultdict(dict)
+    away: dict[Delivery, Away] = defaultdict(dict)
     for chunk in in_chunks(ids):
         query = sa.select(older.c.key, *mine).join_from(older, newer, same)
         query = query.where(older.c.id.in_(chunk), older.c.is_published, older.c.institution.is_not(None), differs)
         for key, *partition in connection.execute(query):
-            away[DatasetPartition(*partition)][key, WHOLE_KEY] = (None, False)
+            away[Delivery(*partition)][key, WHOLE_KEY] = (None, False)
     _note(connection, away)
     reruns.request(connection, away, str(Happens.REROUTED), now)
 
@@ -91,14 +90,14 @@ def give_back(connection: sa.Connection, ids: Sequence[int], now: dt.datetime, *
     states = [State.SUPERSEDED] if replaced else OPEN
     which = (_t.state.in_(states), *_WAS_PUBLISHED)
     back: list[int] = []
-    left: dict[DatasetPartition, Away] = defaultdict(dict)
-    homes: set[DatasetPartition] = set()
+    left: dict[Delivery, Away] = defaultdict(dict)
+    homes: set[Delivery] = set()
     for chunk in in_chunks(ids):
         query = sa.select(*here, *(c.label(f"old_{c.name}") for c in home)).where(_t.id.in_(chunk), *which)
         for row in {found.id: found for found in connection.execute(query)}.values():
-            present = DatasetPartition(row.dataset, row.business_date, row.institution)
+            present = Delivery(row.dataset, row.business_date, row.institution)
             left[present] |= {(row.key, name): (row.id, False) for name in (row.identity, row.sha256) if name}
-            old = DatasetPartition(row.old_dataset, row.old_business_date, row.old_institution)
+            old = Delivery(row.old_dataset, row.old_business_date, row.old_institution)
             connection.execute(sa.delete(given_away).where(_g.object_id == row.id, is_given(_g)), given(old))
             if not replaced:
                 _forget(connection, old, {row.key: [WHOLE_KEY]})
@@ -127,9 +126,9 @@ def _published(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
     return found
 
 
-def _take_back(connection: sa.Connection, contents: Mapping[OnRecord, DatasetPartition]) -> None:
+def _take_back(connection: sa.Connection, contents: Mapping[OnRecord, Delivery]) -> None:
     """What comes to a partition that has given it away before is its own again, published as it was."""
-    coming: dict[DatasetPartition, list[OnRecord]] = defaultdict(list)
+    coming: dict[Delivery, list[OnRecord]] = defaultdict(list)
     for row, partition in contents.items():
         coming[partition].append(row)
     again: set[int] = set()
@@ -143,7 +142,7 @@ def _take_back(connection: sa.Connection, contents: Mapping[OnRecord, DatasetPar
         connection.execute(sa.update(landing_objects).where(_t.id.in_(chunk)).values(is_published=is_again))
 
 
-def _note(connection: sa.Connection, away: Mapping[DatasetPartition, Away]) -> None:
+def _note(connection: sa.Connection, away: Mapping[Delivery, Away]) -> None:
     for partition, names in sorted(away.items()):
         fresh = sorted(set(names) - select_away(connection, partition))
         told = [
@@ -153,7 +152,7 @@ def _note(connection: sa.Connection, away: Mapping[DatasetPartition, Away]) -> N
             connection.execute(sa.insert(given_away), [{**asdict(partition), **one} for one in chunk])
 
 
-def _forget(connection: sa.Connection, partition: DatasetPartition, names: Mapping[str, Sequence[str]]) -> None:
+def _forget(connection: sa.Connection, partition: Delivery, names: Mapping[str, Sequence[str]]) -> None:
     rows = [{**given(partition), "of_key": key, "of_name": name} for key, some in names.items() for name in some]
     one = (_g.key == sa.bindparam("of_key"), _g.name == sa.bindparam("of_name"))
     if rows:

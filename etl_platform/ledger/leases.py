@@ -12,8 +12,9 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import given, is_given
-from etl_platform.ledger.records import DatasetPartition, Lease
+from etl_platform.ledger.records import Lease
 from etl_platform.ledger.tables import leases
 
 _t = leases.c
@@ -23,12 +24,12 @@ _GIVEN_BACK = sa.delete(leases).where(is_given(_t))
 def select_leases(connection: sa.Connection) -> list[Lease]:
     """All that is leased."""
     query = sa.select(_t.dataset, _t.business_date, _t.institution, _t.holder, _t.taken_at)
-    return [Lease(DatasetPartition(*row[:3]), row.holder, row.taken_at) for row in connection.execute(query)]
+    return [Lease(Delivery(*row[:3]), row.holder, row.taken_at) for row in connection.execute(query)]
 
 
 def take(
-    connection: sa.Connection, wanted: Mapping[DatasetPartition, str], void: Collection[str], now: dt.datetime
-) -> list[DatasetPartition]:
+    connection: sa.Connection, wanted: Mapping[Delivery, str], void: Collection[str], now: dt.datetime
+) -> list[Delivery]:
     """Lease each partition to its holder; void: holders who are gone. Returns those that were free."""
     held = {lease.partition: lease for lease in select_leases(connection)}
     free = [p for p in wanted if p not in held or held[p].holder in void]
@@ -39,7 +40,7 @@ def take(
     return free
 
 
-def give_back(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> None:
+def give_back(connection: sa.Connection, partitions: Sequence[Delivery]) -> None:
     """The partitions are free, or an attempt at them has begun."""
     if partitions:
         connection.execute(_GIVEN_BACK, [given(partition) for partition in partitions])

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import handovers, reruns
 from etl_platform.ledger.bound_rows import given, in_chunks, is_given
 from etl_platform.ledger.law import Happens, move
-from etl_platform.ledger.records import CURRENT, WHOLE_KEY, DatasetPartition, LedgerObject, State, Withdrawal
+from etl_platform.ledger.records import CURRENT, WHOLE_KEY, LedgerObject, State, Withdrawal
 from etl_platform.ledger.rows import REPLACED, reinstate
 from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
 
@@ -103,7 +104,7 @@ def select_withdrawals(connection: sa.Connection, limit: int) -> list[Withdrawal
     return [Withdrawal(**row) for row in connection.execute(query).mappings()]
 
 
-def select_excluded(connection: sa.Connection, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
+def select_excluded(connection: sa.Connection, partition: Delivery) -> frozenset[tuple[str, str]]:
     """(key, sha256) and, of what no run has read, (key, identity) of all that was part of the partition and is not;
     (key, WHOLE_KEY) where what comes under the key now is another partition's.
 
@@ -129,8 +130,8 @@ def _excluded(objects: Iterable[_Content]) -> frozenset[tuple[str, str]]:
 
 def _touched(
     connection: sa.Connection, where: sa.ColumnElement[bool], states: Sequence[State] = CURRENT
-) -> set[DatasetPartition]:
+) -> set[Delivery]:
     """The partitions of these objects, but for those that no run has looked at yet."""
     was_read = sa.or_(_t.state != State.SEEN, _t.sha256.is_not(None))
     query = sa.select(_t.dataset, _t.business_date, _t.institution).distinct()
-    return {DatasetPartition(*row) for row in connection.execute(query.where(where, was_read, _t.state.in_(states)))}
+    return {Delivery(*row) for row in connection.execute(query.where(where, was_read, _t.state.in_(states)))}

@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.ledger import (
     attempt_rows,
@@ -57,7 +58,6 @@ from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import (
     Attempt,
     AttemptTotals,
-    DatasetPartition,
     DeliveredSchema,
     LandingObject,
     Lease,
@@ -224,8 +224,8 @@ class Ledger:
             return leases.select_leases(connection)
 
     def take_leases(
-        self, wanted: Mapping[DatasetPartition, str], *, void: Collection[str] = (), now: dt.datetime
-    ) -> list[DatasetPartition]:
+        self, wanted: Mapping[Delivery, str], *, void: Collection[str] = (), now: dt.datetime
+    ) -> list[Delivery]:
         """Lease each partition to its holder, until an attempt at it begins. void: holders who are gone. Returns those
         that were free: of two that want the same, one gets it."""
         if not wanted:
@@ -263,7 +263,7 @@ class Ledger:
     # What runs do
 
     def start_attempts(
-        self, run_id: str, partitions: Sequence[DatasetPartition], *, dead: Collection[str] = (), now: dt.datetime
+        self, run_id: str, partitions: Sequence[Delivery], *, dead: Collection[str] = (), now: dt.datetime
     ) -> list[Attempt]:
         """Put the run's attempts at the partitions on record and claim the partitions' current objects for it.
 
@@ -298,7 +298,7 @@ class Ledger:
     def end_checks(
         self,
         run_id: str,
-        partition: DatasetPartition,
+        partition: Delivery,
         *,
         totals: AttemptTotals,
         error: str | None = None,
@@ -314,7 +314,7 @@ class Ledger:
     def publish(
         self,
         run_id: str,
-        partition: DatasetPartition,
+        partition: Delivery,
         tables: Collection[str],
         *,
         wanted: Mapping[str, str | None],
@@ -345,18 +345,18 @@ class Ledger:
         with self._database.write() as connection:
             publications.drop_write(connection, write, wanted)
 
-    def mark_failed(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
+    def mark_failed(self, run_id: str, partition: Delivery, error: str, *, now: dt.datetime) -> bool:
         """The run failed on the partition: its open attempt ends, and what it left undecided, or could not publish,
         waits for a replay. False: it has no open attempt."""
         with self._database.write() as connection:
             return attempts.fail(connection, run_id, partition, error, now)
 
-    def mark_unstarted(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> int:
+    def mark_unstarted(self, run_id: str, partition: Delivery, error: str, *, now: dt.datetime) -> int:
         """The run failed before its start: whatever waits unclaimed waits for a replay. Returns how many objects."""
         with self._database.write() as connection:
             return attempts.fail_unstarted(connection, run_id, partition, error, now)
 
-    def mark_unpublished(self, partition: DatasetPartition, error: str, *, now: dt.datetime) -> bool:
+    def mark_unpublished(self, partition: Delivery, error: str, *, now: dt.datetime) -> bool:
         """Gold or warehouse refused what a checked attempt stored: it failed after all, and so did what it had loaded,
         which waits for a replay. False: nothing waits for them."""
         with self._database.write() as connection:
@@ -365,7 +365,7 @@ class Ledger:
     def mark_waiting(
         self,
         run_id: str,
-        partition: DatasetPartition,
+        partition: Delivery,
         service: str,
         error: str,
         *,
@@ -377,14 +377,14 @@ class Ledger:
         with self._database.write() as connection:
             return waiting.wait(connection, run_id, partition, service, error, is_first=is_first, now=now)
 
-    def leave(self, run_id: str, partition: DatasetPartition, error: str, *, now: dt.datetime) -> None:
+    def leave(self, run_id: str, partition: Delivery, error: str, *, now: dt.datetime) -> None:
         """A run over many partitions leaves this one to a run of its own, for `error`."""
         with self._database.write() as connection:
             attempts.leave(connection, run_id, partition, error, now)
 
     def close_dead(
         self, run_id: str, *, error: str, deaths_limit: int = DEATHS_LIMIT, now: dt.datetime
-    ) -> list[DatasetPartition]:
+    ) -> list[Delivery]:
         """End the open attempts of a run that is gone. Its objects wait again, so that they are launched; of a
         partition at which `deaths_limit` runs in a row have died they failed. What was checked stays so, for gold and
         warehouse. Returns the partitions that wait."""
@@ -396,12 +396,12 @@ class Ledger:
     def close_unstarted(
         self,
         run_id: str,
-        partitions: Sequence[DatasetPartition],
+        partitions: Sequence[Delivery],
         *,
         error: str,
         deaths_limit: int = DEATHS_LIMIT,
         now: dt.datetime,
-    ) -> list[DatasetPartition]:
+    ) -> list[Delivery]:
         """A run is gone that had not begun any attempt: what it was launched for waits again, or has failed at the
         limit. Returns what waits."""
         with self._database.write() as connection:
@@ -427,7 +427,7 @@ class Ledger:
 
     def judge_service(
         self, service: str, found: str | None, *, limit: int, at_once: bool = False, now: dt.datetime
-    ) -> tuple[list[DatasetPartition], list[DatasetPartition]]:
+    ) -> tuple[list[Delivery], list[Delivery]]:
         """A service that partitions wait for was asked: it answers (found None), or this is what came instead.
         at_once: a person asks for them, so that no delay and no limit holds.
 
@@ -439,19 +439,19 @@ class Ledger:
     # What senders sent
 
     def record_schemas(
-        self, run_id: str, partition: DatasetPartition, delivered: Sequence[DeliveredSchema], *, now: dt.datetime
+        self, run_id: str, partition: Delivery, delivered: Sequence[DeliveredSchema], *, now: dt.datetime
     ) -> None:
         """The partition's deliveries have these columns, which differ so from what was expected. Safe to repeat."""
         with self._database.write() as connection:
             schemas.replace_schemas(connection, run_id, partition, delivered, now)
 
-    def last_schema(self, partition: DatasetPartition, *, before_key: str | None = None) -> DeliveredSchema | None:
+    def last_schema(self, partition: Delivery, *, before_key: str | None = None) -> DeliveredSchema | None:
         """The delivery before the partition that a new one is compared with, or None. before_key: the partition's own
         other deliveries count too."""
         with self._database.read() as connection:
             return schemas.select_last(connection, partition, before_key=before_key)
 
-    def schemas(self, partition: DatasetPartition) -> list[DeliveredSchema]:
+    def schemas(self, partition: Delivery) -> list[DeliveredSchema]:
         """The partition's present deliveries, in order."""
         with self._database.read() as connection:
             return schemas.select_schemas(connection, partition)
@@ -463,37 +463,35 @@ class Ledger:
         with self._database.read() as connection:
             return schemas.select_drifted(connection, dates, institutions, datasets)
 
-    def record_profile(
-        self, partition: DatasetPartition, rows: int, profile: dict[str, Any], *, now: dt.datetime
-    ) -> None:
+    def record_profile(self, partition: Delivery, rows: int, profile: dict[str, Any], *, now: dt.datetime) -> None:
         """What the partition's stored rows look like in sum."""
         with self._database.write() as connection:
             profiles.replace_profile(connection, partition, rows, profile, now)
 
-    def earlier_profiles(self, partition: DatasetPartition, count: int) -> list[dict[str, Any]]:
+    def earlier_profiles(self, partition: Delivery, count: int) -> list[dict[str, Any]]:
         """Profiles of the last `count` earlier dates with rows, newest first."""
         with self._database.read() as connection:
             return profiles.select_earlier(connection, partition, count)
 
     # What two dates hold
 
-    def record_overlap(self, partition: DatasetPartition, *, exposed: int, held: int, now: dt.datetime) -> None:
+    def record_overlap(self, partition: Delivery, *, exposed: int, held: int, now: dt.datetime) -> None:
         """So many rows of the partition may be held by another date, and so many are."""
         with self._database.write() as connection:
             shared_keys.replace_counts(connection, partition, exposed, held, now)
 
-    def overlap_counts(self, partition: DatasetPartition) -> tuple[int, int] | None:
+    def overlap_counts(self, partition: Delivery) -> tuple[int, int] | None:
         """Those two numbers; None where nobody has counted them yet."""
         with self._database.read() as connection:
             return shared_keys.select_counts(connection, partition)
 
-    def overlaps(self, partition: DatasetPartition, first: dt.date, last: dt.date, run_id: str) -> list[Overlap]:
+    def overlaps(self, partition: Delivery, first: dt.date, last: dt.date, run_id: str) -> list[Overlap]:
         """The other dates of the dataset, from first to last, that a run has ever been at, as the partition's run sees
         them."""
         with self._database.read() as connection:
             return shared_keys.select_near(connection, partition, first, last, run_id)
 
-    def ask_again(self, partitions: Collection[DatasetPartition], reason: str, *, now: dt.datetime) -> None:
+    def ask_again(self, partitions: Collection[Delivery], reason: str, *, now: dt.datetime) -> None:
         """Let each partition be run again, whatever its objects say."""
         with self._database.write() as connection:
             reruns.request(connection, partitions, reason, now)
@@ -527,7 +525,7 @@ class Ledger:
     def objects(
         self,
         *,
-        partition: DatasetPartition | None = None,
+        partition: Delivery | None = None,
         uri: str | None = None,
         key: str | None = None,
         states: Sequence[State] | None = None,
@@ -561,14 +559,14 @@ class Ledger:
         with self._database.read() as connection:
             return status.select_objects(connection, *conditions, newest_first=True, limit=limit)
 
-    def objects_of(self, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
+    def objects_of(self, partitions: Sequence[Delivery]) -> list[LedgerObject]:
         """Everything that was ever part of these partitions of one institution and dataset."""
         if not partitions:
             return []
         with self._database.read() as connection:
             return status.select_objects_of(connection, partitions)
 
-    def excluded(self, partition: DatasetPartition) -> frozenset[tuple[str, str]]:
+    def excluded(self, partition: Delivery) -> frozenset[tuple[str, str]]:
         """(key, sha256), or (key, identity) of what no run has read, of contents that a run leaves out: withdrawn,
         unrouted or ignored by now, or overwritten before their rows were ever published."""
         with self._database.read() as connection:
@@ -590,7 +588,7 @@ class Ledger:
         with self._database.read() as connection:
             return leaving.select_withdrawals(connection, limit)
 
-    def open_reruns(self) -> dict[DatasetPartition, str]:
+    def open_reruns(self) -> dict[Delivery, str]:
         """Partitions that are to run again because an object was taken out of them, each with the reason."""
         with self._database.read() as connection:
             return reruns.select_open(connection)
@@ -601,20 +599,18 @@ class Ledger:
             return status.select_near_keys(connection, key, limit)
 
     def fresh_sizes(self, institution: str, dataset: str) -> dict[dt.date, int]:
-        """Bytes that make up each partition, of those in which no object has failed."""
+        """Bytes that make up each partition, of those in which no object, and whose last attempt has not, failed."""
         with self._database.read() as connection:
             return status.select_fresh_sizes(connection, institution, dataset)
 
     def status_matrix(
         self, dates: Sequence[dt.date], institutions: Sequence[str], datasets: Sequence[str]
-    ) -> dict[DatasetPartition, PartitionStatus]:
+    ) -> dict[Delivery, PartitionStatus]:
         """What the ledger knows of each partition; those of which it knows nothing are missing."""
         with self._database.read() as connection:
             return status.select_status(connection, dates, institutions, datasets)
 
-    def published(
-        self, datasets: Collection[str], institutions: Collection[str]
-    ) -> dict[DatasetPartition, dt.datetime | None]:
+    def published(self, datasets: Collection[str], institutions: Collection[str]) -> dict[Delivery, dt.datetime | None]:
         """The partitions that were ever published, each with the time at which the first attempt after that began;
         None: no run has begun there since."""
         with self._database.read() as connection:
@@ -625,12 +621,12 @@ class Ledger:
         with self._database.read() as connection:
             return published.has_any(connection)
 
-    def published_keys(self, partition: DatasetPartition) -> set[str]:
+    def published_keys(self, partition: Delivery) -> set[str]:
         """The keys below which lies what is published of the partition."""
         with self._database.read() as connection:
             return published.select_keys(connection, partition)
 
-    def was_published(self, partition: DatasetPartition) -> bool:
+    def was_published(self, partition: Delivery) -> bool:
         """Whether any attempt at the partition has ever succeeded."""
         with self._database.read() as connection:
             return published.was_published(connection, partition)
@@ -640,12 +636,12 @@ class Ledger:
         with self._database.read() as connection:
             return unwell.select_unwell(connection)
 
-    def rows_of_earlier_dates(self, partition: DatasetPartition, days: int) -> list[int]:
+    def rows_of_earlier_dates(self, partition: Delivery, days: int) -> list[int]:
         """Silver rows of the last `days` earlier business dates with loaded objects, newest first."""
         with self._database.read() as connection:
             return status.select_earlier_rows(connection, partition, days)
 
-    def latest_loaded_date(self, partition: DatasetPartition) -> dt.date | None:
+    def latest_loaded_date(self, partition: Delivery) -> dt.date | None:
         """The last business date, up to the partition's own, on which its dataset has loaded objects; None: never."""
         with self._database.read() as connection:
             return status.select_latest_loaded_date(connection, partition)
@@ -653,13 +649,13 @@ class Ledger:
     # Which rules judged, and what was replayed
 
     def record_version(
-        self, run_id: str, partitions: Sequence[DatasetPartition], version: str, document: str, *, now: dt.datetime
+        self, run_id: str, partitions: Sequence[Delivery], version: str, document: str, *, now: dt.datetime
     ) -> None:
         """The run's attempts at the partitions of one dataset are judged under the rules that `document` holds."""
         with self._database.write() as connection:
             versions.record(connection, run_id, partitions, version, document, now)
 
-    def rule_version(self, partition: DatasetPartition, run_id: str | None = None) -> str | None:
+    def rule_version(self, partition: Delivery, run_id: str | None = None) -> str | None:
         """The rules under which what is stored of the partition was judged, or those of that run."""
         with self._database.read() as connection:
             return versions.select_version(connection, partition, run_id)
@@ -671,7 +667,7 @@ class Ledger:
 
     def quarantined_partitions(
         self, institutions: Sequence[str], datasets: Sequence[str], dates: Sequence[dt.date] | None
-    ) -> list[DatasetPartition]:
+    ) -> list[Delivery]:
         """The partitions of which rows or files are in quarantine, oldest first. dates: None for all."""
         with self._database.read() as connection:
             return versions.select_quarantined(connection, institutions, datasets, dates)
@@ -691,12 +687,12 @@ class Ledger:
         with self._database.read() as connection:
             return versions.select_replays(connection, limit)
 
-    def latest_attempt(self, partition: DatasetPartition) -> Attempt | None:
+    def latest_attempt(self, partition: Delivery) -> Attempt | None:
         """The attempt at the partition that started last, or None."""
         with self._database.read() as connection:
             return attempt_rows.latest(connection, partition)
 
-    def published_before(self, partition: DatasetPartition) -> Attempt | None:
+    def published_before(self, partition: Delivery) -> Attempt | None:
         """The attempt at the partition that was published last, before the one that started last; or None."""
         with self._database.read() as connection:
             return attempt_rows.published_before(connection, partition)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import reruns
 from etl_platform.ledger.handovers import give_back, home_of
 from etl_platform.ledger.law import Happens, move
 from etl_platform.ledger.places import OPEN, Finding, OnRecord, compare, happens, replaceable
-from etl_platform.ledger.records import DatasetPartition, LandingObject, State
+from etl_platform.ledger.records import LandingObject, State
 from etl_platform.ledger.rows import IS_ROW, distinct, identify, insert, name_of, new_row, reinstate
 
 
@@ -69,7 +70,7 @@ def leave(connection: sa.Connection, event: Happens, left: Sequence[tuple[OnReco
         reinstate(connection, [row.id for row, _ in left], now)
 
 
-def blocked_by(rows: Iterable[OnRecord]) -> set[DatasetPartition]:
+def blocked_by(rows: Iterable[OnRecord]) -> set[Delivery]:
     """Partitions whose tables or last attempt may hold one of `rows`: not of one that no run has looked at yet."""
     return {
         partition

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import attempt_rows
 from etl_platform.ledger.bound_rows import given_rows
-from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, PendingPartition, State, Unpublished
+from etl_platform.ledger.records import CURRENT, Outcome, PendingPartition, State, Unpublished
 from etl_platform.ledger.tables import attempts, landing_objects, reruns, troubles
 from etl_platform.ledger.troubles import select_troubles
 
@@ -45,7 +46,7 @@ def select_pending(connection: sa.Connection, limit: int, after: PendingPartitio
         position = [sa.literal(after.waiting_since, _t.first_seen_at.type), p.dataset]
         position += [sa.literal(p.business_date, sa.Date()), p.institution]
         query = query.having(sa.tuple_(waiting_since, *key) > sa.tuple_(*position))
-    rows = [(DatasetPartition(*row[:3]), *row[3:]) for row in connection.execute(query)]
+    rows = [(Delivery(*row[:3]), *row[3:]) for row in connection.execute(query)]
     fingerprints = _fingerprints(connection, [partition for partition, *_ in rows])
     return [PendingPartition(partition, fingerprints[partition], oldest, newest) for partition, oldest, newest in rows]
 
@@ -62,7 +63,7 @@ def select_unpublished(connection: sa.Connection) -> list[Unpublished]:
     return found
 
 
-def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> dict[DatasetPartition, str]:
+def _fingerprints(connection: sa.Connection, partitions: Sequence[Delivery]) -> dict[Delivery, str]:
     """Hash of every current object and its attempt, whatever its state and wherever it lies: states and addresses
     change while the content does not, and must not launch it again. And of the number of the run that was asked for."""
     hashes = {partition: hashlib.sha256() for partition in partitions}
@@ -78,9 +79,9 @@ def _fingerprints(connection: sa.Connection, partitions: Sequence[DatasetPartiti
         .order_by(_t.id)
     )
     for *key, number, seen_at, attempt in connection.execute(query):
-        hashes[DatasetPartition(*key)].update(f"{number} {seen_at.isoformat()} {attempt}\n".encode())
+        hashes[Delivery(*key)].update(f"{number} {seen_at.isoformat()} {attempt}\n".encode())
     asked = sa.select(_r.dataset, _r.business_date, _r.institution, _r.number).where(_r.is_open)
     for *key, number in connection.execute(asked):
-        if (partition := DatasetPartition(*key)) in hashes:
+        if (partition := Delivery(*key)) in hashes:
             hashes[partition].update(f"asked for: {number}\n".encode())
     return {partition: digest.hexdigest()[:32] for partition, digest in hashes.items()}

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given, is_given_dataset
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform.ledger.tables import profiles
 
 _t = profiles.c
@@ -25,7 +25,7 @@ _EARLIER = (
 
 
 def replace_profile(
-    connection: sa.Connection, partition: DatasetPartition, rows: int, profile: dict[str, Any], now: dt.datetime
+    connection: sa.Connection, partition: Delivery, rows: int, profile: dict[str, Any], now: dt.datetime
 ) -> None:
     """The partition's profile is `profile`, of that many rows. Safe to repeat."""
     connection.execute(_OWN, given(partition))
@@ -33,6 +33,6 @@ def replace_profile(
     connection.execute(sa.insert(profiles), row)
 
 
-def select_earlier(connection: sa.Connection, partition: DatasetPartition, count: int) -> list[dict[str, Any]]:
+def select_earlier(connection: sa.Connection, partition: Delivery, count: int) -> list[dict[str, Any]]:
     """Profiles of the last `count` earlier dates of the institution and dataset that have rows, newest first."""
     return list(connection.execute(_EARLIER, {**given(partition), "count": count}).scalars())

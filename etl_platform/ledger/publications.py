@@ -11,11 +11,12 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import leases, troubles
 from etl_platform.ledger.attempt_rows import IS_MINE, latest, mine
 from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.law import Attempted, move_attempt
-from etl_platform.ledger.records import Attempt, DatasetPartition, Outcome, State, Write
+from etl_platform.ledger.records import Attempt, Outcome, State, Write
 from etl_platform.ledger.tables import landing_objects, publications, writes
 
 _p = publications.c
@@ -33,7 +34,7 @@ _LOADED = sa.update(landing_objects).where(is_given(_o), sa.or_(_IS_HELD, _WAS_H
 def publish(
     connection: sa.Connection,
     run_id: str,
-    partition: DatasetPartition,
+    partition: Delivery,
     tables: Collection[str],
     wanted: Mapping[str, str | None],
     writer: str,
@@ -91,7 +92,7 @@ def begin_write(connection: sa.Connection, write: Write) -> None:
 def select_writes(connection: sa.Connection) -> list[Write]:
     """Every write that has begun and not ended."""
     query = sa.select(_w.writer, _w.dataset, _w.business_date, _w.institution, _w.table_name, _w.attempt_run_id)
-    return [Write(row[0], DatasetPartition(*row[1:4]), row[4], row[5]) for row in connection.execute(query)]
+    return [Write(row[0], Delivery(*row[1:4]), row[4], row[5]) for row in connection.execute(query)]
 
 
 def drop_write(connection: sa.Connection, write: Write, wanted: Mapping[str, str | None]) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import given, is_given
-from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome
+from etl_platform.ledger.records import CURRENT, Outcome
 from etl_platform.ledger.tables import attempts, landing_objects
 
 _a = attempts.c
@@ -25,7 +26,7 @@ _WAS = sa.or_(
 
 def select_published(
     connection: sa.Connection, datasets: Collection[str], institutions: Collection[str]
-) -> dict[DatasetPartition, dt.datetime | None]:
+) -> dict[Delivery, dt.datetime | None]:
     """Partition -> when the first attempt behind its last success began; None where that success is the latest."""
     wanted = (_a.dataset.in_(datasets), _a.institution.in_(institutions))
     success = (
@@ -42,15 +43,15 @@ def select_published(
         .outerjoin_from(success, later, sa.and_(same, later.c.started_at > success.c.started_at))
         .group_by(*key)
     )
-    return {DatasetPartition(*row[:3]): row[3] for row in connection.execute(query)}
+    return {Delivery(*row[:3]): row[3] for row in connection.execute(query)}
 
 
-def was_published(connection: sa.Connection, partition: DatasetPartition) -> bool:
+def was_published(connection: sa.Connection, partition: Delivery) -> bool:
     """Whether any attempt at the partition has ever succeeded."""
     return bool(connection.scalar(sa.select(_WAS), given(partition)))
 
 
-def select_keys(connection: sa.Connection, partition: DatasetPartition) -> set[str]:
+def select_keys(connection: sa.Connection, partition: Delivery) -> set[str]:
     """The keys below which lies what is published of the partition."""
     query = sa.select(_o.key).where(is_given(_o), _o.is_published, _o.state.in_(CURRENT))
     return set(connection.scalars(query, given(partition)))

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import handovers, reruns
 from etl_platform.ledger.attempt_rows import latest
 from etl_platform.ledger.bound_rows import given_rows, in_chunks
@@ -32,7 +33,7 @@ from etl_platform.ledger.places import (
     is_unread,
     overwritten,
 )
-from etl_platform.ledger.records import CURRENT, DatasetPartition, LandingObject, ObjectResult, State
+from etl_platform.ledger.records import CURRENT, LandingObject, ObjectResult, State
 from etl_platform.ledger.rows import IS_ROW, REPLACED, distinct, identified, identify, insert, new_row, partition_of
 from etl_platform.ledger.tables import landing_objects, storable
 
@@ -97,7 +98,7 @@ def _give_away(connection: sa.Connection, compared: Sequence[Compared], now: dt.
     """What a corrected pattern, or another institution, takes out of partitions whose tables, or whose runs just now,
     may have it: those run again without it."""
     claimed = [c for c in compared if c.found.institution]
-    contents = {c.row: DatasetPartition(*_claim(c.found)) for c in claimed if c.row and changes_hands(c.found, c.row)}
+    contents = {c.row: Delivery(*_claim(c.found)) for c in claimed if c.row and changes_hands(c.found, c.row)}
     others = [(c.found, row) for c in claimed if c.finding is Finding.NEWS for row in c.others if row.state in CURRENT]
     keys = [*contents, *(row for found, row in others if is_elsewhere(found, row))]
     handovers.give_away(connection, contents, keys)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from etl_platform.delivery import Delivery
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -46,18 +48,6 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CRASHED = "crashed"
-
-
-@dataclass(frozen=True, order=True)
-class DatasetPartition:
-    """One dataset on one business date from one institution: what a run works on."""
-
-    dataset: str
-    business_date: dt.date
-    institution: str
-
-    def __str__(self) -> str:
-        return f"{self.institution} {self.dataset} {self.business_date}"
 
 
 @dataclass(frozen=True)
@@ -169,7 +159,7 @@ class PendingPartition:
     waiting_since / newest_first_seen: when the first and the last of its waiting objects were recorded.
     """
 
-    partition: DatasetPartition
+    partition: Delivery
     fingerprint: str
     waiting_since: dt.datetime
     newest_first_seen: dt.datetime
@@ -192,7 +182,7 @@ class Attempt:
     """One attempt of a run at a partition. `seconds` and `totals` are None while it is running or when it crashed."""
 
     run_id: str
-    partition: DatasetPartition
+    partition: Delivery
     started_at: dt.datetime
     outcome: Outcome
     ended_at: dt.datetime | None
@@ -209,7 +199,7 @@ class Trouble:
     while the service is away, or nobody has asked it yet. number: grows with all that happens here.
     """
 
-    partition: DatasetPartition
+    partition: Delivery
     service: str | None
     error: str
     since: dt.datetime
@@ -232,7 +222,7 @@ class Unwell:
     """A partition that failed, of which a file was refused, or that waits. service, next_try_at: of one that waits;
     without a time it is tried when the service answers."""
 
-    partition: DatasetPartition
+    partition: Delivery
     kind: Kind
     reason: str
     service: str | None = None
@@ -244,7 +234,7 @@ class Write:
     """Run `writer` is writing the published `table` of the partition from what the attempt of another run stored."""
 
     writer: str
-    partition: DatasetPartition
+    partition: Delivery
     table: str
     attempt_run_id: str
 
@@ -253,7 +243,7 @@ class Write:
 class Lease:
     """Somebody is about to start a run of the partition."""
 
-    partition: DatasetPartition
+    partition: Delivery
     holder: str
     taken_at: dt.datetime
 
@@ -266,7 +256,7 @@ class Unpublished:
     fingerprint: str
 
     @property
-    def partition(self) -> DatasetPartition:
+    def partition(self) -> Delivery:
         return self.attempt.partition
 
 
@@ -318,7 +308,7 @@ class DeliveredSchema:
     once the sender has overwritten the object.
     """
 
-    partition: DatasetPartition
+    partition: Delivery
     root: str
     uri: str
     sha256: str
@@ -341,7 +331,7 @@ class Replay:
     """
 
     replay_id: str
-    partition: DatasetPartition
+    partition: Delivery
     requested_at: dt.datetime
     requested_by: str
     reason: str

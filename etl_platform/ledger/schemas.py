@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given, is_given_dataset
-from etl_platform.ledger.records import DatasetPartition, DeliveredSchema
+from etl_platform.ledger.records import DeliveredSchema
 from etl_platform.ledger.tables import schema_drift, storable
 
 _t = schema_drift.c
@@ -35,7 +36,7 @@ _LAST_OTHER = _BASELINES.where(_t.business_date <= GIVEN_DATE, _t.key != sa.bind
 def replace_schemas(
     connection: sa.Connection,
     run_id: str,
-    partition: DatasetPartition,
+    partition: Delivery,
     schemas: Sequence[DeliveredSchema],
     now: dt.datetime,
 ) -> None:
@@ -49,7 +50,7 @@ def replace_schemas(
 
 
 def select_last(
-    connection: sa.Connection, partition: DatasetPartition, *, before_key: str | None = None
+    connection: sa.Connection, partition: Delivery, *, before_key: str | None = None
 ) -> DeliveredSchema | None:
     """The last delivery before the partition. before_key: or in it, other than this object, as if it came last."""
     if before_key is None:
@@ -59,7 +60,7 @@ def select_last(
     return found[0] if found else None
 
 
-def select_schemas(connection: sa.Connection, partition: DatasetPartition) -> list[DeliveredSchema]:
+def select_schemas(connection: sa.Connection, partition: Delivery) -> list[DeliveredSchema]:
     """The current deliveries of the partition, in order."""
     return _select(connection, _CURRENT, given(partition))
 
@@ -102,7 +103,7 @@ def _select(
 ) -> list[DeliveredSchema]:
     return [
         DeliveredSchema(
-            partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
+            partition=Delivery(row["dataset"], row["business_date"], row["institution"]),
             root=row["root"],
             uri=row["uri"],
             sha256=row["sha256"],

@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given, is_given_dataset
-from etl_platform.ledger.records import DatasetPartition, Outcome, Overlap
+from etl_platform.ledger.records import Outcome, Overlap
 from etl_platform.ledger.tables import attempts, judgements, shared_keys
 
 _t, _a, _j = shared_keys.c, attempts.c, judgements.c
@@ -35,23 +36,21 @@ _NEAR = (
 )
 
 
-def replace_counts(
-    connection: sa.Connection, partition: DatasetPartition, exposed: int, held: int, now: dt.datetime
-) -> None:
+def replace_counts(connection: sa.Connection, partition: Delivery, exposed: int, held: int, now: dt.datetime) -> None:
     """So many rows of the partition may be held by another date, and so many are. Safe to repeat."""
     connection.execute(_OWN, given(partition))
     row = {**asdict(partition), "exposed": exposed, "held": held, "recorded_at": now}
     connection.execute(sa.insert(shared_keys), row)
 
 
-def select_counts(connection: sa.Connection, partition: DatasetPartition) -> tuple[int, int] | None:
+def select_counts(connection: sa.Connection, partition: Delivery) -> tuple[int, int] | None:
     """How many of its own rows may be held by another date, and how many are; None where nobody has counted them."""
     row = connection.execute(_COUNTS, given(partition)).first()
     return None if row is None else (row.exposed, row.held)
 
 
 def select_near(
-    connection: sa.Connection, partition: DatasetPartition, first: dt.date, last: dt.date, run_id: str
+    connection: sa.Connection, partition: Delivery, first: dt.date, last: dt.date, run_id: str
 ) -> list[Overlap]:
     """The other dates, from first to last, at which a run has ever been; nothing is known of how many rows others may
     hold of one that was judged by other rules than the run's (another time zone, say)."""

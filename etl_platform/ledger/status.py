@@ -12,10 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import reruns
-from etl_platform.ledger.attempt_rows import select_attempts
+from etl_platform.ledger.attempt_rows import select_attempts, select_latest
 from etl_platform.ledger.bound_rows import GIVEN_DATE, given, is_given_dataset
-from etl_platform.ledger.records import CURRENT, DatasetPartition, LedgerObject, Outcome, PartitionStatus, State
+from etl_platform.ledger.records import CURRENT, LedgerObject, Outcome, PartitionStatus, State
 from etl_platform.ledger.tables import ROW_COUNTS, attempts, landing_objects, metadata
 from etl_platform.ledger.troubles import select_troubles
 
@@ -43,7 +44,7 @@ def select_objects(
     return [_object(row) for row in connection.execute(query)]
 
 
-def select_objects_of(connection: sa.Connection, partitions: Sequence[DatasetPartition]) -> list[LedgerObject]:
+def select_objects_of(connection: sa.Connection, partitions: Sequence[Delivery]) -> list[LedgerObject]:
     """Everything that was ever part of these partitions of one institution and dataset."""
     dates = [partition.business_date for partition in partitions]
     return [_object(row) for row in connection.execute(_OBJECTS_OF, {**given(partitions[0]), "dates": dates})]
@@ -72,20 +73,26 @@ def select_near_keys(connection: sa.Connection, key: str, limit: int) -> list[st
 
 
 def select_fresh_sizes(connection: sa.Connection, institution: str, dataset: str) -> dict[dt.date, int]:
-    """Bytes of the current objects by date, of dates on which no run has failed."""
+    """Bytes of the current objects by date, of dates on which no run has failed, been killed or left them."""
     query = (
         sa.select(_t.business_date, sa.func.sum(_t.size), sa.func.sum(sa.case((_t.state == State.FAILED, 1), else_=0)))
         .where(_t.institution == institution, _t.dataset == dataset, _t.state.in_(CURRENT))
         .group_by(_t.business_date)
     )
-    return {date: int(size) for date, size, has_failed in connection.execute(query) if not has_failed}
+    sizes = {date: int(size) for date, size, has_failed in connection.execute(query) if not has_failed}
+    ended_badly = (
+        *(_a.institution == institution, _a.dataset == dataset),
+        _a.outcome.in_((Outcome.FAILED, Outcome.CRASHED)),
+    )
+    bad = {attempt.partition.business_date for attempt in select_latest(connection, *ended_badly)}
+    return {date: size for date, size in sizes.items() if date not in bad}
 
 
 def select_status(
     connection: sa.Connection, dates: Sequence[dt.date], institutions: Sequence[str], datasets: Sequence[str]
-) -> dict[DatasetPartition, PartitionStatus]:
+) -> dict[Delivery, PartitionStatus]:
     """Objects per state, rows of the loaded and the latest attempt of each partition; none of those without any."""
-    cells: dict[DatasetPartition, PartitionStatus] = {}
+    cells: dict[Delivery, PartitionStatus] = {}
     query = (
         sa.select(
             *(_t.dataset, _t.business_date, _t.institution, _t.state),
@@ -97,7 +104,7 @@ def select_status(
         .group_by(_t.dataset, _t.business_date, _t.institution, _t.state)
     )
     for dataset, date, institution, state, count, recorded_at, *rows in connection.execute(query):
-        partition = DatasetPartition(dataset, date, institution)
+        partition = Delivery(dataset, date, institution)
         cells[partition] = _with_state(cells.get(partition, PartitionStatus()), State(state), count, recorded_at, rows)
     wanted = (_a.business_date.in_(dates), _a.institution.in_(institutions), _a.dataset.in_(datasets))
     for attempt in select_attempts(connection, *wanted):  # oldest first: the latest stays
@@ -113,13 +120,13 @@ def select_status(
     return cells
 
 
-def select_earlier_rows(connection: sa.Connection, partition: DatasetPartition, days: int) -> list[int]:
+def select_earlier_rows(connection: sa.Connection, partition: Delivery, days: int) -> list[int]:
     """Silver rows of each of the last `days` earlier business dates that have any loaded object, newest first."""
     found = connection.execute(_EARLIER_ROWS, {**given(partition), "days": days})
     return [int(rows) for rows in found.scalars()]
 
 
-def select_latest_loaded_date(connection: sa.Connection, partition: DatasetPartition) -> dt.date | None:
+def select_latest_loaded_date(connection: sa.Connection, partition: Delivery) -> dt.date | None:
     """The last business date, up to the partition's own, with any loaded object of its dataset and institution."""
     query = (
         sa.select(_t.business_date)

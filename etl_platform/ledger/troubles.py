@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import given, is_given
-from etl_platform.ledger.records import DatasetPartition, State, Trouble
+from etl_platform.ledger.records import State, Trouble
 from etl_platform.ledger.tables import landing_objects, services, troubles
 
 _t = troubles.c
@@ -30,19 +31,19 @@ def select_troubles(connection: sa.Connection, *conditions: sa.ColumnElement[boo
     ]
 
 
-def count_death(connection: sa.Connection, partition: DatasetPartition, error: str, now: dt.datetime) -> int:
+def count_death(connection: sa.Connection, partition: Delivery, error: str, now: dt.datetime) -> int:
     """One more run died at the partition. Returns how many since its last success."""
     return change(connection, partition, error, now, {"deaths": 1}).deaths
 
 
-def forget(connection: sa.Connection, partition: DatasetPartition) -> None:
+def forget(connection: sa.Connection, partition: Delivery) -> None:
     """It is over: published, or failed for good. While objects of the partition wait, which arrived after the run had
     begun, the service that they wait for stays on record."""
     here = given(partition)
     connection.execute(_FORGIVEN if connection.execute(_IS_WAITING, here).first() else _FORGOTTEN, here)
 
 
-def forget_all(connection: sa.Connection, named: Mapping[str, Any]) -> list[DatasetPartition]:
+def forget_all(connection: sa.Connection, named: Mapping[str, Any]) -> list[Delivery]:
     """Somebody asks for all matching partitions again: from the start. Returns those that waited for a service."""
     matching = [_t[name] == value for name, value in named.items()]
     waited = [trouble.partition for trouble in select_troubles(connection, *matching, _t.service.is_not(None))]
@@ -65,7 +66,7 @@ def note(connection: sa.Connection, service: str, found: str | None, now: dt.dat
 
 
 def change(
-    connection: sa.Connection, partition: DatasetPartition, error: str, now: dt.datetime, what: Mapping[str, Any]
+    connection: sa.Connection, partition: Delivery, error: str, now: dt.datetime, what: Mapping[str, Any]
 ) -> Trouble:
     """Add to the counts, set the rest; the partition's trouble as it is then."""
     today = now.astimezone(dt.UTC).date()
@@ -88,7 +89,7 @@ def change(
 
 def _read(row: Mapping[Any, Any]) -> Trouble:
     return Trouble(
-        partition=DatasetPartition(row["dataset"], row["business_date"], row["institution"]),
+        partition=Delivery(row["dataset"], row["business_date"], row["institution"]),
         service=row["service"],
         error=row["error"],
         since=row["since"],

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import attempt_rows, pending
-from etl_platform.ledger.records import DatasetPartition, Kind, Outcome, State, Unwell
+from etl_platform.ledger.records import Kind, Outcome, State, Unwell
 from etl_platform.ledger.tables import attempts, landing_objects
 from etl_platform.ledger.troubles import select_troubles
 
@@ -35,18 +36,18 @@ def select_unwell(connection: sa.Connection) -> list[Unwell]:
     return sorted(found, key=lambda unwell: (unwell.partition.business_date, unwell.partition, unwell.kind))
 
 
-def _failed(connection: sa.Connection) -> Mapping[DatasetPartition, str]:
+def _failed(connection: sa.Connection) -> Mapping[Delivery, str]:
     """Of the latest attempt, or of an object whose run ended before it began."""
     query = sa.select(*_partition, sa.func.max(_t.reason)).where(_t.state == State.FAILED).group_by(*_partition)
-    of_objects = {DatasetPartition(*key): str(reason) for *key, reason in connection.execute(query)}
+    of_objects = {Delivery(*key): str(reason) for *key, reason in connection.execute(query)}
     is_over = sa.or_(_a.outcome == Outcome.FAILED, _a.outcome == Outcome.CRASHED)
     latest = attempt_rows.select_latest(connection, is_over)
     return {**of_objects, **{a.partition: a.error or str(a.outcome) for a in latest}}
 
 
-def _refused(connection: sa.Connection) -> Mapping[DatasetPartition, str]:
+def _refused(connection: sa.Connection) -> Mapping[Delivery, str]:
     query = sa.select(*_partition, _t.key, _t.reason).where(_t.state == State.REFUSED).order_by(_t.id)
-    found: dict[DatasetPartition, str] = {}
+    found: dict[Delivery, str] = {}
     for *key, name, reason in connection.execute(query):
-        found.setdefault(DatasetPartition(*key), f"{name}: {reason}")
+        found.setdefault(Delivery(*key), f"{name}: {reason}")
     return found

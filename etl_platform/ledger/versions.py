@@ -11,8 +11,9 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.bound_rows import given, is_given
-from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, Replay, State
+from etl_platform.ledger.records import CURRENT, Outcome, Replay, State
 from etl_platform.ledger.tables import attempts, judgements, landing_objects, replays, rule_versions
 
 _t = landing_objects.c
@@ -26,7 +27,7 @@ _JUDGED = sa.insert(judgements)
 def record(
     connection: sa.Connection,
     run_id: str,
-    partitions: Sequence[DatasetPartition],
+    partitions: Sequence[Delivery],
     version: str,
     document: str,
     now: dt.datetime,
@@ -42,7 +43,7 @@ def record(
     connection.execute(_JUDGED, rows)
 
 
-def select_version(connection: sa.Connection, partition: DatasetPartition, run_id: str | None) -> str | None:
+def select_version(connection: sa.Connection, partition: Delivery, run_id: str | None) -> str | None:
     """The version under which the partition's stored rows were judged, or that of the run's judgement.
 
     An attempt that stopped before it stored anything (too many bad rows, drift) has counted nothing.
@@ -62,7 +63,7 @@ def select_document(connection: sa.Connection, version: str) -> str | None:
 
 def select_quarantined(
     connection: sa.Connection, institutions: Sequence[str], datasets: Sequence[str], dates: Sequence[dt.date] | None
-) -> list[DatasetPartition]:
+) -> list[Delivery]:
     """The partitions of which something is in quarantine, oldest first."""
     conditions: list[sa.ColumnElement[bool]] = [
         _t.institution.in_(institutions),
@@ -73,7 +74,7 @@ def select_quarantined(
     if dates is not None:
         conditions.append(_t.business_date.between(min(dates), max(dates)))
     query = sa.select(_t.dataset, _t.business_date, _t.institution).distinct().where(*conditions)
-    found = (DatasetPartition(*row) for row in connection.execute(query.order_by(_t.business_date)))
+    found = (Delivery(*row) for row in connection.execute(query.order_by(_t.business_date)))
     return [partition for partition in found if dates is None or partition.business_date in set(dates)]
 
 
@@ -104,5 +105,5 @@ def _row(replay: Replay) -> dict[str, object]:
 
 def _read(row: sa.RowMapping) -> Replay:
     values = dict(row)
-    partition = DatasetPartition(values.pop("dataset"), values.pop("business_date"), values.pop("institution"))
+    partition = Delivery(values.pop("dataset"), values.pop("business_date"), values.pop("institution"))
     return Replay(partition=partition, **values)

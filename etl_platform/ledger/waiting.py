@@ -14,11 +14,12 @@ from dataclasses import asdict, replace
 
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import attempts, leases, reruns
 from etl_platform.ledger.attempt_rows import IS_MINE, IS_OF, find, latest, mine
 from etl_platform.ledger.bound_rows import given, is_given
 from etl_platform.ledger.law import Attempted, Happens, move, move_attempt
-from etl_platform.ledger.records import DatasetPartition, Outcome, Trouble
+from etl_platform.ledger.records import Outcome, Trouble
 from etl_platform.ledger.tables import troubles as troubles_table
 from etl_platform.ledger.troubles import change, forget, note, select_troubles
 
@@ -31,7 +32,7 @@ LONGEST_DELAY = dt.timedelta(hours=1)
 def wait(
     connection: sa.Connection,
     run_id: str,
-    partition: DatasetPartition,
+    partition: Delivery,
     service: str,
     error: str,
     *,
@@ -64,7 +65,7 @@ def judge(
     now: dt.datetime,
     *,
     at_once: bool = False,
-) -> tuple[list[DatasetPartition], list[DatasetPartition]]:
+) -> tuple[list[Delivery], list[Delivery]]:
     """The service was asked: it answers (found None), or `found` is what came instead. at_once: no delay holds.
 
     Returns the partitions that are released, and those that failed too often today although it answers.
@@ -107,7 +108,7 @@ def delay(failures: int) -> dt.timedelta:
     return dt.timedelta(seconds=longest.total_seconds() * share)
 
 
-def _release(connection: sa.Connection, partition: DatasetPartition, now: dt.datetime) -> None:
+def _release(connection: sa.Connection, partition: Delivery, now: dt.datetime) -> None:
     values = {"service": None, "next_try_at": None, "number": _t.number + 1}
     connection.execute(sa.update(troubles_table).where(is_given(_t)).values(values), given(partition))
     move(connection, Happens.RELEASED, IS_OF, now=now, rows=[given(partition)])
@@ -117,9 +118,7 @@ def _release(connection: sa.Connection, partition: DatasetPartition, now: dt.dat
         reruns.request(connection, [partition], "the service answers again", now)
 
 
-def _give_up(
-    connection: sa.Connection, partition: DatasetPartition, service: str, limit: int, now: dt.datetime
-) -> None:
+def _give_up(connection: sa.Connection, partition: Delivery, service: str, limit: int, now: dt.datetime) -> None:
     row = select_troubles(connection, *(_t[name] == value for name, value in asdict(partition).items()))[0]
     error = f"{row.error}; failed more than {limit} times today although {service} answers"
     move(connection, Happens.EXHAUSTED, IS_OF, now=now, values={"reason": error}, rows=[given(partition)])

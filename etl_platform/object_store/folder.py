@@ -28,7 +28,7 @@ from typing_extensions import override
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.object_store.folder_walk import STAGING, Child, walk
 from etl_platform.object_store.probe import look_at
-from etl_platform.object_store.transfer import CHUNK_BYTES, file_errors, hold, receive, weigh
+from etl_platform.object_store.transfer import CHUNK_BYTES, collect, file_errors, receive, weigh
 from etl_platform.object_store.types import (
     PROBE_SECONDS,
     Downloaded,
@@ -111,7 +111,7 @@ class FolderObjectStore(ObjectStore):
         def attempt() -> Downloaded:
             with self._opened(key) as (file, info):
                 chunks = self._chunks(file, info)
-                return hold(chunks, info.etag) if info.size <= in_memory else receive(chunks, target, info.etag)
+                return collect(chunks, info.etag) if info.size <= in_memory else receive(chunks, target, info.etag)
 
         return self._ask(attempt)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from typing_extensions import override
 
 from etl_platform.errors import EtlError, StorageUnavailableError
-from etl_platform.object_store.transfer import CHUNK_BYTES, file_errors, hold, receive, weigh
+from etl_platform.object_store.transfer import CHUNK_BYTES, collect, file_errors, receive, weigh
 from etl_platform.object_store.types import (
     PROBE_SECONDS,
     Downloaded,
@@ -127,7 +127,7 @@ class S3ObjectStore(ObjectStore):
             answer = self._get(key, None)
             with contextlib.closing(answer["Body"]):
                 chunks, etag = self._chunks(key, answer), _bare(answer.get("ETag"))
-                return hold(chunks, etag) if answer["ContentLength"] <= in_memory else receive(chunks, target, etag)
+                return collect(chunks, etag) if answer["ContentLength"] <= in_memory else receive(chunks, target, etag)
 
         return self._retries.call(attempt, service=self._service)
 

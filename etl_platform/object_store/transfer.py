@@ -88,7 +88,7 @@ def weigh(chunks: Iterable[bytes], etag: str | None) -> Downloaded:
     return Downloaded(size=size, sha256=digest.hexdigest(), etag=etag)
 
 
-def hold(chunks: Iterable[bytes], etag: str | None) -> Downloaded:
+def collect(chunks: Iterable[bytes], etag: str | None) -> Downloaded:
     """Keep `chunks` in memory. An error of `chunks` passes through."""
     content = b"".join(chunks)
     return Downloaded(size=len(content), sha256=hashlib.sha256(content).hexdigest(), etag=etag, content=content)

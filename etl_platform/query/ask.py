@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from etl_platform.contracts.registry import load_contracts
+from etl_platform.catalog.registry import load_contracts
 from etl_platform.errors import QueryError, StorageError, StorageUnavailableError
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.object_store.open import open_object_store
 from etl_platform.query.objects import Found, Objects, View, views_of
-from etl_platform.query.views import NOT_LISTED, Source, connect, lock
+from etl_platform.query.views import NOT_LISTED, ViewSource, connect, lock
 from etl_platform.resources.s3_settings import s3_options
 from etl_platform.settings import Settings, load_settings
 
@@ -81,8 +81,8 @@ class Lake:
         return Objects(store, ledger)
 
     @cached_property
-    def _source(self) -> Source:
-        return Source(self._objects.store, self._s3)
+    def _source(self) -> ViewSource:
+        return ViewSource(self._objects.store, self._s3)
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """See `open_lake`. Raises StorageUnavailableError when objects go away while they are looked up."""

@@ -12,14 +12,14 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from etl_platform.contracts.catalog import Catalog
+from etl_platform.catalog.tables import Catalog
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.gold import SOURCES
 from etl_platform.contracts.table import PartitionKey, Table
+from etl_platform.delivery import Delivery
+from etl_platform.gold.graph import gold_graph
 from etl_platform.institutions.loader import SHARED_SCHEMA, STORED_SCHEMA
 from etl_platform.institutions.model import Institution
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform.object_store.types import ObjectInfo, ObjectStore
 from etl_platform.stores.lake.store import folder, partition_at
 
@@ -71,10 +71,7 @@ def views_of(contracts: Mapping[str, Contract], institutions: Mapping[str, Insti
 
 def dataset_of(table: Table) -> str:
     """The dataset whose attempts write the table."""
-    layer, name = table.layer, table.name
-    while layer == "gold":
-        layer, name = SOURCES[name]
-    return name
+    return gold_graph().dataset_of(table)
 
 
 class Objects:
@@ -111,16 +108,14 @@ class Objects:
                 yield Found(info, partition)
 
 
-def _shown(
-    view: View, listed: Sequence[Found], published: Mapping[DatasetPartition, dt.datetime | None]
-) -> list[Found]:
+def _shown(view: View, listed: Sequence[Found], published: Mapping[Delivery, dt.datetime | None]) -> list[Found]:
     # The ledger knows no attempts at tables across institutions: they rest on published gold alone.
     if view.institution is None:
         return list(listed)
     dataset = dataset_of(view.table)
     shown = []
     for found in listed:
-        partition = DatasetPartition(dataset, found.partition.business_date, view.institution)
+        partition = Delivery(dataset, found.partition.business_date, view.institution)
         if partition in published:
             followed_at = published[partition]
             if followed_at is None or found.info.last_modified + CLOCKS_DIFFER < followed_at:

@@ -41,7 +41,7 @@ _PATTERN_SIGNS = set("*?[")
 
 
 def connect(
-    views: Collection[View], shown: Mapping[View, Sequence[Found]], source: Source
+    views: Collection[View], shown: Mapping[View, Sequence[Found]], source: ViewSource
 ) -> duckdb.DuckDBPyConnection:
     """All `views`, each over the objects `shown` of it; those that are not among them only tell their columns."""
     import duckdb
@@ -59,7 +59,7 @@ def _make(
     connection: duckdb.DuckDBPyConnection,
     views: Collection[View],
     shown: Mapping[View, Sequence[Found]],
-    source: Source,
+    source: ViewSource,
 ) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB's own choice is a folder below the present one. It makes it, and removes it, when memory is short.
@@ -96,7 +96,7 @@ def _list(texts: Iterable[str]) -> str:
     return f"[{', '.join(map(text_literal, texts))}]"
 
 
-class Source:
+class ViewSource:
     """How the objects of one lake are read. s3: how S3 is reached, where it is there."""
 
     def __init__(self, store: object, s3: S3Options) -> None:

@@ -86,7 +86,7 @@ def _decompress(source: Source, handle: IO[bytes], compression: Compression) -> 
         yield chunk
 
 
-def hold_beginning(source: Source, compression: Compression) -> None:
+def require_beginning(source: Source, compression: Compression) -> None:
     """Refuse a bomb before the first of its records is read: the ratio held while reading costs the work of 32 MiB of
     records, which a bomb makes as dear as it can."""
     if compression not in ("gzip", "zstd"):
@@ -153,7 +153,7 @@ def _is_of_system(name: str) -> bool:
     return path.name in _SYSTEM_FILES or path.name.startswith("._") or path.parts[:1] == ("__MACOSX",)
 
 
-def hold_directory_size(source: Source) -> None:
+def require_directory_size(source: Source) -> None:
     """Refuse a zip whose directory is absurd, before zipfile reads all of it into memory."""
     with source.open() as handle:
         size = handle.seek(0, 2)

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_platform.errors import StorageError
-from etl_platform.readers.archive import Compression, hold_beginning, hold_directory_size, open_chunks
+from etl_platform.readers.archive import Compression, open_chunks, require_beginning, require_directory_size
 from etl_platform.readers.batch import Batch
 from etl_platform.readers.csv.reader import read_csv
 from etl_platform.readers.json.reader import read_json
@@ -52,7 +52,7 @@ def read_file(
 def _read(source: Source, options: FormatOptions, batch_rows: int, expected: tuple[str, ...]) -> Iterator[Batch]:
     found = sniff(source.path, source.content)
     _hold_declared(source, found, options)
-    hold_beginning(source, found.compression)
+    require_beginning(source, found.compression)
     if isinstance(options, CsvOptions):
         return read_csv(source, found.compression, options, batch_rows)
     if isinstance(options, JsonOptions):
@@ -75,7 +75,7 @@ def _hold_declared(source: Source, found: Sniffed, options: FormatOptions) -> No
     if found.format == "empty":
         raise source.empty("0 bytes")
     if found.compression == "zip" and found.format != "excel":
-        hold_directory_size(source)
+        require_directory_size(source)
     if not declares(source, found, options):
         packed = "" if found.compression == "none" else f" in {found.compression}"
         raise source.refusal("file_is_in_declared_format", f"{found.format}{packed}", options.type)

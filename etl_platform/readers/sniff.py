@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from etl_platform.errors import FileRefusedError
-from etl_platform.readers.archive import Compression, compression_of, hold_directory_size, open_chunks
+from etl_platform.readers.archive import Compression, compression_of, open_chunks, require_directory_size
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
 from etl_platform.readers.source import Source
 
@@ -67,7 +67,7 @@ def sniff(path: Path, content: bytes | None = None) -> Sniffed:
         return Sniffed("excel", "zip")
     try:
         if compression == "zip":
-            hold_directory_size(source)
+            require_directory_size(source)
         inner = next(open_chunks(source, compression), b"")[:_HEAD]
     except FileRefusedError:
         return Sniffed("archive", compression)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.model import Institution
 from etl_platform.object_store.open import ObjectStore, open_object_store

@@ -31,7 +31,7 @@ def distinct(table: Table, partitions: Sequence[PartitionKey]) -> list[Partition
             raise ConfigurationError(
                 f"table {table.layer}/{table.name} partition {key}",
                 found="a date alone" if key.institution is None else "a date and an institution",
-                expected="a date alone (shared table)" if table.shared else "a date and an institution",
+                expected="a date alone (table across institutions)" if table.shared else "a date and an institution",
                 next_step="give the asset the partitions of its table",
             )
     return sorted(set(partitions), key=lambda key: (key.business_date, key.institution or ""))

@@ -17,7 +17,7 @@ IN_MEMORY_BYTES = 64 * 2**20
 """Of one load, kept for the case that the server goes away: writing them out would cost a fifth of the load's CPU."""
 
 
-class Replay:
+class Rereading:
     """`source` once, whoever asks how often: each asking gets all rows from the first on.
 
     failed: the source itself broke off. A broken generator looks like one that has ended, so nothing may be sent from

@@ -81,7 +81,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
-def hold_unambiguous(mapped: Mapped, subject: str) -> None:
+def require_unambiguous(mapped: Mapped, subject: str) -> None:
     """Refuse a file in which several columns stand for one of the contract: to pick one would be a guess."""
     for target, names in mapped.rivals.items():
         raise FileRefusedError(

@@ -29,9 +29,9 @@ from etl_platform.transforms.judge import Judged, JudgePlan, file_columns, judge
 from etl_platform.transforms.normalise import (
     Mapped,
     SenderFormat,
-    hold_unambiguous,
     map_columns,
     require_columns,
+    require_unambiguous,
 )
 from etl_platform.transforms.observe import Observation
 from etl_platform.transforms.overlap import Others, find_held
@@ -232,7 +232,7 @@ class _Collector:
         state.names, state.mapped = names, map_columns(names, self.plan.contract, file.sender)
         piece = Piece(file.key, file.delivery, file.sender, state.mapped, batch)
         try:
-            hold_unambiguous(state.mapped, subject)
+            require_unambiguous(state.mapped, subject)
             if not isinstance(self.plan.options, JsonOptions):
                 require_columns(state.mapped, names, self.plan.contract, subject)
         except FileRefusedError:

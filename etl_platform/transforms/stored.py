@@ -9,6 +9,7 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.rules import Rule, presence_rule, unique_rule
+from etl_platform.contracts.table import Table
 from etl_platform.transforms.validate import validate
 
 SAMPLE_ROWS = 5
@@ -34,15 +35,18 @@ def checkable_rules(contract: Contract) -> list[Rule]:
     return [r for r in contract.rules if r.name in present | own]
 
 
-def inspect(frames: Iterable[pl.DataFrame], contract: Contract, *, are_valid: bool = False) -> StoredFindings:
-    """Read `frames` (silver rows of one partition) once and find every rule that does not hold on them.
+def inspect(
+    frames: Iterable[pl.DataFrame], contract: Contract, table: Table | None = None, *, are_valid: bool = False
+) -> StoredFindings:
+    """Read `frames` (rows of one partition) once and find every rule that does not hold on them.
 
+    table: where they are stored, the contract's silver table unless another is given.
     are_valid: these very rows were given to `validate`, together with others, and it found nothing.
 
     Memory: one frame, and 8 bytes per row for the keys and for each unique column.
     """
     findings = StoredFindings()
-    expected = contract.silver.polars_schema
+    expected = (table or contract.silver).polars_schema
     key = list(contract.key) or ["_row_hash"]
     hashes: list[pl.DataFrame] = []
     for frame in frames:

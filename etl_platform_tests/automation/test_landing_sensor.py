@@ -11,11 +11,12 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from etl_platform.defs import attempt, due
+from etl_platform.defs import due
 from etl_platform.landing.scan import scan_landing
 from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
+from etl_platform.pipeline import attempt as attempts
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
@@ -49,7 +50,7 @@ class Daemon:
             instance=self.platform.instance,
             cursor=self.cursor,
             repository_def=definitions.get_repository_def(),
-            resources=dict(self.platform.resources),
+            resources={key: self.platform.resources[key] for key in sensor.required_resource_keys},
         ) as context:
             return sensor.evaluate_tick(context)
 
@@ -59,6 +60,7 @@ class Daemon:
         return job.execute_in_process(
             partition_key=request.partition_key,
             asset_selection=request.asset_selection,
+            run_config=request.run_config,
             instance=self.platform.instance,
             raise_on_error=False,
             tags=tags,
@@ -73,7 +75,11 @@ def settle(daemon: Daemon) -> None:
 
 
 def keys(requests: list[dg.RunRequest]) -> list[str]:
-    return sorted(str(r.partition_key) for r in requests)
+    """The partitions of all runs, also of one over many dates."""
+    found = [str(r.partition_key) for r in requests if r.partition_key]
+    for config in (r.run_config["ops"]["load_partitions"]["config"] for r in requests if r.run_config):
+        found += [f"{date}|{config['institution']}" for date in config["dates"]]
+    return sorted(found)
 
 
 @pytest.fixture
@@ -119,7 +125,8 @@ def test_a_request_runs_the_assets_of_its_dataset_with_their_checks(daemon: Daem
     assert result.success
     names = {e.check_name for e in result.get_asset_check_evaluations()}
     graph = daemon.platform.definitions.get_repository_def().asset_graph
-    assert names == {k.name for k in graph.asset_check_keys if k.asset_key.path == ["silver", "prices"]}
+    checked = (["silver", "prices"], ["gold", "daily_bars"])
+    assert names == {k.name for k in graph.asset_check_keys if k.asset_key.path in checked}
     materialized = {e.asset_key.path[-1] for e in result.all_events if e.is_step_materialization and e.asset_key}
     assert materialized == {"prices", "daily_bars"}
     assert daemon.platform.attempt("prices", "first").outcome is Outcome.SUCCEEDED
@@ -152,7 +159,7 @@ def test_more_keys_than_a_tick_takes_are_found_over_several_ticks(
         seen.append(len(platform.ledger.objects()))
 
     assert seen == [600, 1_200, 1_300, 1_300]
-    assert {r.partition_key for r in requests} == {f"{day}|first" for day in days}
+    assert set(keys(requests)) == {f"{day}|first" for day in days}
     assert daemon.tick() == []
 
 
@@ -347,7 +354,7 @@ def test_the_attempt_of_a_run_that_is_alive_is_left_alone(daemon: Daemon) -> Non
 def test_a_run_that_waits_too_long_for_a_living_one_fails_nothing_but_itself(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "WAIT_FOR_RUN_SECONDS", 0.0)
+    monkeypatch.setattr(attempts, "WAIT_FOR_RUN_SECONDS", 0.0)
     platform = daemon.platform
     platform.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
     daemon.tick()
@@ -498,5 +505,5 @@ def test_on_s3_more_than_a_thousand_keys_are_found_over_several_ticks(
         seen.append(len(s3_platform.ledger.objects()))
 
     assert seen == [700, 1_050]
-    assert len({r.partition_key for r in requests}) == 20
+    assert len(set(keys(requests))) == 20
     assert daemon.tick() == []

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.cli.docs import FOLDER, LEDGER_PAGE, with_law
 from etl_platform.cli.main import cli
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.ledger.law import ATTEMPTS, OBJECTS
 from etl_platform.ledger.records import Outcome, State
 

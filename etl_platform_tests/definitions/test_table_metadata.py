@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts.datasets.prices import PRICES
-from etl_platform.defs.table_metadata import PREVIEW_ROWS, Preview, markdown, table_schema
+from etl_platform.defs.table_metadata import markdown, preview_text, table_schema
+from etl_platform.pipeline.facts import PREVIEW_ROWS, Preview
 from etl_platform_tests.stores.tables import SAMPLES, TOTALS, batches, key, rows
 
 
@@ -39,18 +40,18 @@ def test_a_preview_shows_the_first_rows_of_a_stream_whatever_its_batches() -> No
         preview = Preview()
         parts = batches(*(frame.slice(start, step) for start in range(0, 20, step)))
         assert list(preview.watch(iter(parts))) == parts
-        assert str(preview.metadata().value).count("\n") == 1 + PREVIEW_ROWS
+        assert preview_text(preview).count("\n") == 1 + PREVIEW_ROWS
 
 
 def test_a_preview_spells_every_type_as_the_frame_does() -> None:
     frame = rows(key(0), count=PREVIEW_ROWS)
     preview = Preview()
     assert len(list(preview.watch(iter(batches(frame))))) == 1
-    assert preview.metadata().value == markdown(frame)
+    assert preview_text(preview) == markdown(frame)
 
 
 def test_a_preview_of_nothing_says_so() -> None:
-    assert Preview().metadata().value == "no rows"
+    assert preview_text(Preview()) == "no rows"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import Outcome, State
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, Run, bar, plain_senders
@@ -128,7 +128,7 @@ def test_another_order_is_no_drift_and_running_again_changes_no_record(sender: P
 
     assert not sender.ingest("first", NEXT_DATE).failed_checks
     assert not sender.ingest("first", NEXT_DATE).failed_checks
-    held = sender.ledger.schemas(dataset_partition("prices", PartitionKey(NEXT_DATE, "first")))
+    held = sender.ledger.schemas(Delivery.of("prices", PartitionKey(NEXT_DATE, "first")))
     assert [column["name"] for column in held[0].columns] == backwards[0].split(",") and len(held) == 1
 
 

@@ -23,7 +23,7 @@ from etl_platform.contracts import BUILT_IN
 from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat
-from etl_platform_tests.support.delivered import deliver, hold_conservation, hold_valid
+from etl_platform_tests.support.delivered import deliver, require_conservation, require_valid
 from etl_platform_tests.support.dialects import as_text
 from etl_platform_tests.support.valid_rows import ANY_TEXT, DATASETS, tables
 
@@ -102,8 +102,8 @@ def test_every_row_is_accounted_for_and_every_value_is_what_its_text_says(datase
     with tempfile.TemporaryDirectory() as folder:
         sender = SenderFormat(dialect)
         out = deliver([content], Path(folder), options, dataset=dataset, sender=sender, batch_rows=3)
-    hold_conservation(out)
-    hold_valid(out, dataset)
+    require_conservation(out)
+    require_valid(out, dataset)
     assert out.result.rows_read == len(rows)
     line = first or 2
     starts = {}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl_platform_tests.support.delivered import Delivered, deliver, hold_conservation
+from etl_platform_tests.support.delivered import Delivered, deliver, require_conservation
 from etl_platform_tests.support.dialects import File, csv_files, json_files, parquet_files
 from etl_platform_tests.support.valid_rows import ANY_TEXT, DATASETS, LATIN, tables
 
@@ -23,11 +23,11 @@ def delivered(file: File, dataset: str, batch_rows: int = 2) -> Delivered:
         out = deliver(
             [file.content], Path(folder), file.options, dataset=dataset, sender=file.sender, batch_rows=batch_rows
         )
-    hold_conservation(out)
+    require_conservation(out)
     return out
 
 
-def hold_equal(file: File, table: pl.DataFrame, dataset: str) -> None:
+def require_equal(file: File, table: pl.DataFrame, dataset: str) -> None:
     out = delivered(file, dataset)
     assert out.broken == []
     assert out.values(dataset) == table.rows()
@@ -39,7 +39,7 @@ def hold_equal(file: File, table: pl.DataFrame, dataset: str) -> None:
 def test_a_valid_table_as_csv_is_silver(dataset: str, data: st.DataObject) -> None:
     encoding = data.draw(st.sampled_from(ENCODINGS))
     table = data.draw(tables(dataset, LATIN if encoding == "latin-1" else ANY_TEXT))
-    hold_equal(data.draw(csv_files(table, encoding)), table, dataset)
+    require_equal(data.draw(csv_files(table, encoding)), table, dataset)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -48,7 +48,7 @@ def test_a_valid_table_as_csv_is_silver(dataset: str, data: st.DataObject) -> No
 def test_a_valid_table_as_json_is_silver(dataset: str, data: st.DataObject) -> None:
     encoding = data.draw(st.sampled_from(ENCODINGS))
     table = data.draw(tables(dataset, LATIN if encoding == "latin-1" else ANY_TEXT))
-    hold_equal(data.draw(json_files(table, encoding)), table, dataset)
+    require_equal(data.draw(json_files(table, encoding)), table, dataset)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -56,4 +56,4 @@ def test_a_valid_table_as_json_is_silver(dataset: str, data: st.DataObject) -> N
 @given(data=st.data())
 def test_a_valid_table_as_parquet_is_silver(dataset: str, data: st.DataObject) -> None:
     table = data.draw(tables(dataset, ANY_TEXT))
-    hold_equal(data.draw(parquet_files(table)), table, dataset)
+    require_equal(data.draw(parquet_files(table)), table, dataset)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from etl_platform.readers import ReadLimits
-from etl_platform_tests.support.delivered import deliver, hold_conservation, hold_valid
+from etl_platform_tests.support.delivered import deliver, require_conservation, require_valid
 from etl_platform_tests.support.hostile_files import CASES, Case, page
 from etl_platform_tests.support.platform import REPOSITORY
 
@@ -47,8 +47,8 @@ def named(case: Case) -> str:
 @pytest.mark.parametrize("case", ORDINARY, ids=named)
 def test_a_hostile_file_gets_its_verdict(case: Case, tmp_path: Path) -> None:
     out = deliver(case.make(), tmp_path, case.options, dataset=case.dataset, sender=case.sender)
-    hold_conservation(out)
-    hold_valid(out, case.dataset)
+    require_conservation(out)
+    require_valid(out, case.dataset)
     assert {row: list(rules) for row, rules in out.broken} == {row: list(rules) for row, rules in case.broken.items()}
     assert (out.silver.height, out.result.rows_duplicate) == (case.silver, case.duplicates)
     for column, expected in case.values.items():

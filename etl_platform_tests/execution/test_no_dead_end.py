@@ -9,14 +9,14 @@ import dagster as dg
 import pytest
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import LedgerObject, State
 from etl_platform_tests.execution.test_moves import scan
 from etl_platform_tests.support.datasets import LEAST, platform_with
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
 
 FOLDER = f"first/prices/{DATE}"
-PARTITION = dataset_partition("prices", PartitionKey(DATE, "first"))
+PARTITION = Delivery.of("prices", PartitionKey(DATE, "first"))
 MARKERS = ("_SUCCESS", "_started_123", "_committed_123", ".DS_Store", ".part-0000.csv.crc", "part-0000.csv.crc")
 
 

@@ -19,12 +19,12 @@ from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.held import HELD_BY, held_table
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition
-from etl_platform.defs.overlap import Neighbours, settled, told
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals, State
 from etl_platform.object_store.open import open_object_store
+from etl_platform.pipeline.overlap import Neighbours, settled, told
 from etl_platform.readers.options import CsvOptions
 from etl_platform.stores.frames import to_batches
 from etl_platform.stores.lake.store import LakeStore
@@ -82,7 +82,7 @@ class World:
         """fails: with something by which its checks hold it back."""
         self.deliveries[day] = rows
         (self.fails.add if fails else self.fails.discard)(day)
-        self.ledger.ask_again([dataset_partition(self.contract.dataset, self.partition(day))], "new", now=NOW)
+        self.ledger.ask_again([Delivery.of(self.contract.dataset, self.partition(day))], "new", now=NOW)
 
     def pending(self) -> list[int]:
         found = self.ledger.open_reruns()
@@ -104,12 +104,12 @@ class World:
 
     def _run(self, day: int) -> Iterator[None]:
         partition, run_id = self.partition(day), f"run-{next(self.runs)}"
-        attempt = dataset_partition(self.contract.dataset, partition)
+        attempt = Delivery.of(self.contract.dataset, partition)
         self.ledger.start_attempts(run_id, [attempt], now=NOW)
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             path = Path(scratch) / "file.csv"
             path.write_text(text(self.contract, self.deliveries[day]))
-            around = Neighbours(self.contract, partition, self.ledger, self.store, run_id)
+            around = Neighbours(self.contract, attempt, self.ledger, self.store, run_id)
             fails = day in self.fails
             plan = SilverPlan(
                 self.contract, partition, CsvOptions(), NOW, Path(scratch) / "scratch", others=around.others

@@ -24,9 +24,9 @@ def loaded(plain: Platform) -> Platform:
     return plain
 
 
-def run_checks(platform: Platform, names: list[str] | None = None) -> Run:
-    """A run of checks alone: all of silver/prices, or those of `names`."""
-    asset = dg.AssetKey(["silver", "prices"])
+def run_checks(platform: Platform, names: list[str] | None = None, table: str = "silver/prices") -> Run:
+    """A run of checks alone: all of a table, or those of `names`."""
+    asset = dg.AssetKey(table.split("/"))
     chosen = (
         dg.AssetSelection.checks_for_assets(asset)
         if names is None

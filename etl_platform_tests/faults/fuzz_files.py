@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from etl_platform_tests.faults.mutations import GROUP, mutated
-from etl_platform_tests.support.delivered import deliver, hold_conservation, hold_valid
+from etl_platform_tests.support.delivered import deliver, require_conservation, require_valid
 
 SECONDS = 10
 """Longest time for one file. The files are tiny: more is a hang."""
@@ -147,8 +147,8 @@ def _work(seed: int, size: int, numbers: Sequence[int]) -> None:
                 sender=base.sender,
                 batch_rows=4 if number % 3 == 0 else 1000,
             )
-        hold_conservation(out)
-        hold_valid(out, base.dataset)
+        require_conservation(out)
+        require_valid(out, base.dataset)
         faulthandler.cancel_dump_traceback_later()
         print(number, flush=True)
 

@@ -10,25 +10,17 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field, replace
 
+from etl_platform.delivery import Delivery
 from etl_platform.errors import AttemptLostError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
-from etl_platform.ledger.records import (
-    WHOLE_KEY,
-    AttemptTotals,
-    DatasetPartition,
-    LandingObject,
-    ObjectResult,
-    Outcome,
-    State,
-    Write,
-)
+from etl_platform.ledger.records import WHOLE_KEY, AttemptTotals, LandingObject, ObjectResult, Outcome, State, Write
 from etl_platform_tests.support.landing_objects import DATE, NOW
 
 SILVER, WAREHOUSE, GOLD, GOLD_IN_WAREHOUSE = "silver", "warehouse/prices", "gold/bars", "warehouse/bars"
 WANTED: dict[str, str | None] = {WAREHOUSE: None, GOLD: None, GOLD_IN_WAREHOUSE: GOLD}
 SERVICE_OF = {WAREHOUSE: "warehouse", GOLD: "lake", GOLD_IN_WAREHOUSE: "warehouse"}
-PARTITIONS = [DatasetPartition("prices", DATE + dt.timedelta(days=day), "institution_a") for day in (0, 1)]
+PARTITIONS = [Delivery("prices", DATE + dt.timedelta(days=day), "institution_a") for day in (0, 1)]
 KEYS = {"a": PARTITIONS[0], "b": PARTITIONS[0], "c": PARTITIONS[1]}
 UNREADABLE = "unreadable"
 Rows = tuple[tuple[str, str], ...]
@@ -59,7 +51,7 @@ class Run:
     """A run as Dagster has it. status: "" while it executes; is_dead: its process is gone. partition: its only one."""
 
     id: str
-    partition: DatasetPartition
+    partition: Delivery
     is_publication: bool
     run_key: str | None
     process: str
@@ -95,8 +87,8 @@ class Runs:
         self.homes = dict(KEYS)  # which partition's pattern claims a key
         self.claims = dict.fromkeys(KEYS, "")  # "": its partition; or why it is nobody's: "unrouted", "ignored"
         self.away: set[str] = set()
-        self.bronze: dict[DatasetPartition, list[Copy]] = {p: [] for p in PARTITIONS}
-        self.tables: dict[tuple[str, DatasetPartition], Rows] = {}
+        self.bronze: dict[Delivery, list[Copy]] = {p: [] for p in PARTITIONS}
+        self.tables: dict[tuple[str, Delivery], Rows] = {}
         self.runs: dict[str, Run] = {}
 
     def tick_clock(self, seconds: float = 1) -> dt.datetime:
@@ -289,7 +281,7 @@ class Runs:
             run.status = "success"
 
     def fail(self, run: Run, text: str, service: str | None = None) -> None:
-        """The run fails: what `reported` and the hooks of `defs/attempt.py` tell the ledger."""
+        """The run fails: what `reported` and the hooks of `defs/hooks.py` tell the ledger."""
         run.status = "failure"
         is_first = run.step == "begin" and not run.is_publication
         ledger, now = self.ledger, self.tick_clock()

@@ -7,7 +7,8 @@ import datetime as dt
 import hashlib
 from collections.abc import Sequence
 
-from etl_platform.ledger.records import CURRENT, DatasetPartition, Outcome, PendingPartition, State, Unpublished
+from etl_platform.delivery import Delivery
+from etl_platform.ledger.records import CURRENT, Outcome, PendingPartition, State, Unpublished
 from etl_platform_tests.faults.history_runs import KEYS, PARTITIONS, SERVICE_OF, WANTED, WAREHOUSE, Rows, Run, Runs
 
 _LAUNCH = dt.timedelta(minutes=2)
@@ -19,7 +20,7 @@ class World(Runs):
     """Landing, tables, runs and their launchers."""
 
     def launch(
-        self, partition: DatasetPartition, *, is_publication: bool, run_key: str | None = None, process: str = ""
+        self, partition: Delivery, *, is_publication: bool, run_key: str | None = None, process: str = ""
     ) -> Run:
         run = Run(f"r{len(self.runs):03}", partition, is_publication, run_key, process)
         self.runs[run.id] = run
@@ -33,7 +34,7 @@ class World(Runs):
         self.record(self.listing(self.landing))
         self.ledger.mark_gone([number for key, number in stuck if key not in self.landing], now=self.now)
 
-    def pick_up(self) -> dict[DatasetPartition, str]:
+    def pick_up(self) -> dict[Delivery, str]:
         """Ends what died. Returns what living runs are at."""
         for run in [run for run in self.runs.values() if run.is_dead and not run.status]:
             error = f"the process of run {run.id} was killed"
@@ -68,7 +69,7 @@ class World(Runs):
         self.judge_services()
         self.scan()
         wanted = self._due(held)
-        keys: dict[DatasetPartition, str | None] = {item.partition: None for item in wanted}
+        keys: dict[Delivery, str | None] = {item.partition: None for item in wanted}
         if process is None:
             keys = {item.partition: _run_key(item) for item in wanted}
             if self._settle({str(key): partition for partition, key in keys.items()}):
@@ -86,7 +87,7 @@ class World(Runs):
             if item.partition in free and (key := keys[item.partition]) not in used
         ]
 
-    def _due(self, held: dict[DatasetPartition, str]) -> Sequence[PendingPartition | Unpublished]:
+    def _due(self, held: dict[Delivery, str]) -> Sequence[PendingPartition | Unpublished]:
         pending = [item for item in self.ledger.pending_partitions(100) if item.partition not in held]
         is_pending = {item.partition for item in pending}
         checked = [
@@ -98,7 +99,7 @@ class World(Runs):
         both: list[PendingPartition | Unpublished] = [*pending, *checked]
         return [item for item in both if item.partition not in starting]
 
-    def _settle(self, requested: dict[str, DatasetPartition]) -> int:
+    def _settle(self, requested: dict[str, Delivery]) -> int:
         settled = 0
         for key, partition in requested.items():
             runs = [run for run in self.runs.values() if run.run_key == key]
@@ -137,12 +138,12 @@ class World(Runs):
         found = [(one.key, one.identity, one.sha256, one.state) for one in self.ledger.objects()]
         raise AssertionError(f"it never settles: {found}, landing {self.landing}, {self.claims}")
 
-    def rows_of(self, partition: DatasetPartition) -> Rows:
+    def rows_of(self, partition: Delivery) -> Rows:
         """What the ledger says that the tables hold of the partition."""
         found = self.ledger.objects(partition=partition, states=[State.LOADED])
         return tuple(sorted((one.key, str(one.sha256)) for one in found))
 
-    def last_rows_of(self, partition: DatasetPartition) -> Rows:
+    def last_rows_of(self, partition: Delivery) -> Rows:
         """What was published of keys of which nothing else may be in the tables: the content after it was deleted, or
         became nobody's, before any run had loaded it, or a run failed. A mistake in a pattern empties no table."""
         found = self.ledger.objects(partition=partition)
@@ -163,7 +164,7 @@ class World(Runs):
             if found.claimed_by is None:
                 continue
             assert found.institution and found.dataset and found.business_date
-            outcome = at[found.claimed_by, DatasetPartition(found.dataset, found.business_date, found.institution)]
+            outcome = at[found.claimed_by, Delivery(found.dataset, found.business_date, found.institution)]
             if found.state is State.SEEN:
                 assert outcome is Outcome.RUNNING, "it waits for a run that has ended"
             if found.state is State.LOADED and found.run_id == found.claimed_by:

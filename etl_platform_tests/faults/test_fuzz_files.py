@@ -10,7 +10,7 @@ import pytest
 from etl_platform_tests.faults import fuzz_files
 from etl_platform_tests.faults.fuzz_files import fuzz
 from etl_platform_tests.faults.mutations import GROUP, bases, mutated
-from etl_platform_tests.support.delivered import deliver, hold_conservation, hold_valid
+from etl_platform_tests.support.delivered import deliver, require_conservation, require_valid
 
 SABOTAGE = """
 import os, sys, time
@@ -46,8 +46,8 @@ def test_very_many_damaged_files_end_in_a_verdict(tmp_path: Path) -> None:
 def test_the_files_to_be_damaged_are_good_ones(tmp_path: Path, base: object) -> None:
     (found,) = [one for one in bases() if one is base]
     out = deliver([found.pack(found.content)], tmp_path, found.options, dataset=found.dataset, sender=found.sender)
-    hold_conservation(out)
-    hold_valid(out, found.dataset)
+    require_conservation(out)
+    require_valid(out, found.dataset)
     assert not any(file.refusal for file in out.result.files) and out.silver.height > 3
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from etl_platform.defs.pick_up import pick_up
+from etl_platform.gold.graph import gold_graph
 from etl_platform.resources.processes import Processes
 from etl_platform_tests.faults.test_every_boundary import POINTS, prepared
 from etl_platform_tests.support.apart import Apart, Point, eventually
@@ -82,7 +83,7 @@ def test_no_service_is_named_for_an_interrupt(ending: str, tmp_path: Path) -> No
     assert [run.status for run in place.runs()] == [dg.DagsterRunStatus.FAILURE]
 
     with place.instance() as instance, place.ledger() as ledger:
-        found = pick_up(instance, ledger, Processes(place.settings.processes))
+        found = pick_up(instance, ledger, Processes(place.settings.processes), gold_graph())
         (trouble,) = ledger.troubles()
 
     assert len(found.cut_off) == 1 and (trouble.service, trouble.deaths) == (None, 1)

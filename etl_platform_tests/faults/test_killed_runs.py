@@ -16,8 +16,9 @@ import pytest
 
 from etl_platform.cli import execute
 from etl_platform.contracts.table import PartitionKey
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, LedgerObject, Outcome, State
+from etl_platform.ledger.records import LedgerObject, Outcome, State
 from etl_platform_tests.cli.test_commands import Shell, deliver, etl, home
 from etl_platform_tests.support.platform import DATE, HEADER, REPOSITORY, bar
 
@@ -157,9 +158,9 @@ def nothing_has_failed_by_a_death_before_it_began(home: Path) -> None:
     ledger.close()
 
 
-def place_of(found: LedgerObject) -> DatasetPartition:
+def place_of(found: LedgerObject) -> Delivery:
     assert found.dataset and found.business_date and found.institution
-    return DatasetPartition(found.dataset, found.business_date, found.institution)
+    return Delivery(found.dataset, found.business_date, found.institution)
 
 
 def test_what_a_living_run_is_loading_is_left_to_it(home: Path, etl: Shell) -> None:
@@ -167,7 +168,7 @@ def test_what_a_living_run_is_loading_is_left_to_it(home: Path, etl: Shell) -> N
         deliver(home, code, DATE)
     alive = start(*BRONZE, "copy", "1", ending="halt")
     try:
-        partition = DatasetPartition("prices", DATE, "first")
+        partition = Delivery("prices", DATE, "first")
         ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
         until = time.monotonic() + 120
         while not ledger.latest_attempt(partition):

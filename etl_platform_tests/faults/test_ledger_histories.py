@@ -22,10 +22,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger import law
 from etl_platform.ledger.law import ATTEMPTS, OBJECTS
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import CURRENT, DatasetPartition, State
+from etl_platform.ledger.records import CURRENT, State
 from etl_platform.ledger.tables import metadata
 from etl_platform_tests.faults.history_runs import KEYS, PARTITIONS, UNREADABLE, WANTED, Lying, Run
 from etl_platform_tests.faults.history_world import World
@@ -134,7 +135,7 @@ class Histories(RuleBasedStateMachine):
         return f"e{self.count}"
 
     @rule(who=st.sampled_from(LAUNCHERS), partition=st.sampled_from(PARTITIONS))
-    def launch(self, who: str, partition: DatasetPartition) -> None:
+    def launch(self, who: str, partition: Delivery) -> None:
         self.count += 1
         process = f"p{self.count}" if who.endswith("command") else None
         if who in ("load", "publish"):
@@ -190,7 +191,7 @@ class Histories(RuleBasedStateMachine):
         partition=st.sampled_from(PARTITIONS),
         then=st.sampled_from(THEN),
     )
-    def ask(self, pick: int, what: str, partition: DatasetPartition, then: str) -> None:
+    def ask(self, pick: int, what: str, partition: Delivery, then: str) -> None:
         """A person."""
         now = self.world.tick_clock()
         if what == "replay":
@@ -220,7 +221,7 @@ class Histories(RuleBasedStateMachine):
         key=st.sampled_from(sorted(KEYS)),
         steps=st.integers(0, 9),
     )
-    def tell(self, story: str, partition: DatasetPartition, key: str, steps: int) -> None:
+    def tell(self, story: str, partition: Delivery, key: str, steps: int) -> None:
         """What takes several steps in a row that chance hardly ever makes."""
         if story in (
             "late publication",
@@ -276,7 +277,7 @@ class Histories(RuleBasedStateMachine):
         self.send(key, "unrouted", "x", whole_minutes=False, then="nothing")
         self.world.scan()
 
-    def _beside(self, key: str, partition: DatasetPartition, pick: int) -> None:
+    def _beside(self, key: str, partition: Delivery, pick: int) -> None:
         """Where every content counts, one that was replaced is taken out and put back."""
         for content in ("x", "y"):
             self._deliver(key, content, whole_minutes=False)
@@ -284,7 +285,7 @@ class Histories(RuleBasedStateMachine):
         for what in ("withdraw beside", "undo"):
             self.ask(pick, what, partition, "work")
 
-    def _each_run(self, partition: DatasetPartition, times: int, happens: Callable[[Run], None]) -> None:
+    def _each_run(self, partition: Delivery, times: int, happens: Callable[[Run], None]) -> None:
         """The same happens to so many runs at the partition, one after the other, in the middle of its files."""
         self.opened.request_replay(business_date=partition.business_date, now=self.world.tick_clock())
         for _ in range(times):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from etl_platform.defs.attempt import reported
+from etl_platform.delivery import Delivery
 from etl_platform.errors import StorageUnavailableError
 from etl_platform.ledger import database
 from etl_platform.ledger.database import LedgerDatabase
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
+from etl_platform.pipeline.attempt import reported
 from etl_platform_tests.support.gate import Gate, run_gate
 from etl_platform_tests.support.landing_objects import NOW, landing_object
 from etl_platform_tests.support.postgres import PostgresDatabase
@@ -48,9 +48,9 @@ def test_whoever_says_that_it_was_away_does_not_wait_for_it_again(
 ) -> None:
     ledger = Ledger(url, retries=QUICK)
     gate.shut()
-    partition = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
+    partition = Delivery("prices", dt.date(2025, 1, 15), "first")
     with caplog.at_level("WARNING", "etl_platform.retries"):
-        with pytest.raises(StorageUnavailableError), reported(ledger, "run", partition):
+        with pytest.raises(StorageUnavailableError), reported(ledger, "run", [partition]):
             ledger.latest_attempt(partition)
         waits = len(caplog.records)
     assert waits == QUICK.attempts - 1, "one ring of tries: the step's own"

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from etl_platform.defs import attempt, due, sensors
+from etl_platform.defs import due, sensors
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.ledger.records import Outcome, State
+from etl_platform.pipeline import attempt
 from etl_platform.stores.duckdb.store import DuckDBStore
 from etl_platform_tests.support.outages import QUICK, Clockwork
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, dagster_instance, open_instance, plain

@@ -26,7 +26,7 @@ import pytest
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.retries import Retries
-from etl_platform.stores.postgres.load import Load
+from etl_platform.stores.postgres.load import PostgresLoad
 from etl_platform.stores.postgres.locks import lock_partitions
 from etl_platform_tests.stores.tables import SAMPLES, batches, key, rows, stored
 from etl_platform_tests.support.postgres import (
@@ -258,14 +258,14 @@ def test_an_outcome_that_cannot_be_asked_is_said_to_be_unknown(
     direct.replace(SAMPLES, [key(0)], batches(OLD))
     with run_proxy(postgres_database.server, "after the server did it") as proxy:
         store = open_store(proxy.url_of(postgres_database.name), lock_seconds=0.05)
-        ask = Load._is_committed
+        ask = PostgresLoad._is_committed
 
-        def ask_a_busy_server(load: Load, token: uuid.UUID) -> bool:
+        def ask_a_busy_server(load: PostgresLoad, token: uuid.UUID) -> bool:
             with postgres_database.connect(autocommit=False) as other:
                 lock_partitions(other, [("institution_a", SAMPLES.name, key(0))])
                 return ask(load, token)
 
-        monkeypatch.setattr(Load, "_is_committed", ask_a_busy_server)
+        monkeypatch.setattr(PostgresLoad, "_is_committed", ask_a_busy_server)
         with pytest.raises(StorageUnavailableError, match=r"outcome cannot be asked.*either outcome leads to the same"):
             store.replace(SAMPLES, [key(0)], batches(NEW))
     assert stored(direct, [key(0)]).equals(NEW)

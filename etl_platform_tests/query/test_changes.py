@@ -11,11 +11,12 @@ from contextlib import contextmanager
 import polars as pl
 import pytest
 
+from etl_platform.clock import now
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
-from etl_platform.defs.gold import publication_of
+from etl_platform.delivery import Delivery
 from etl_platform.errors import StorageError, StorageUnavailableError
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition
+from etl_platform.gold.graph import gold_graph
+from etl_platform.ledger.records import AttemptTotals
 from etl_platform.query import Lake, open_lake
 from etl_platform.query.ask import TRIES
 from etl_platform.query.objects import Found, Objects, View
@@ -36,8 +37,8 @@ def loaded(plain: Platform) -> Platform:
     return plain
 
 
-def partition_of(day: dt.date) -> DatasetPartition:
-    return dataset_partition("prices", PartitionKey(day, "first"))
+def partition_of(day: dt.date) -> Delivery:
+    return Delivery.of("prices", PartitionKey(day, "first"))
 
 
 class Runs:
@@ -65,7 +66,7 @@ class Runs:
     def succeed(self, day: dt.date) -> None:
         run_id, ledger = self.begin(day, self.good[day]), self.platform.ledger
         assert ledger.end_checks(run_id, partition_of(day), totals=AttemptTotals(), now=now())
-        wanted = publication_of("prices")
+        wanted = gold_graph().publication_of("prices")
         assert ledger.publish(run_id, partition_of(day), wanted, wanted=wanted, now=now())
 
 

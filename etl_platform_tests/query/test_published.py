@@ -14,19 +14,19 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from etl_platform.catalog.registry import built_in_contracts
+from etl_platform.clock import now
 from etl_platform.contracts.ddl import sql_type
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.attempt import dataset_partition, now
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.loader import load_institutions
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform.query import Lake, open_lake, query
 from etl_platform.settings import Settings
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, plain_senders
 from etl_platform_tests.support.s3 import S3Bucket
 
-PARTITION = dataset_partition("prices", PartitionKey(DATE, "first"))
+PARTITION = Delivery.of("prices", PartitionKey(DATE, "first"))
 
 
 def rows(platform: Platform, sql: str) -> list[tuple[Any, ...]]:
@@ -240,7 +240,7 @@ def test_a_lake_in_s3_is_read_alike(tmp_path: Path, s3_bucket: S3Bucket, dagster
     assert rows(platform, found) == [(300, dt.datetime(2025, 1, 16, 10, 2, tzinfo=dt.UTC))]
 
 
-def published_of(platform: Platform, partitions: Sequence[DatasetPartition]) -> list[dt.datetime | None]:
+def published_of(platform: Platform, partitions: Sequence[Delivery]) -> list[dt.datetime | None]:
     found = platform.ledger.published({"prices"}, {"first"})
     return [found[partition] for partition in partitions if partition in found]
 

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from etl_platform.defs.table_metadata import Preview
+from etl_platform.pipeline.facts import Preview
 from etl_platform.stores import spool as spool_module
 from etl_platform.stores.partition_guard import spooled
 from etl_platform.stores.spool import Spool
@@ -128,4 +128,4 @@ def test_a_preview_holds_values_and_not_the_batch() -> None:
     for _ in preview.watch(iter([copy])):
         pass
     del copy, _
-    assert pa.total_allocated_bytes() <= before and preview.metadata().value
+    assert pa.total_allocated_bytes() <= before and preview.rows

@@ -28,8 +28,9 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import Attempt, DatasetPartition
+from etl_platform.ledger.records import Attempt
 from etl_platform.settings import Settings
 from etl_platform_tests.support import halting
 from etl_platform_tests.support.platform import HEADER, REPOSITORY, Platform, bar, plain_senders
@@ -237,7 +238,7 @@ class Apart:
         with self.ledger() as ledger:
             run_ids = [run.run_id for run in self.runs()]
             found = [attempt for run_id in run_ids for attempt in ledger.attempts_of(run_id)]
-        wanted = {DatasetPartition("prices", date, code) for date, code in itertools.product(dates, codes)}
+        wanted = {Delivery("prices", date, code) for date, code in itertools.product(dates, codes)}
         return [attempt for attempt in found if attempt.partition in wanted]
 
     def left(self) -> list[str]:
@@ -329,8 +330,9 @@ def _tick(
     defs: dg.Definitions = runpy.run_module("etl_platform.definitions")["defs"]
     with dg.DagsterInstance.get() as instance:
         sensor = defs.resolve_sensor_def("new_landing_objects")
+        resources = {key: (defs.resources or {})[key] for key in sensor.required_resource_keys}
         context = dg.build_sensor_context(
-            instance=instance, repository_def=defs.get_repository_def(), resources=dict(defs.resources or {})
+            instance=instance, repository_def=defs.get_repository_def(), resources=resources
         )
         with context:
             requests = sensor.evaluate_tick(context).run_requests or []
@@ -340,6 +342,7 @@ def _tick(
             done = defs.resolve_job_def(str(request.job_name)).execute_in_process(
                 partition_key=request.partition_key,
                 asset_selection=request.asset_selection,
+                run_config=request.run_config,
                 instance=instance,
                 raise_on_error=False,
                 tags={**request.tags, "dagster/run_key": str(request.run_key)},

@@ -73,7 +73,7 @@ def deliver(
     return Delivered(result, result.silver.collect(), result.quarantine.collect())
 
 
-def hold_conservation(delivered: Delivered) -> None:
+def require_conservation(delivered: Delivered) -> None:
     """Every row read is in silver, in quarantine or a counted duplicate: by file, and in the tables themselves."""
     result = delivered.result
     for file in result.files:
@@ -86,7 +86,7 @@ def hold_conservation(delivered: Delivered) -> None:
     assert result.rows_read == result.rows_silver + result.rows_quarantined + result.rows_duplicate
 
 
-def hold_valid(delivered: Delivered, dataset: str) -> None:
+def require_valid(delivered: Delivered, dataset: str) -> None:
     """Silver holds only rows that keep every rule, in the table's own schema."""
     contract = BUILT_IN[dataset]
     assert delivered.silver.schema == contract.silver.polars_schema

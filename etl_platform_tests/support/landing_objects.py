@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from etl_platform.ledger.records import DatasetPartition, LandingObject, ObjectResult
+from etl_platform.delivery import Delivery
+from etl_platform.ledger.records import LandingObject, ObjectResult
 
 NOW = dt.datetime(2025, 1, 15, 6, 0, tzinfo=dt.UTC)
 DATE = dt.date(2025, 1, 15)
-PARTITION = DatasetPartition("prices", DATE, "institution_a")
+PARTITION = Delivery("prices", DATE, "institution_a")
 
 
 def after(seconds: float) -> dt.datetime:
@@ -24,7 +25,7 @@ def landing_object(
     *,
     etag: str | None = "one",
     modified: dt.datetime = NOW,
-    partition: DatasetPartition | None = PARTITION,
+    partition: Delivery | None = PARTITION,
     version: str | None = None,
     root: str = "landing",
     **facts: Any,

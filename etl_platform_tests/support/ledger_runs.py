@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition, LandingObject, LedgerObject, Outcome
+from etl_platform.ledger.records import AttemptTotals, LandingObject, LedgerObject, Outcome
 from etl_platform_tests.support.landing_objects import NOW, PARTITION, after, landing_object, result_of
 
 TOTALS = AttemptTotals(
@@ -25,7 +26,7 @@ def begin(
     ledger: Ledger,
     *objects: LandingObject,
     run_id: str = "run",
-    partition: DatasetPartition = PARTITION,
+    partition: Delivery = PARTITION,
     dead: Collection[str] = (),
     at: float = 0,
 ) -> None:
@@ -38,7 +39,7 @@ def check(
     ledger: Ledger,
     *objects: LandingObject,
     run_id: str = "run",
-    partition: DatasetPartition = PARTITION,
+    partition: Delivery = PARTITION,
     totals: AttemptTotals = TOTALS,
     at: float = 1,
 ) -> None:
@@ -47,9 +48,7 @@ def check(
     assert ledger.end_checks(run_id, partition, totals=totals, now=after(at))
 
 
-def publish(
-    ledger: Ledger, *tables: str, run_id: str = "run", partition: DatasetPartition = PARTITION, at: float = 2
-) -> bool:
+def publish(ledger: Ledger, *tables: str, run_id: str = "run", partition: Delivery = PARTITION, at: float = 2) -> bool:
     """The tables (none: all) hold what the run stored."""
     return ledger.publish(run_id, partition, tables or tuple(WANTED), wanted=WANTED, now=after(at))
 
@@ -61,17 +60,17 @@ def succeed(ledger: Ledger, *objects: LandingObject, run_id: str = "run", at: fl
     assert publish(ledger, run_id=run_id, at=at)
 
 
-def outcomes(ledger: Ledger, partition: DatasetPartition = PARTITION, *run_ids: str) -> dict[str, Outcome]:
+def outcomes(ledger: Ledger, partition: Delivery = PARTITION, *run_ids: str) -> dict[str, Outcome]:
     """How far each run's attempt at the partition came."""
     found = [attempt for run_id in run_ids or ("run",) for attempt in ledger.attempts_of(run_id)]
     return {attempt.run_id: attempt.outcome for attempt in found if attempt.partition == partition}
 
 
-def outcome(ledger: Ledger, run_id: str = "run", partition: DatasetPartition = PARTITION) -> Outcome:
+def outcome(ledger: Ledger, run_id: str = "run", partition: Delivery = PARTITION) -> Outcome:
     return outcomes(ledger, partition, run_id)[run_id]
 
 
-def is_pending(ledger: Ledger, partition: DatasetPartition = PARTITION) -> bool:
+def is_pending(ledger: Ledger, partition: Delivery = PARTITION) -> bool:
     return partition in [item.partition for item in ledger.pending_partitions(100)]
 
 

@@ -19,10 +19,10 @@ import pytest
 
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.defs.assemble import build_defs, build_graph
-from etl_platform.defs.attempt import dataset_partition
 from etl_platform.defs.graph import Graph
 from etl_platform.defs.io_manager import TableIOManager
 from etl_platform.defs.launching import dataset_assets
+from etl_platform.delivery import Delivery
 from etl_platform.landing.zone import LandingZone
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Attempt, LedgerObject
@@ -174,10 +174,10 @@ class Platform:
         )
 
     def objects(self, dataset: str, institution: str, date: dt.date = DATE) -> list[LedgerObject]:
-        return self.ledger.objects(partition=dataset_partition(dataset, PartitionKey(date, institution)))
+        return self.ledger.objects(partition=Delivery.of(dataset, PartitionKey(date, institution)))
 
     def attempt(self, dataset: str, institution: str, date: dt.date = DATE) -> Attempt:
-        found = self.ledger.latest_attempt(dataset_partition(dataset, PartitionKey(date, institution)))
+        found = self.ledger.latest_attempt(Delivery.of(dataset, PartitionKey(date, institution)))
         assert found is not None
         return found
 

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.loader import bind_contract

@@ -24,7 +24,7 @@ from etl_platform.contracts.datasets.timing import within_business_date
 from etl_platform.contracts.declared.column_types import literal
 from etl_platform.contracts.declared.declaration import ColumnDeclaration, Declaration, whole_text
 from etl_platform.contracts.declared.expressions import compile_expression, compile_losses, compile_rule, evaluate
-from etl_platform.contracts.declared.watches import hold_watches
+from etl_platform.contracts.declared.watches import require_watches
 from etl_platform.contracts.document import near, parse_document, read_text
 from etl_platform.contracts.quarantine import SUPERSEDED_RULE
 from etl_platform.contracts.rules import Rule, row_rule
@@ -60,7 +60,7 @@ def compile_declaration(declaration: Declaration, origin: str) -> Contract:
     """The contract of `declaration`; `origin` names it in messages."""
     columns = _stored_columns(declaration, origin)
     _check_names(declaration, columns, origin)
-    hold_watches(declaration, {column.name: column.dtype for column in columns}, origin)
+    require_watches(declaration, {column.name: column.dtype for column in columns}, origin)
     dtypes = {column.name: column.dtype for column in columns}
     rules_for = DeclaredRules(declaration, origin)
     parameters = _parameters(declaration, columns, origin)

@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from etl_platform.contracts.declared.column_types import format_type, parse_type, parse_value
-from etl_platform.contracts.declared.time_formats import hold_formats
+from etl_platform.contracts.declared.time_formats import require_formats
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import NameCase, WriteMode
 
@@ -46,12 +46,12 @@ def _regular_expression(pattern: str) -> str:
 
 
 def _date_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
-    hold_formats(formats, are_dates=True)
+    require_formats(formats, are_dates=True)
     return formats
 
 
 def _timestamp_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
-    hold_formats(formats, are_dates=False)
+    require_formats(formats, are_dates=False)
     return formats
 
 
@@ -129,7 +129,7 @@ class ColumnDeclaration(_Strict):
         self._only("pattern, min_length and max_length", is_text, self.pattern, self.min_length, self.max_length)
         self._only("min and max", has_order, self.min, self.max)
         self._only("formats", self.type in {"date", "timestamp"}, self.formats or None)
-        hold_formats(self.formats, are_dates=self.type == "date")
+        require_formats(self.formats, are_dates=self.type == "date")
         for field in ("min", "max", "fill"):
             self._read(field, getattr(self, field))
         for value in self.allowed or ():

@@ -18,7 +18,7 @@ _FIRST, _LAST = dt.date(1000, 1, 1), dt.date(9999, 12, 31)
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-def hold_formats(formats: Sequence[str], *, are_dates: bool) -> None:
+def require_formats(formats: Sequence[str], *, are_dates: bool) -> None:
     """Raise ValueError for a format that reads no whole date or drops a zone, and for two that disagree on a text."""
     texts = {fmt: _written(fmt) for fmt in formats}
     for fmt, text in texts.items():

@@ -15,7 +15,7 @@ _HAVE_MAGNITUDE = "integer, float or decimal"
 _ARE_LABELS = "string, integer or boolean"
 
 
-def hold_watches(declaration: Declaration, columns: Mapping[str, pl.DataType], origin: str) -> None:
+def require_watches(declaration: Declaration, columns: Mapping[str, pl.DataType], origin: str) -> None:
     """Raise ConfigurationError where a watched column has no magnitude, or a group or category is no label."""
     for number, watched in enumerate(declaration.watched):
         field = f"{origin} field watched.{number}"

@@ -21,14 +21,14 @@ _STAND_INS = {"delimiter": "\x1f", "quote": "\x1e"}
 
 
 @dataclass(frozen=True)
-class Dialect:
+class CsvDialect:
     """options: as the parser sees them. swaps: pairs of characters that changed places."""
 
     options: CsvOptions
     swaps: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, source: Source, options: CsvOptions) -> Dialect:
+    def of(cls, source: Source, options: CsvOptions) -> CsvDialect:
         """Raises ConfigurationError for a dialect in which no record could be told from the next."""
         marks = (options.delimiter, options.quote)
         if len(set(marks)) < 2 or any(mark in "\r\n\0\ufeff" for mark in marks):

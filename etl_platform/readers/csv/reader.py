@@ -20,11 +20,11 @@ import pyarrow.csv as pc
 from etl_platform.errors import ConfigurationError
 from etl_platform.readers.archive import Compression
 from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW, Batch, no_rejects
-from etl_platform.readers.csv.dialect import Dialect
+from etl_platform.readers.csv.dialect import CsvDialect
 from etl_platform.readers.csv.quotes import starts_with
 from etl_platform.readers.csv.small import small_batch
 from etl_platform.readers.csv.split import Block, split
-from etl_platform.readers.csv.trailer import Control, hold_last
+from etl_platform.readers.csv.trailer import Control, flag_last
 from etl_platform.readers.encoding import BOM, to_utf8
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import Mask, Records, positions_of
@@ -36,13 +36,13 @@ def read_csv(source: Source, compression: Compression, options: CsvOptions, batc
     if compression == "none" and (small := small_batch(source, options, batch_rows)) is not None:
         yield small
         return
-    dialect = Dialect.of(source, options)
+    dialect = CsvDialect.of(source, options)
     chunks = dialect.inward(to_utf8(source, compression, options.encoding))
     blocks = split(source, chunks, dialect.options)
     control = Control.of(source, options.trailer) if options.trailer else None
     names = None if options.header else _unique(source, options.columns)
     any_batch = False
-    for block, is_last in hold_last(blocks) if control else ((block, False) for block in blocks):
+    for block, is_last in flag_last(blocks) if control else ((block, False) for block in blocks):
         rest = control.take_line(block) if control and is_last else block
         kept = _kept(rest, dialect.options)
         if names is None:
@@ -76,7 +76,7 @@ def _blank(records: Records) -> Mask:
     return blank
 
 
-def _header(source: Source, block: Block, kept: Mask, dialect: Dialect) -> tuple[str, ...] | None:
+def _header(source: Source, block: Block, kept: Mask, dialect: CsvDialect) -> tuple[str, ...] | None:
     """The column names from the first row of the block, which is taken out of `kept`; None where it has no row."""
     rows = np.flatnonzero(kept & ~_blank(block.records))
     kept[: rows[0] + 1 if len(rows) else len(kept)] = False
@@ -93,7 +93,7 @@ def _header(source: Source, block: Block, kept: Mask, dialect: Dialect) -> tuple
     return _unique(source, dialect.outward_names(_names(text, dialect)))
 
 
-def _names(text: bytes, dialect: Dialect) -> list[str]:
+def _names(text: bytes, dialect: CsvDialect) -> list[str]:
     if ord(dialect.options.quote) not in text:
         # As the parser reads it, without the cost of starting one; it drops a byte order mark, too.
         return text.removesuffix(b"\n").decode().removeprefix("\ufeff").split(dialect.options.delimiter)
@@ -126,7 +126,7 @@ def _text(names: tuple[str, ...]) -> pc.ConvertOptions:
 
 
 def _batches(
-    source: Source, block: Block, kept: Mask, names: tuple[str, ...], dialect: Dialect, *, batch_rows: int
+    source: Source, block: Block, kept: Mask, names: tuple[str, ...], dialect: CsvDialect, *, batch_rows: int
 ) -> Iterator[Batch]:
     records, rejects = block.records, no_rejects()
     if len(names) > 1:
@@ -160,17 +160,17 @@ def _batches(
         rejects = no_rejects()
 
 
-def _batch(columns: pl.DataFrame, rows: Records, dialect: Dialect, rejects: pl.DataFrame) -> Batch:
+def _batch(columns: pl.DataFrame, rows: Records, dialect: CsvDialect, rejects: pl.DataFrame) -> Batch:
     numbers = pl.Series(SOURCE_ROW, rows.rows, dtype=pl.Int64)
     return Batch(columns, numbers, partial(_raw, rows, dialect), rejects, len(rows.text))
 
 
-def _raw(records: Records, dialect: Dialect, indices: pl.Series) -> pl.Series:
+def _raw(records: Records, dialect: CsvDialect, indices: pl.Series) -> pl.Series:
     return dialect.outward(records.raw(indices))
 
 
 def _parse(
-    rows: Records, names: tuple[str, ...], dialect: Dialect, *, has_quotes: bool
+    rows: Records, names: tuple[str, ...], dialect: CsvDialect, *, has_quotes: bool
 ) -> tuple[pl.DataFrame, list[int], list[int]]:
     """The fields of the rows, and the index and field count of each row that has not as many as there are names."""
     if not len(rows):

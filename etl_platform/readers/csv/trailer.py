@@ -25,7 +25,7 @@ _RULE = "file_matches_its_trailer"
 _AMOUNT = pl.Decimal(38, 19)
 
 
-def hold_last(blocks: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
+def flag_last(blocks: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
     """Yield each block and whether it holds the last line with text; blank blocks after it are dropped."""
     held: Block | None = None
     for block in blocks:

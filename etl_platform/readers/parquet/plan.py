@@ -43,7 +43,7 @@ class Part:
     as_dictionaries: bool
 
 
-def hold_footer(source: Source) -> None:
+def require_footer(source: Source) -> None:
     """Refuse a file without a footer, or with one that is absurd."""
     with source.path.open("rb") as handle:
         size = handle.seek(0, 2)
@@ -58,7 +58,7 @@ def hold_footer(source: Source) -> None:
         raise source.beyond(f"a footer of {length} bytes", f"{_FOOTER_BYTES} at most")
 
 
-def hold_shape(source: Source, metadata: pq.FileMetaData) -> None:
+def require_shape(source: Source, metadata: pq.FileMetaData) -> None:
     """Refuse a file whose footer announces more than the limits allow."""
     limits, size = source.limits, source.path.stat().st_size
     if metadata.num_columns > limits.columns:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.parquet.int96 import Int96
 from etl_platform.readers.parquet.pages import survey
-from etl_platform.readers.parquet.plan import LISTED, coded_columns, hold_footer, hold_shape, plan, slices
+from etl_platform.readers.parquet.plan import LISTED, coded_columns, plan, require_footer, require_shape, slices
 from etl_platform.readers.parquet.types import exact_type, row_as_json
 from etl_platform.readers.records import reject_frame
 from etl_platform.readers.source import Source
@@ -47,7 +47,7 @@ def _damaged(source: Source, error: Exception) -> Exception:
 
 
 def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
-    hold_footer(source)
+    require_footer(source)
     options: dict[str, Any] = {
         "pre_buffer": False,
         "buffer_size": 2**20,
@@ -57,7 +57,7 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
     }
     with pq.ParquetFile(source.path, **options) as plain:
         metadata, schema = plain.metadata, plain.schema_arrow
-        hold_shape(source, metadata)
+        require_shape(source, metadata)
         _hold_names(source, schema.names)
         groups = survey(source, metadata)
         names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]

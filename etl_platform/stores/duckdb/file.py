@@ -13,10 +13,11 @@ import datetime as dt
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -27,6 +28,7 @@ from etl_platform.stores.duckdb.holder import holders
 if TYPE_CHECKING:
     import duckdb
 
+WAIT_SECONDS = 60.0
 _RETRY_SECONDS = 0.05
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
 """No extension is ever fetched from the internet behind our back."""
@@ -61,6 +63,23 @@ class DuckDBFile:
             yield connection
 
     @contextmanager
+    def reading(self, config: Mapping[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for somebody else's queries, which cannot write. What DuckDB says of them is raised as it is.
+
+        config: more of DuckDB's own settings. Raises like `connection` when it cannot be opened.
+        """
+        if not self.path.exists():
+            raise StorageError(self.subject, found="no such file", next_step="load a partition: the first one makes it")
+        patience = self._wait_seconds
+        deadline = time.monotonic() + patience
+        with self.lock(patience):
+            with self._errors():
+                opened = self._open(deadline, True, patience, None, config)
+            with opened as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                yield connection
+
+    @contextmanager
     def beside(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of the same settings that leaves the file alone: whatever is made in it goes with it."""
         import duckdb
@@ -92,11 +111,16 @@ class DuckDBFile:
             lock.release()
 
     def _open(
-        self, deadline: float, read_only: bool, patience: float, threads: int | None
+        self,
+        deadline: float,
+        read_only: bool,
+        patience: float,
+        threads: int | None,
+        further: Mapping[str, Any] = MappingProxyType({}),
     ) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        config = _CONFIG if threads is None else {**_CONFIG, "threads": threads}
+        config = {**_CONFIG, **further, **({} if threads is None else {"threads": threads})}
         while True:
             try:
                 return duckdb.connect(self.path, read_only=read_only, config=config)

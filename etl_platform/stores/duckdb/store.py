@@ -18,7 +18,7 @@ from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 from etl_platform.retries import asking
 from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchanged
-from etl_platform.stores.duckdb.file import DuckDBFile
+from etl_platform.stores.duckdb.file import WAIT_SECONDS, DuckDBFile
 from etl_platform.stores.duckdb.tables import DuckDBTable
 from etl_platform.stores.frames import BATCH_ROWS, align, subset
 from etl_platform.stores.partition_guard import distinct, spooled
@@ -41,7 +41,7 @@ ROW_GROUP_ROWS = 122_880
 
 
 class DuckDBStore:
-    """Tables in one DuckDB file. `schemas`: institution code to warehouse schema; shared tables are in `shared`.
+    """Tables in one DuckDB file. `schemas`: institution code to warehouse schema; those across them in `shared`.
 
     The lock on the file is never held while rows are made or used: what is written is complete in scratch before,
     and what was read is in scratch after. A lazy frame may so read from the file that its result is written to.
@@ -52,7 +52,7 @@ class DuckDBStore:
         path: Path,
         schemas: Mapping[str, str],
         *,
-        wait_seconds: float = 60,
+        wait_seconds: float = WAIT_SECONDS,
         scratch: Path | None = None,
         service: str = "warehouse",
     ) -> None:

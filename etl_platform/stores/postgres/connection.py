@@ -35,7 +35,7 @@ _DEFAULTS: dict[str, str] = {
 }
 
 
-class Session(Protocol):
+class PostgresSession(Protocol):
     """What a load needs of a driver's open transaction."""
 
     def execute(self, query: bytes, params: Sequence[Any] | None = None, /) -> object: ...
@@ -93,7 +93,7 @@ class Server:
             finally:
                 connection.close()
 
-    def begin(self, session: Session, role: str | None) -> None:
+    def begin(self, session: PostgresSession, role: str | None) -> None:
         """Start a transaction with time-outs and, where given, as `role`."""
         # A receipt is a promise: a server that acknowledges before it writes would lose the load in a crash.
         session.execute(
@@ -154,7 +154,7 @@ class Server:
         return [str(known[name]) for name in ("password", "sslpassword") if known.get(name)]
 
 
-def become(session: Session, role: str | None) -> None:
+def become(session: PostgresSession, role: str | None) -> None:
     """Act as `role` until the end of the transaction."""
     if role is not None:
         session.execute(f"SET LOCAL ROLE {quote(role, 'postgres')}".encode())

@@ -17,7 +17,7 @@ from etl_platform.contracts.identifiers import qualify
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import StorageUnavailableError, TransientError
 from etl_platform.stores.postgres.adbc import ArrowSession, connect_session, needs_arrow_driver
-from etl_platform.stores.postgres.connection import Connection, Server, Session, become
+from etl_platform.stores.postgres.connection import Connection, PostgresSession, Server, become
 from etl_platform.stores.postgres.copy import copy_rows
 from etl_platform.stores.postgres.errors import DRIVER_ERRORS, TimeLimitError
 from etl_platform.stores.postgres.loads import has_load, record_load
@@ -36,7 +36,7 @@ Rows = Callable[[], Iterable[pa.RecordBatch]]
 """All rows of a schema, from the first on, each time it is called."""
 
 
-class Load:
+class PostgresLoad:
     """One replace of the partitions `groups` of `table`. `role_of_schema`: None where the URL's user does the work."""
 
     def __init__(
@@ -151,7 +151,7 @@ def _append(
     return copy_rows(session, table, schema, batches)
 
 
-def _delete(session: Session, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
+def _delete(session: PostgresSession, table: Table, schema: str, keys: Sequence[PartitionKey]) -> None:
     condition, values = where_partitions(table, keys)
     statement = f"DELETE FROM {qualify(schema, table.name, 'postgres')} WHERE {condition}"  # noqa: S608 - checked names, bound values
     session.execute(statement.encode(), values)

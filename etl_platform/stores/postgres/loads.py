@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from etl_platform.contracts.identifiers import qualify
 from etl_platform.contracts.table import PartitionKey, Table
-from etl_platform.stores.postgres.connection import Connection, Session
+from etl_platform.stores.postgres.connection import Connection, PostgresSession
 
 LOADS = "_loads"
 KEPT = "30 days"
@@ -28,7 +28,7 @@ def create_loads(connection: Connection, schema: str) -> None:
 
 
 def record_load(
-    session: Session, schema: str, table: Table, *, token: uuid.UUID, keys: Sequence[PartitionKey], rows: int
+    session: PostgresSession, schema: str, table: Table, *, token: uuid.UUID, keys: Sequence[PartitionKey], rows: int
 ) -> None:
     """Note the load in the open transaction, and forget old ones."""
     name = qualify(schema, LOADS, "postgres")

@@ -23,21 +23,21 @@ from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchange
 from etl_platform.stores.partition_guard import checked, distinct, spooled
 from etl_platform.stores.postgres.connection import Server
 from etl_platform.stores.postgres.copy import copy_rows
-from etl_platform.stores.postgres.load import Groups, Load, Rows
+from etl_platform.stores.postgres.load import Groups, PostgresLoad, Rows
 from etl_platform.stores.postgres.proof import require_arrived
 from etl_platform.stores.postgres.read import select_rows
 from etl_platform.stores.postgres.roles import create_schemas, missing_schemas, role_of
 from etl_platform.stores.postgres.schemas import Schemas
 from etl_platform.stores.postgres.tables import stored_columns
 from etl_platform.stores.proof.sent import Sent
-from etl_platform.stores.replay import Replay
+from etl_platform.stores.replay import Rereading
 from etl_platform.stores.store import Written
 
 _ONE_MOMENT = "REPEATABLE READ READ ONLY"
 
 
 class PostgresStore:
-    """Tables in one Postgres database. `schemas`: institution code to schema; shared tables are in `shared`.
+    """Tables in one Postgres database. `schemas`: institution code to schema; those across institutions in `shared`.
 
     roles: every transaction acts as the schema's own role, which `initialise` creates. Without, the URL's user must
     own the schemas, and nothing but this code keeps tenants apart. lock_seconds: see `Server`.
@@ -110,10 +110,10 @@ class PostgresStore:
         """
         keys = distinct(table, partitions)
         groups = self._schemas.group(keys)
-        load = Load(self._server, table, groups, self._role)
+        load = PostgresLoad(self._server, table, groups, self._role)
         if len(groups) == 1:
             (schema,) = groups
-            rows = Replay(table.arrow_schema, checked(table, keys, batches), self._scratch)
+            rows = Rereading(table.arrow_schema, checked(table, keys, batches), self._scratch)
             with asking(self.service), closing(rows):
                 return load.run({schema: rows.batches}, has_rows=lambda: not rows.failed)
         # Each institution's rows are sent under its own role, so they are told apart before any are sent.

@@ -1,30 +1,22 @@
-"""The form of a Postgres table: made from its description, and made to follow it.
-
-A nullable column that the contract gained is added. Every other difference is for a person to decide: the error
-names it and the statement that would settle it.
+"""A Postgres table: made from its description, and made to follow it. What differs, and what settles it:
+`table_form.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from etl_platform.contracts.ddl import (
     column_definition,
     create_statements,
-    current_view_comment,
     goes_by_other_key,
-    sql_type,
     text_literal,
 )
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, Column, PartitionKey, Table
-from etl_platform.errors import SchemaMismatchError
 from etl_platform.stores.postgres.connection import Connection
 from etl_platform.stores.postgres.locks import lock_table_form
-
-_SPELLED = {"timestamptz": "timestamp with time zone", "time": "time without time zone"}
-"""Postgres reports types by their standard names."""
+from etl_platform.stores.table_form import StoredColumn, current_view, missing_columns, require_form
 
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull
@@ -42,14 +34,6 @@ WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'v'
 """
 
 
-@dataclass(frozen=True)
-class StoredColumn:
-    """A column as the database has it."""
-
-    type: str
-    nullable: bool
-
-
 def is_prepared(connection: Connection, table: Table, schema: str, subject: str) -> bool:
     """True where the table has all columns of its contract, and its view goes by its key. Raises SchemaMismatchError
     where it cannot get them."""
@@ -64,7 +48,7 @@ def prepare(connection: Connection, table: Table, schema: str, subject: str) -> 
     """
     lock_table_form(connection, schema, table.name)
     stored = stored_columns(connection, table, schema, subject)
-    added = [column for column in table.columns if column.name not in stored]
+    added = missing_columns(table, stored, "postgres")
     has_old_view = _has_old_view(connection, table, schema)
     if not added and not has_old_view:
         return
@@ -75,7 +59,8 @@ def prepare(connection: Connection, table: Table, schema: str, subject: str) -> 
         statements = create_statements(table, schema, "postgres")
     # The view keeps the order in which columns came into being: Postgres adds to a view at its end only.
     columns = [*stored, *(column.name for column in added)]
-    for statement in [*statements, *_current_view(table, schema, columns, is_there=has_old_view)]:
+    view = current_view(table, schema, "postgres", is_there=has_old_view, columns=columns)
+    for statement in [*statements, *view]:
         connection.execute(statement.encode())
 
 
@@ -83,14 +68,8 @@ def stored_columns(connection: Connection, table: Table, schema: str, subject: s
     """The table's columns, none where it does not exist. Raises SchemaMismatchError where it does not fit."""
     rows = connection.execute(_COLUMNS, [schema, table.name]).fetchall()
     stored = {name: StoredColumn(kind, nullable) for name, kind, nullable in rows}
-    differences = _differences(table, schema, stored) if stored else []
-    if differences:
-        raise SchemaMismatchError(
-            f"{subject} table {schema}.{table.name}",
-            found="; ".join(difference for difference, _ in differences),
-            expected="the columns of its contract",
-            next_step="run, after a look at the rows: " + " ".join(statement for _, statement in differences),
-        )
+    if stored:
+        require_form(f"{subject} table {schema}.{table.name}", table, schema, stored, "postgres")
     return stored
 
 
@@ -110,48 +89,6 @@ def _add(name: str, column: Column) -> list[str]:
     return [f"ALTER TABLE {name} ADD COLUMN {column_definition(column, 'postgres')}", comment]
 
 
-def _differences(table: Table, schema: str, stored: Mapping[str, StoredColumn]) -> list[tuple[str, str]]:
-    """What differs, each with the statement that would settle it."""
-    alter = f"ALTER TABLE {qualify(schema, table.name, 'postgres')}"
-    found: list[tuple[str, str]] = []
-    for column in table.columns:
-        there = stored.get(column.name)
-        name, wanted = quote(column.name, "postgres"), sql_type(column.dtype, "postgres")
-        if there is None:
-            if not column.nullable:
-                add = f"{alter} ADD COLUMN {name} {wanted}; fill it; {alter} ALTER COLUMN {name} SET NOT NULL;"
-                found.append((f"{column.name} is missing and must not be null", add))
-            continue
-        if there.type != _SPELLED.get(wanted, wanted):
-            cast = f"{alter} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted};"
-            found.append((f"{column.name} is {there.type} instead of {wanted}", cast))
-        if there.nullable != column.nullable:
-            difference = f"{column.name} {'allows' if there.nullable else 'forbids'} null"
-            verb = "DROP" if column.nullable else "SET"
-            found.append((difference, f"{alter} ALTER COLUMN {name} {verb} NOT NULL;"))
-    names = {column.name for column in table.columns}
-    found += [
-        (f"{name} is not in the contract", f'{alter} DROP COLUMN "{name}";') for name in stored if name not in names
-    ]
-    return found
-
-
 def _has_old_view(connection: Connection, table: Table, schema: str) -> bool:
     found = connection.execute(_VIEW_COMMENT, [schema, f"{table.name}_current"]).fetchone()
     return goes_by_other_key(found[0] if found else None, table)
-
-
-def _current_view(table: Table, schema: str, columns: list[str], *, is_there: bool) -> list[str]:
-    """`<table>_current`: of each key the row of the latest business date, for tables whose rows have a key. is_there:
-    it was made for a key, and stays, whoever uses it; without a key it shows all rows."""
-    if table.shared or not (table.key or is_there):
-        return []
-    view = qualify(schema, f"{table.name}_current", "postgres")
-    selected = ", ".join(quote(name, "postgres") for name in columns)
-    key = ", ".join(quote(name, "postgres") for name in table.key)
-    of_each, latest = "", ""
-    if key:
-        of_each, latest = f"DISTINCT ON ({key}) ", f" ORDER BY {key}, {quote(BUSINESS_DATE, 'postgres')} DESC"
-    rows = f"SELECT {of_each}{selected} FROM {qualify(schema, table.name, 'postgres')}{latest}"  # noqa: S608 - checked names, bound values
-    comment = text_literal(current_view_comment(table))
-    return [f"CREATE OR REPLACE VIEW {view} AS {rows}", f"COMMENT ON VIEW {view} IS {comment}"]

@@ -118,7 +118,7 @@ def _plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-class Session:
+class SnowflakeSession:
     """One open connection. Errors leave it translated; every statement carries the current `tag`."""
 
     def __init__(self, connection: SnowflakeConnection, account: SnowflakeAccount, subject: str) -> None:
@@ -145,7 +145,7 @@ class Session:
 
 
 @contextmanager
-def open_session(account: SnowflakeAccount, subject: str) -> Iterator[Session]:
+def open_session(account: SnowflakeAccount, subject: str) -> Iterator[SnowflakeSession]:
     """A session in UTC. `subject` names the work in error messages. An open transaction ends with the session."""
     import snowflake.connector.errors as connector
     from dagster_snowflake import SnowflakeResource
@@ -162,4 +162,4 @@ def open_session(account: SnowflakeAccount, subject: str) -> Iterator[Session]:
         ) from None
     # The resource closes its connection only when nothing was raised: close it here in every case.
     with closing(connection):
-        yield Session(connection, account, subject)
+        yield SnowflakeSession(connection, account, subject)

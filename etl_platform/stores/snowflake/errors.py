@@ -55,7 +55,7 @@ _LOGIN_REFUSED: dict[str, int] = {
 _FAILED_TO_CONNECT, _CONNECTOR_NETWORK, _FILE_TRANSFER = 250_001, range(250_000, 252_000), 253_003
 
 
-class ObjectMissingError(StorageError):
+class TableMissingError(StorageError):
     """A table, schema or stage that does not exist, or that the role may not see: Snowflake does not tell which."""
 
 
@@ -71,7 +71,7 @@ def translate(error: Exception, subject: str, redact: Any) -> EtlError:
     number = _number(error)
     text = redact(" ".join(str(getattr(error, "msg", None) or error).split()))
     if number in (2003, 2043):
-        return ObjectMissingError(subject, found=f"{_PERMANENT[number][0]} ({text})", next_step=_INITIALISE)
+        return TableMissingError(subject, found=f"{_PERMANENT[number][0]} ({text})", next_step=_INITIALISE)
     if number in _PERMANENT:
         found, next_step = _PERMANENT[number]
         return StorageError(subject, found=f"{found} ({text})", next_step=next_step)

@@ -24,8 +24,8 @@ ROW_GROUP_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class Target:
-    """Some partitions of a table that live in one schema: those of one institution, or of a shared table."""
+class StageTarget:
+    """Some partitions of a table that live in one schema: those of one institution, or of a table across them."""
 
     schema: str
     institution: str | None
@@ -52,13 +52,13 @@ class Staged:
 
 def write_files(
     table: Table,
-    targets: Sequence[Target],
+    targets: Sequence[StageTarget],
     batches: Iterable[pa.RecordBatch],
     folder: Path,
     *,
     file_bytes: int = FILE_BYTES,
     row_group_bytes: int = ROW_GROUP_BYTES,
-) -> Mapping[Target, Staged]:
+) -> Mapping[StageTarget, Staged]:
     """Check and write all `batches`. Raises PartitionMismatchError and SchemaMismatchError before anything is sent."""
     writers = [_Writer(table, folder / f"{n}_{target.schema}", file_bytes, row_group_bytes)
                for n, target in enumerate(targets)]  # fmt: skip
@@ -73,7 +73,7 @@ def write_files(
     return {target: writer.staged for target, writer in zip(targets, writers, strict=True)}
 
 
-def _only(batch: pa.RecordBatch, target: Target) -> pa.RecordBatch:
+def _only(batch: pa.RecordBatch, target: StageTarget) -> pa.RecordBatch:
     return batch.filter(pc.equal(batch.column(INSTITUTION), pa.scalar(target.institution)))
 
 

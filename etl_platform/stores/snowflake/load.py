@@ -19,28 +19,28 @@ from etl_platform.retries import Retries
 from etl_platform.stores.proof.compared import figures, require_same, select_list
 from etl_platform.stores.query_tag import query_tag
 from etl_platform.stores.snowflake import roles, statements
-from etl_platform.stores.snowflake.account import Session
+from etl_platform.stores.snowflake.account import SnowflakeSession
 from etl_platform.stores.snowflake.errors import OutcomeUnknownError
-from etl_platform.stores.snowflake.files import Staged, Target
+from etl_platform.stores.snowflake.files import Staged, StageTarget
 from etl_platform.stores.snowflake.schema import prepare
 
 _log = logging.getLogger(__name__)
 
-OpenSession = Callable[[str], AbstractContextManager[Session]]
+OpenSession = Callable[[str], AbstractContextManager[SnowflakeSession]]
 
 
 @dataclass
-class Load:
+class SnowflakeLoad:
     """One replace of partitions of `table`; `staged` holds the rows for each target."""
 
     table: Table
-    staged: Mapping[Target, Staged]
+    staged: Mapping[StageTarget, Staged]
     open_session: OpenSession
     with_roles: bool
     _doubtful: tuple[str, EtlError] | None = None
 
     @property
-    def targets(self) -> Sequence[Target]:
+    def targets(self) -> Sequence[StageTarget]:
         """In one order for all loads: two loads of the same schemas cannot wait for each other."""
         return sorted(self.staged, key=lambda target: (target.schema, target.institution or ""))
 
@@ -83,7 +83,7 @@ class Load:
                 )
         return token
 
-    def rehearse(self, session: Session, target: Target) -> None:
+    def rehearse(self, session: SnowflakeSession, target: StageTarget) -> None:
         """Load into a temporary table, on the way of every load. It and the stage end with the session."""
         token = uuid.uuid4().hex
         self._enter(session, target)
@@ -93,20 +93,20 @@ class Load:
         condition, values = statements.where_partitions(self.table, target.partitions)
         self._require_arrived(session, target, condition, values)
 
-    def _enter(self, session: Session, target: Target) -> None:
+    def _enter(self, session: SnowflakeSession, target: StageTarget) -> None:
         session.tag = query_tag(self.table, target.institution, target.partitions)
         if self.with_roles:
             for statement in roles.assume(target.schema):
                 session.execute(statement)
 
-    def _prepare(self, session: Session, target: Target, token: str) -> None:
+    def _prepare(self, session: SnowflakeSession, target: StageTarget, token: str) -> None:
         prepare(session, self.table, target.schema, creates_schema=not self.with_roles)
         keys = [str(key) for key in target.partitions]
         ensure = statements.ensure_lock_rows(target.schema, len(keys))
         session.execute(ensure, self.table.name, *keys, self.table.name)
         self._upload(session, target, token)
 
-    def _upload(self, session: Session, target: Target, token: str) -> None:
+    def _upload(self, session: SnowflakeSession, target: StageTarget, token: str) -> None:
         staged = self.staged[target]
         if staged.files:
             session.execute(statements.create_stage(target.schema, _stage(token)))
@@ -117,7 +117,7 @@ class Load:
                         self.subject, found=f"{file.name} was not uploaded: {row['status']} {row['message']}"
                     )
 
-    def _replace(self, session: Session, target: Target, token: str) -> None:
+    def _replace(self, session: SnowflakeSession, target: StageTarget, token: str) -> None:
         keys = [str(key) for key in target.partitions]
         locked = session.execute(statements.lock(target.schema, len(keys)), token, self.table.name, *keys)
         if (locked.rowcount or 0) < len(keys):
@@ -136,7 +136,7 @@ class Load:
         record = statements.record_load(target.schema)
         session.execute(record, token, self.table.name, len(keys), staged.rows)
 
-    def _copy(self, session: Session, target: Target, staged: Staged, token: str) -> None:
+    def _copy(self, session: SnowflakeSession, target: StageTarget, staged: Staged, token: str) -> None:
         results = session.rows(statements.copy(target.schema, self.table.name, _stage(token)))
         loaded = sum(int(row.get("rows_loaded", 0)) for row in results)
         if loaded != staged.rows or len(results) != len(staged.files):
@@ -147,7 +147,9 @@ class Load:
                 next_step="the old rows stand; look for the statement by its query tag in the query history",
             )
 
-    def _require_arrived(self, session: Session, target: Target, condition: str, values: Sequence[object]) -> None:
+    def _require_arrived(
+        self, session: SnowflakeSession, target: StageTarget, condition: str, values: Sequence[object]
+    ) -> None:
         """Raises StorageError where the rows that meet `condition` are not those that were sent."""
         compared = figures(self.staged[target].sent, "snowflake")
         query = statements.add_up(self.table, target.schema, select_list(compared, "snowflake"), condition)
@@ -192,7 +194,7 @@ class Load:
                 _roll_back(session)
 
 
-def _roll_back(session: Session) -> None:
+def _roll_back(session: SnowflakeSession) -> None:
     # A session that cannot be reached loses its transaction when the service ends it.
     with contextlib.suppress(EtlError):
         session.execute("ROLLBACK")

@@ -10,15 +10,15 @@ import pyarrow as pa
 from etl_platform.contracts.table import Table
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.stores.frames import subset
-from etl_platform.stores.snowflake.account import Session
+from etl_platform.stores.snowflake.account import SnowflakeSession
 from etl_platform.stores.snowflake.errors import translate
-from etl_platform.stores.snowflake.files import Target
+from etl_platform.stores.snowflake.files import StageTarget
 from etl_platform.stores.snowflake.schema import stored_columns
 from etl_platform.stores.snowflake.statements import qualified, select, where_partitions
 
 
 def read_target(
-    session: Session, table: Table, target: Target, columns: Sequence[str] | None
+    session: SnowflakeSession, table: Table, target: StageTarget, columns: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one schema's partitions; none where the table was never written."""
     import snowflake.connector.errors as connector

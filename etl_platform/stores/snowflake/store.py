@@ -22,9 +22,9 @@ from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchange
 from etl_platform.stores.partition_guard import checked, distinct
 from etl_platform.stores.query_tag import query_tag
 from etl_platform.stores.snowflake import roles
-from etl_platform.stores.snowflake.account import Session, SnowflakeAccount, open_session
-from etl_platform.stores.snowflake.files import FILE_BYTES, ROW_GROUP_BYTES, Target, write_files
-from etl_platform.stores.snowflake.load import Load
+from etl_platform.stores.snowflake.account import SnowflakeAccount, SnowflakeSession, open_session
+from etl_platform.stores.snowflake.files import FILE_BYTES, ROW_GROUP_BYTES, StageTarget, write_files
+from etl_platform.stores.snowflake.load import SnowflakeLoad
 from etl_platform.stores.snowflake.read import read_target
 from etl_platform.stores.snowflake.statements import qualified
 from etl_platform.stores.store import Written
@@ -32,7 +32,7 @@ from etl_platform.stores.tenant_schemas import SHARED_SCHEMA, schema_of
 
 
 class SnowflakeStore:
-    """Tables in one Snowflake database. `schemas`: institution code to schema; shared tables are in `shared`.
+    """Tables in one Snowflake database. `schemas`: institution code to schema; those across institutions in `shared`.
 
     with_roles: work for an institution under its own role `ETL_<SCHEMA>` (made by `initialise`).
     scratch: where the Parquet files of a load wait; they take about the size of the loaded rows in Parquet.
@@ -71,7 +71,7 @@ class SnowflakeStore:
                 file_bytes=self._file_bytes,
                 row_group_bytes=self._row_group_bytes,
             )
-            token = Load(table, staged, self._open, self._with_roles).run(self._retries, self.service)
+            token = SnowflakeLoad(table, staged, self._open, self._with_roles).run(self._retries, self.service)
             return Written(
                 location=", ".join(f"{self._account.database}.{qualified(t.schema, table.name)}" for t in targets),
                 rows=sum(one.rows for one in staged.values()),
@@ -109,7 +109,7 @@ class SnowflakeStore:
                 yield from batches
 
     def _select(
-        self, session: Session, table: Table, targets: Sequence[Target], columns: Sequence[str] | None
+        self, session: SnowflakeSession, table: Table, targets: Sequence[StageTarget], columns: Sequence[str] | None
     ) -> Iterator[pa.RecordBatch]:
         for target in targets:
             session.tag = query_tag(table, target.institution, target.partitions)
@@ -155,9 +155,9 @@ class SnowflakeStore:
             there = sorted({schema.upper() for schema in self._schemas.values()} & {row[0] for row in found})
             if not there:
                 return "not sent: no schema is there yet (`etl-platform warehouse init` makes them)"
-            target = Target(there[0].lower(), None, (KEY,))
+            target = StageTarget(there[0].lower(), None, (KEY,))
             staged = write_files(TABLE, [target], [canary_rows()], Path(folder))
-            Load(TABLE, staged, self._open, self._with_roles).rehearse(session, target)
+            SnowflakeLoad(TABLE, staged, self._open, self._with_roles).rehearse(session, target)
             batches = read_target(session, TABLE, target, None)
             rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
         return require_unchanged(f"Snowflake {self._account.account}", rows)
@@ -175,17 +175,17 @@ class SnowflakeStore:
                 session.execute(statement)
         return made
 
-    def _open(self, subject: str) -> AbstractContextManager[Session]:
+    def _open(self, subject: str) -> AbstractContextManager[SnowflakeSession]:
         return open_session(self._account, subject)
 
     @contextmanager
-    def _open_patiently(self, subject: str) -> Iterator[Session]:
+    def _open_patiently(self, subject: str) -> Iterator[SnowflakeSession]:
         """A session; only its opening is tried again, not what is done in it."""
         with asking(self.service), ExitStack() as stack:
             yield self._retries.call(lambda: stack.enter_context(self._open(subject)), service=self.service)
 
-    def _targets(self, table: Table, partitions: Sequence[PartitionKey]) -> list[Target]:
+    def _targets(self, table: Table, partitions: Sequence[PartitionKey]) -> list[StageTarget]:
         groups: dict[str | None, list[PartitionKey]] = {}
         for key in distinct(table, partitions):
             groups.setdefault(key.institution, []).append(key)
-        return [Target(schema_of(code, self._schemas), code, tuple(keys)) for code, keys in groups.items()]
+        return [StageTarget(schema_of(code, self._schemas), code, tuple(keys)) for code, keys in groups.items()]

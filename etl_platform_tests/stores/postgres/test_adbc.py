@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.gold import GOLD
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import ConfigurationError, SchemaMismatchError, StorageError, StorageUnavailableError
+from etl_platform.gold.graph import gold_graph
 from etl_platform.stores.postgres import load as load_module
 from etl_platform.stores.postgres.adbc import needs_arrow_driver
 from etl_platform.stores.postgres.locks import lock_partitions
@@ -68,7 +68,7 @@ OLD, NEW = _rows(), _rows(start=100, count=400)
 
 def test_only_tables_with_such_a_type_take_the_slower_way() -> None:
     assert all(needs_arrow_driver(_table_of(name)) for name in LACKING)
-    tables = [SAMPLES, *GOLD.values(), *(contract.silver for contract in BUILT_IN.values())]
+    tables = [SAMPLES, *gold_graph().tables.values(), *(contract.silver for contract in BUILT_IN.values())]
     assert not any(map(needs_arrow_driver, tables))
 
 

@@ -20,7 +20,7 @@ from etl_platform.contracts.table import BUSINESS_DATE, Column, PartitionKey, Ta
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.stores.partition_guard import checked
 from etl_platform.stores.postgres.encode import Encoder
-from etl_platform.stores.snowflake.files import Target, write_files
+from etl_platform.stores.snowflake.files import StageTarget, write_files
 
 _EXACT = Context(prec=60)
 _DAY, _EPOCH = dt.date(2000, 1, 1), dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -155,7 +155,7 @@ def test_any_value_is_in_the_files_for_snowflake_as_it_is(
         for name, kind in KINDS.items()
     }
     batch = _batch(table, values)
-    target = Target("shared", None, (PartitionKey(_DAY),))
+    target = StageTarget("shared", None, (PartitionKey(_DAY),))
     staged = write_files(table, [target], [batch], tmp_path_factory.mktemp("files"))[target]
     # Polars reads them with a Parquet reader of its own.
     found = pl.concat([pl.read_parquet(file) for file in staged.files])

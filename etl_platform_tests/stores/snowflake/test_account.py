@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from etl_platform.errors import ConfigurationError, StorageError, StorageUnavailableError
 from etl_platform.stores.snowflake.account import SnowflakeAccount, open_session
-from etl_platform.stores.snowflake.errors import ObjectMissingError, translate
+from etl_platform.stores.snowflake.errors import TableMissingError, translate
 from etl_platform.stores.snowflake.store import SnowflakeStore
 from etl_platform_tests.stores.stores import SCHEMAS
 from etl_platform_tests.support.snowflake import WRONG_PASSWORD
@@ -96,7 +96,7 @@ def test_unreachable_account_may_be_tried_again(snowflake_emulator: SnowflakeAcc
         (606, StorageError, "RESUME"),
         (90073, StorageError, "resource monitor"),
         (630, StorageError, "statement_timeout"),
-        (2003, ObjectMissingError, "may not see it"),
+        (2003, TableMissingError, "may not see it"),
         (100_038, StorageError, "query tag"),
         (625, StorageUnavailableError, "lock"),
         (390_114, StorageUnavailableError, "expired"),

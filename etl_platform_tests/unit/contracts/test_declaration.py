@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from etl_platform.catalog.registry import BUILT_IN_FOLDER, built_in_contracts, load_contracts
 from etl_platform.contracts.contract import Watched
 from etl_platform.contracts.declared.declaration import (
     ColumnDeclaration,
@@ -20,7 +21,6 @@ from etl_platform.contracts.declared.declaration import (
 from etl_platform.contracts.declared.expressions import FUNCTIONS
 from etl_platform.contracts.document import document_paths
 from etl_platform.contracts.page import contract_page
-from etl_platform.contracts.registry import BUILT_IN_FOLDER, built_in_contracts, load_contracts
 from etl_platform.contracts.shaping import Naming
 from etl_platform.errors import ConfigurationError
 from etl_platform.settings import Settings

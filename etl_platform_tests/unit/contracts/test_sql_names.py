@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl_platform.catalog.tables import Catalog
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.catalog import Catalog
 from etl_platform.contracts.ddl import create_statements, sql_type, text_literal
 from etl_platform.contracts.identifiers import Dialect, check_identifier, qualify, quote
 from etl_platform.contracts.page import contract_page

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.declared.declaration import whole_text
-from etl_platform.contracts.gold import GOLD_CONTRACTS
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.visible import is_visible, leaves_no_room, visible_rule
+from etl_platform.gold.graph import gold_graph
 from etl_platform.readers import CsvOptions, JsonOptions
 from etl_platform.transforms.validate import find_failures, validate
 from etl_platform_tests.support.datasets import declared
@@ -82,7 +82,7 @@ IDENTIFIERS = [
 
 def test_every_dataset_has_an_identifier_and_few_need_a_rule_of_their_own() -> None:
     assert {dataset for dataset, _ in IDENTIFIERS} == set(CONTRACTS)
-    everything = {**CONTRACTS, **GOLD_CONTRACTS}
+    everything = {**CONTRACTS, **gold_graph().contracts}
     own = {(name, r.name) for name, c in everything.items() for r in c.row_rules if r.name.endswith(visible_rule(""))}
     # All others are held by a pattern or a list of values, as the next test shows.
     assert own == {("transactions", "transaction_id_is_visible"), ("accounts", "customer_id_is_visible")}

@@ -16,7 +16,7 @@ import pytest
 
 from etl_platform.contracts.datasets.prices import PRICES
 from etl_platform.errors import ConfigurationError
-from etl_platform.history.plan import HistoryImport, Writing, compare, hold, write
+from etl_platform.history.plan import HistoryImport, Writing, compare, require_places, write
 from etl_platform.history.rows_by_date import Shelf
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
@@ -56,7 +56,7 @@ class Importing:
         plan = HistoryImport(path, self.sender, bind_contract(PRICES, self.sender), {})
         file = plan.open()
         rows = sum(file.shelve(plan.dating(), shelf, undated_to))
-        hold(shelf, plan, undated_to, FIRST, LAST)
+        require_places(shelf, plan, undated_to, FIRST, LAST)
         assert rows == shelf.rows_in_all
         wanted = compare(shelf, plan, file, self.landing, may_replace=may_replace)
         return [what for _, what in write(shelf, plan, file, self.landing, wanted)]

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.contract import Contract, ContractModel
 from etl_platform.contracts.datasets.prices import PRICES
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.rules import rule
 from etl_platform.institutions.loader import bind_contract
 from etl_platform.institutions.model import Institution
@@ -84,7 +84,7 @@ def test_the_code_of_a_function_inside_an_expression_is_no_part_of_it() -> None:
 
 
 ALL_VERSIONS = """
-from etl_platform.contracts.registry import built_in_contracts
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.institutions.model import Institution
 from etl_platform.institutions.rule_version import as_text, fingerprint, rule_document
 sender = Institution.model_validate({"code": "a", "name": "A", "datasets": {"prices": {}}})

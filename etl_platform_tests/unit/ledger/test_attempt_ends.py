@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition, Outcome, State
+from etl_platform.ledger.records import AttemptTotals, Outcome, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import (
     TOTALS,
@@ -113,7 +114,7 @@ def test_an_object_that_a_checked_run_says_nothing_about_waits_again(ledger: Led
 
 
 def test_a_run_that_failed_before_its_start_fails_what_waited_for_it(ledger: Ledger) -> None:
-    other = DatasetPartition("prices", DATE, "institution_b")
+    other = Delivery("prices", DATE, "institution_b")
     ledger.record_seen([A, landing_object("o.csv", partition=other)], now=NOW)
     ledger.take_leases({PARTITION: "x"}, now=NOW)
     assert ledger.mark_unstarted("run", PARTITION, "the code location did not load", now=NOW) == 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from etl_platform.delivery import Delivery
 from etl_platform.errors import AttemptLostError
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Outcome, State
+from etl_platform.ledger.records import Outcome, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import TOTALS, begin, check, is_pending, outcome, row, succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
@@ -43,7 +44,7 @@ def test_a_run_decides_only_on_what_it_claimed(ledger: Ledger) -> None:
 
 
 def test_while_a_run_is_at_a_partition_no_other_begins_there_or_at_what_it_asked_for_with_it(ledger: Ledger) -> None:
-    other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
+    other = Delivery("prices", after(86_400).date(), PARTITION.institution)
     begin(ledger, A, run_id="first")
     for checked in (False, True):
         (in_the_way,) = ledger.start_attempts("second", [other, PARTITION], now=after(1))
@@ -106,7 +107,7 @@ def test_a_later_run_takes_failed_objects_up_again(ledger: Ledger) -> None:
 
 
 def test_one_run_attempts_several_datasets_each_on_its_own(ledger: Ledger) -> None:
-    accounts = DatasetPartition("accounts", DATE, "institution_a")
+    accounts = Delivery("accounts", DATE, "institution_a")
     ledger.record_seen([A, landing_object("x.csv", partition=accounts)], now=NOW)
     for partition in (PARTITION, accounts):
         begin(ledger, partition=partition)
@@ -144,7 +145,7 @@ def test_a_partition_without_objects_that_was_left_is_run_again_all_the_same(led
 
 
 def test_what_was_published_before_is_that_of_the_last_success_before_the_latest_attempt(ledger: Ledger) -> None:
-    other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
+    other = Delivery("prices", after(86_400).date(), PARTITION.institution)
 
     def before() -> str | None:
         found = ledger.published_before(PARTITION)

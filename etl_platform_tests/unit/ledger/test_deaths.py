@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Outcome, State
+from etl_platform.ledger.records import Outcome, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import (
     begin,
@@ -84,7 +85,7 @@ def test_a_publication_at_which_runs_die_fails_at_the_limit(ledger: Ledger) -> N
 
 
 def test_what_a_dead_run_had_decided_waits_again_too_but_not_what_a_later_run_took(ledger: Ledger) -> None:
-    other = DatasetPartition("transactions", DATE, "institution_a")
+    other = Delivery("transactions", DATE, "institution_a")
     c = landing_object("c.csv", partition=other)
     begin(ledger, A, B, c)
     begin(ledger, partition=other)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object
 from etl_platform_tests.support.ledger_runs import begin
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
-OTHER = DatasetPartition("accounts", DATE, "institution_a")
+OTHER = Delivery("accounts", DATE, "institution_a")
 
 
-def holders(ledger: Ledger) -> dict[DatasetPartition, str]:
+def holders(ledger: Ledger) -> dict[Delivery, str]:
     return {lease.partition: lease.holder for lease in ledger.leases()}
 
 
@@ -26,9 +26,9 @@ def test_of_two_takers_one_gets_each_partition(ledger: Ledger) -> None:
 
 
 def test_takers_at_the_same_moment_share_them_out(ledger: Ledger) -> None:
-    wanted = [DatasetPartition("prices", DATE, f"i_{number}") for number in range(20)]
+    wanted = [Delivery("prices", DATE, f"i_{number}") for number in range(20)]
     ledger.check()
-    got: dict[str, list[DatasetPartition]] = {}
+    got: dict[str, list[Delivery]] = {}
     start = threading.Barrier(4)
 
     def take(name: str) -> None:

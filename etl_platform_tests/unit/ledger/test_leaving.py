@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
-from etl_platform.ledger.records import DatasetPartition, LandingObject, LedgerObject, State
+from etl_platform.ledger.records import LandingObject, LedgerObject, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
@@ -84,7 +85,7 @@ def test_ignored_unrouted_and_routed_follow_the_names_and_patterns(ledger: Ledge
 
 def test_a_pattern_that_gives_an_object_to_another_partition_frees_the_first(ledger: Ledger) -> None:
     bring(ledger, State.REFUSED)
-    other = DatasetPartition("accounts", DATE, "institution_a")
+    other = Delivery("accounts", DATE, "institution_a")
     assert ledger.record_seen([landing_object("a.csv", partition=other)], now=after(1)) == 1
     row = only(ledger)
     assert (row.state, row.dataset, row.attempt) == (State.SEEN, "accounts", 2)
@@ -145,7 +146,7 @@ def test_each_request_to_run_again_counts(ledger: Ledger) -> None:
 
 def test_other_bytes_for_another_partition_free_the_one_that_waited_under_the_key(ledger: Ledger) -> None:
     bring(ledger, State.REFUSED)
-    other = DatasetPartition("accounts", DATE, "institution_a")
+    other = Delivery("accounts", DATE, "institution_a")
     newer = landing_object("a.csv", partition=other, etag="two", size=5, modified=after(1))
     assert ledger.record_seen([newer], now=after(1)) == 1
     assert [(row.state, row.dataset) for row in ledger.objects()] == [

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform_tests.support.landing_objects import DATE, NOW, landing_object, result_of
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 
-def accounts(days: int, institution: str = "institution_a", dataset: str = "accounts") -> DatasetPartition:
-    return DatasetPartition(dataset, DATE + dt.timedelta(days=days), institution)
+def accounts(days: int, institution: str = "institution_a", dataset: str = "accounts") -> Delivery:
+    return Delivery(dataset, DATE + dt.timedelta(days=days), institution)
 
 
-def deliver(ledger: Ledger, partition: DatasetPartition, *, load: bool = True) -> None:
+def deliver(ledger: Ledger, partition: Delivery, *, load: bool = True) -> None:
     found = landing_object(f"{partition}.csv", partition=partition)
     ledger.record_seen([found], now=NOW)
     if load:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import begin, check, fingerprint, is_pending, publish, row, succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
@@ -66,7 +66,7 @@ def test_a_new_version_a_replay_and_a_restored_content_each_change_the_fingerpri
 def test_the_fingerprint_does_not_depend_on_other_partitions(ledger: Ledger) -> None:
     ledger.record_seen([A], now=NOW)
     before = fingerprint(ledger)
-    others = [DatasetPartition("prices", DATE, "institution_b"), DatasetPartition("accounts", DATE, "institution_a")]
+    others = [Delivery("prices", DATE, "institution_b"), Delivery("accounts", DATE, "institution_a")]
     ledger.record_seen([landing_object(f"{p}.csv", partition=p) for p in others], now=after(1))
     assert [p.fingerprint for p in ledger.pending_partitions(10) if p.partition == PARTITION] == [before]
 
@@ -84,9 +84,7 @@ def test_failed_refused_and_unrouted_objects_launch_nothing(ledger: Ledger) -> N
 
 def test_partitions_come_longest_waiting_first_and_page_by_page(ledger: Ledger) -> None:
     # Two moments only, so that a page ends between partitions that have waited equally long.
-    partitions = [
-        DatasetPartition("prices", DATE + dt.timedelta(days=day), f"i_{i}") for day in (0, 1) for i in range(3)
-    ]
+    partitions = [Delivery("prices", DATE + dt.timedelta(days=day), f"i_{i}") for day in (0, 1) for i in range(3)]
     ledger.record_seen([landing_object(f"{p}", partition=p) for p in partitions[3:]], now=NOW)
     ledger.record_seen([landing_object(f"{p}", partition=p) for p in partitions[:3]], now=after(0.000001))
     first = ledger.pending_partitions(4)
@@ -122,7 +120,7 @@ def test_each_request_for_a_run_and_each_run_changes_the_fingerprint(ledger: Led
 
 
 def test_a_request_counts_for_its_partition_alone(ledger: Ledger) -> None:
-    other = DatasetPartition("prices", DATE, "institution_b")
+    other = Delivery("prices", DATE, "institution_b")
     succeed(ledger, A)
     ledger.record_seen([landing_object("o.csv", partition=other)], now=NOW)
     (before,) = ledger.pending_partitions(10)

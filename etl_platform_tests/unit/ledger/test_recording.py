@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
-from etl_platform.ledger.records import DatasetPartition, LandingObject, State
+from etl_platform.ledger.records import LandingObject, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
@@ -220,9 +221,7 @@ def test_versions_differ_by_case_and_keys_by_every_character(ledger: Ledger) -> 
 
 
 def test_more_objects_than_one_statement_takes_are_all_recorded(ledger: Ledger) -> None:
-    objects = [
-        landing_object(f"{i}.csv", partition=DatasetPartition("prices", DATE, f"i_{i % 7}")) for i in range(5_100)
-    ]
+    objects = [landing_object(f"{i}.csv", partition=Delivery("prices", DATE, f"i_{i % 7}")) for i in range(5_100)]
     assert ledger.record_seen(objects, now=NOW) == 5_100
     assert ledger.unknown([*objects, landing_object("new.csv")]) == [landing_object("new.csv")]
     newer = [landing_object(f"{i}.csv", etag="two", modified=after(1)) for i in range(5_100)]

@@ -6,9 +6,10 @@ import datetime as dt
 
 import pytest
 
+from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, State
+from etl_platform.ledger.records import State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import begin, check, is_pending, row
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
@@ -53,7 +54,7 @@ def test_a_replay_of_what_waits_for_a_service_does_not_wait_for_it(ledger: Ledge
 
 def test_a_replay_reaches_only_what_it_names(ledger: Ledger) -> None:
     partitions = [
-        DatasetPartition(dataset, date, institution)
+        Delivery(dataset, date, institution)
         for dataset in ("prices", "accounts")
         for date in (DATE, DATE + dt.timedelta(days=1))
         for institution in ("institution_a", "institution_b")

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from etl_platform.delivery import Delivery
 from etl_platform.errors import StorageError
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, DeliveredSchema
+from etl_platform.ledger.records import DeliveredSchema
 from etl_platform_tests.support.landing_objects import NOW, landing_object
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 DRIFT = [{"change": "new", "column": "ve\0nue \ud800 é"}]
 
 
-def partition(day: int = 15, institution: str = "first") -> DatasetPartition:
-    return DatasetPartition("prices", dt.date(2025, 1, day), institution)
+def partition(day: int = 15, institution: str = "first") -> Delivery:
+    return Delivery("prices", dt.date(2025, 1, day), institution)
 
 
 def delivered(uri: str, day: int = 15, delivery: int = 1, sha256: str = "s", **more: Any) -> DeliveredSchema:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition, Outcome, State
+from etl_platform.ledger.records import AttemptTotals, Outcome, State
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import begin, check, publish, succeed
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
-OTHER = DatasetPartition("accounts", DATE + dt.timedelta(days=1), "institution_b")
+OTHER = Delivery("accounts", DATE + dt.timedelta(days=1), "institution_b")
 A, B, C = landing_object("a.csv"), landing_object("b.csv"), landing_object("c.csv", partition=OTHER)
 
 
@@ -114,7 +115,7 @@ def test_the_latest_attempt_is_the_one_that_started_last(ledger: Ledger) -> None
 
 
 def test_rows_of_earlier_dates_count_loaded_objects_newest_date_first(ledger: Ledger) -> None:
-    days = [DatasetPartition("prices", DATE - dt.timedelta(days=back), "institution_a") for back in range(5)]
+    days = [Delivery("prices", DATE - dt.timedelta(days=back), "institution_a") for back in range(5)]
     for back, day in enumerate(days):
         pair = [landing_object(f"{day}{i}.csv", partition=day) for i in range(2)]
         ledger.record_seen(pair, now=NOW)

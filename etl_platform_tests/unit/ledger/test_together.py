@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition
 from etl_platform_tests.support.landing_objects import NOW, PARTITION, after, landing_object
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
@@ -48,8 +48,8 @@ def test_another_thread_is_not_part_of_it(ledger: Ledger) -> None:
 
 
 def test_a_run_over_several_partitions_begins_those_it_has_not_begun(ledger: Ledger) -> None:
-    other = DatasetPartition("prices", after(86_400).date(), PARTITION.institution)
-    far = DatasetPartition("prices", after(9 * 86_400).date(), PARTITION.institution)
+    other = Delivery("prices", after(86_400).date(), PARTITION.institution)
+    far = Delivery("prices", after(9 * 86_400).date(), PARTITION.institution)
     late = landing_object("late.csv", partition=other)
     ledger.record_seen([A, late, landing_object("far.csv", partition=far)], now=NOW)
     ledger.start_attempts("run", [PARTITION], now=NOW)

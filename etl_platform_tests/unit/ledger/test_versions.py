@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import AttemptTotals, DatasetPartition, LandingObject, ObjectResult, Replay
+from etl_platform.ledger.records import AttemptTotals, LandingObject, ObjectResult, Replay
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 NOW = dt.datetime(2025, 1, 16, 8, tzinfo=dt.UTC)
-PARTITION = DatasetPartition("prices", dt.date(2025, 1, 15), "first")
+PARTITION = Delivery("prices", dt.date(2025, 1, 15), "first")
 
 
 def attempt(ledger: Ledger, run_id: str, rows: int, error: str | None, *, number: int) -> None:
@@ -63,7 +64,7 @@ def test_partitions_with_something_in_quarantine_are_found(ledger: Ledger) -> No
     for day, quarantined in ((13, 0), (14, 2), (15, 1)):
         date = dt.date(2025, 1, day)
         found = LandingObject("first", "prices", date, "landing", f"uri/{day}", f"key/{day}", "e", None, 1, NOW)
-        partition = DatasetPartition("prices", date, "first")
+        partition = Delivery("prices", date, "first")
         ledger.record_seen([found], now=NOW)
         ledger.start_attempts("run", [partition], now=NOW)
         ledger.mark_loaded(

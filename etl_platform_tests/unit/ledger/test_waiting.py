@@ -6,8 +6,9 @@ import datetime as dt
 
 import pytest
 
+from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.ledger.records import DatasetPartition, Outcome, State, Trouble
+from etl_platform.ledger.records import Outcome, State, Trouble
 from etl_platform.ledger.waiting import FIRST_DELAY, LONGEST_DELAY, delay
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import (
@@ -25,7 +26,7 @@ from etl_platform_tests.support.ledger_runs import (
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
 A, B = landing_object("a.csv"), landing_object("b.csv")
-OTHER = DatasetPartition("prices", DATE, "institution_b")
+OTHER = Delivery("prices", DATE, "institution_b")
 HOUR = 3_600.0
 
 

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts import BUILT_IN
-from etl_platform.contracts.gold import GOLD_CONTRACTS
 from etl_platform.contracts.quarantine import FILE
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.errors import ConfigurationError
+from etl_platform.gold.graph import gold_graph
+from etl_platform.gold.tables.daily_bars import daily_bars
+from etl_platform.gold.tables.transaction_summary import transaction_summary
 from etl_platform.institutions.loader import BUILT_IN as INSTITUTION_FILES
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.institutions.model import Institution
@@ -25,8 +27,6 @@ from etl_platform.sample.defects import kinds_for
 from etl_platform.sample.delivery_style import Sender
 from etl_platform.sample.expected import Expected, ExpectedPartition, load_expected
 from etl_platform.sample.generate import business_days, generate
-from etl_platform.transforms.daily_bars import daily_bars
-from etl_platform.transforms.transaction_summary import transaction_summary
 from etl_platform.transforms.validate import validate
 from etl_platform_tests.support.silver import silver_of
 
@@ -185,7 +185,9 @@ def test_gold_of_a_generated_partition_keeps_its_rules(tmp_path: Path) -> None:
         gold = transform(rows.lazy()).collect()
         counted = gold[{"daily_bars": "bars", "transaction_summary": "transactions"}[name]]
         assert counted.sum() == partition.silver
-        assert validate(gold.select(c.name for c in GOLD_CONTRACTS[name].columns), GOLD_CONTRACTS[name]).is_empty()
+        assert validate(
+            gold.select(c.name for c in gold_graph().contracts[name].columns), gold_graph().contracts[name]
+        ).is_empty()
 
 
 def test_business_days_are_mondays_to_fridays() -> None:

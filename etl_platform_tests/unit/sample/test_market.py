@@ -7,8 +7,8 @@ import datetime as dt
 import polars as pl
 import pytest
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.datasets.transactions import CREDIT_TYPES, DEBIT_TYPES
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.institutions.loader import BUILT_IN as INSTITUTION_FILES
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.sample.delivery_style import Sender

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl_platform.contracts.declared.time_formats import hold_formats
+from etl_platform.contracts.declared.time_formats import require_formats
 from etl_platform.transforms.cast_numbers import _checked_decimal, _quick_decimal, digits_of_bare
 from etl_platform.transforms.casts import Dialect, cast_columns, cast_series, shown_text
 
@@ -478,17 +478,17 @@ def test_every_microsecond_reads_back_equal(date: dt.date, time: dt.time, betwee
     "fmt", ["%d.%m.%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y%m%d", "%d/%b/%Y:%H:%M:%S %z", "%j.%Y"]
 )
 def test_formats_that_read_a_whole_date_are_accepted(fmt: str) -> None:
-    hold_formats([fmt], are_dates=False)
+    require_formats([fmt], are_dates=False)
 
 
 @pytest.mark.parametrize("fmt", ["", "x", "%Y", "%d.%m", "%H:%M", "%Q", "%Y-%m-%d %H:%M %Z", "%s", "%I:%M %d.%m.%Y"])
 def test_formats_that_guess_are_refused_with_the_format_named(fmt: str) -> None:
     with pytest.raises(ValueError, match=r"found .*; expected ") as failure:
-        hold_formats([fmt], are_dates=False)
+        require_formats([fmt], are_dates=False)
     assert repr(fmt) in str(failure.value)
 
 
 def test_two_formats_may_not_read_one_text_differently() -> None:
-    hold_formats(["%d.%m.%Y", "%Y-%m-%d", "%d.%m.%y"], are_dates=True)
+    require_formats(["%d.%m.%Y", "%Y-%m-%d", "%d.%m.%y"], are_dates=True)
     with pytest.raises(ValueError, match="differently"):
-        hold_formats(["%d/%m/%Y", "%m/%d/%Y"], are_dates=True)
+        require_formats(["%d/%m/%Y", "%m/%d/%Y"], are_dates=True)

@@ -19,10 +19,10 @@ from etl_platform.transforms.normalise import (
     Mapped,
     Normalised,
     SenderFormat,
-    hold_unambiguous,
     map_columns,
     normalise,
     require_columns,
+    require_unambiguous,
 )
 
 PRICES, TRANSACTIONS = BUILT_IN["prices"], BUILT_IN["transactions"]
@@ -77,11 +77,11 @@ def test_two_columns_of_equal_right_refuse_the_file(
     found = mapped(names, columns=columns)
     assert found.rivals == rivals
     if not rivals:
-        hold_unambiguous(found, "file x")
+        require_unambiguous(found, "file x")
         assert set(names) - {found.sources["close"]} == set(found.extra)
         return
     with pytest.raises(FileRefusedError) as refusal:
-        hold_unambiguous(found, "file x")
+        require_unambiguous(found, "file x")
     assert refusal.value.rule == "columns_are_unambiguous"
     (target, rival_names), *_ = rivals.items()
     assert all(repr(name) in refusal.value.found for name in rival_names) and target in refusal.value.found

@@ -64,11 +64,11 @@ def build(
         scratch=folder / "scratch", batch_rows=batch_rows, budget=budget,
     )  # fmt: skip
     result = build_silver(list(reversed(files)), plan)
-    hold_account(result, contract)
+    require_account(result, contract)
     return result
 
 
-def hold_account(result: Silver, contract: Contract = PRICES) -> None:
+def require_account(result: Silver, contract: Contract = PRICES) -> None:
     """Conservation, on the stored rows and not on the counters."""
     good, bad = result.silver.collect(), result.quarantine.collect()
     assert good.schema == contract.silver.polars_schema
