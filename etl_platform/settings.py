@@ -166,7 +166,7 @@ class Settings(BaseModel):
 
 def load_settings() -> Settings:
     """Settings from the environment. Raises ConfigurationError naming the variable, what was found and expected."""
-    _hold_names(os.environ)
+    _require_names(os.environ)
     try:
         return Settings.model_validate(_given(os.environ))
     except ValidationError as error:
@@ -187,7 +187,7 @@ def _given(environment: Mapping[str, str]) -> dict[str, str]:
     return {field: named[variable] for field, variable in variables.items() if variable in named}
 
 
-def _hold_names(environment: Iterable[str]) -> None:
+def _require_names(environment: Iterable[str]) -> None:
     """Refuse a misspelt setting: its default would be taken without a word. Names unlike any setting are not ours."""
     known = [f"ETL_{field.upper()}" for field in Settings.model_fields]
     for name in environment:

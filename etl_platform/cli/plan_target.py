@@ -60,7 +60,7 @@ def find_target(
     name = dataset or (claim.dataset if claim else None)
     day = _day(session, date) if date else claim.business_date if claim else None
     if code is None and landed and isinstance(routed, Unrouted):
-        _hold_usable(session, landed[1].key)
+        _require_usable(session, landed[1].key)
     if code is not None:
         code = parse_institutions(code, session.graph)[0]
     if name is not None:
@@ -79,7 +79,7 @@ def find_target(
     return _elsewhere(session, text, name, partition)
 
 
-def _hold_usable(session: Session, key: str) -> None:
+def _require_usable(session: Session, key: str) -> None:
     """A key of an institution that is out of use: the reason is its file, not the key."""
     for fault in session.graph.faults:
         if session.graph.is_of_faulty(key) and fault.claims(key):

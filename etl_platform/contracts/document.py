@@ -70,7 +70,7 @@ _TOO_DEEP = "too many levels of nesting"
 _OPENING = re.compile(r"[\[{?]|-\s")
 
 
-def _hold_depth(text: str) -> None:
+def _require_depth(text: str) -> None:
     """libyaml composes nested nodes by recursion in C, and some ten thousand levels end the process: no exception, and
     nobody's files load. Its parser, which does not recurse, counts them first where there can be many."""
     if sum(1 for _ in _OPENING.finditer(text)) <= _DEEPEST:
@@ -103,7 +103,7 @@ def _parsed(path: Path, text: str, *, is_exact: bool) -> Any:
     try:
         if path.suffix == ".toml":
             return tomllib.loads(text, parse_float=Decimal if is_exact else float)
-        _hold_depth(text)
+        _require_depth(text)
         return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
     except RecursionError:
         raise ConfigurationError(str(path), found=_TOO_DEEP, expected=f"at most {_DEEPEST}") from None

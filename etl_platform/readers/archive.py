@@ -82,7 +82,7 @@ def _decompress(source: Source, handle: IO[bytes], compression: Compression) -> 
         if not total and compression_of(chunk) != "none":
             raise _nested(source)
         total += len(chunk)
-        _hold_ratio(source, total, handle.tell())
+        _require_ratio(source, total, handle.tell())
         yield chunk
 
 
@@ -97,7 +97,7 @@ def require_beginning(source: Source, compression: Compression) -> None:
                 return
 
 
-def _hold_ratio(source: Source, unpacked: int, packed: int) -> None:
+def _require_ratio(source: Source, unpacked: int, packed: int) -> None:
     limit = source.limits.decompressed_ratio
     if unpacked > RATIO_FLOOR and unpacked > limit * max(packed, 1):
         raise source.beyond(f"{packed} bytes expand to {unpacked} or more", f"a ratio of {limit} at most")
@@ -107,7 +107,7 @@ def _unzip(source: Source, handle: IO[bytes]) -> Iterator[bytes]:
     try:
         with zipfile.ZipFile(handle) as archive:
             member = _only_member(source, archive.infolist())
-            _hold_ratio(source, member.file_size, member.compress_size)
+            _require_ratio(source, member.file_size, member.compress_size)
             with archive.open(member) as content:
                 first = content.read(CHUNK)
                 if compression_of(first) != "none":

@@ -51,7 +51,7 @@ def read_file(
 
 def _read(source: Source, options: FormatOptions, batch_rows: int, expected: tuple[str, ...]) -> Iterator[Batch]:
     found = sniff(source.path, source.content)
-    _hold_declared(source, found, options)
+    _require_declared(source, found, options)
     require_beginning(source, found.compression)
     if isinstance(options, CsvOptions):
         return read_csv(source, found.compression, options, batch_rows)
@@ -71,7 +71,7 @@ def _read_packed_parquet(source: Source, compression: Compression, batch_rows: i
         yield from read_parquet(replace(source, path=Path(unpacked.name)), batch_rows)
 
 
-def _hold_declared(source: Source, found: Sniffed, options: FormatOptions) -> None:
+def _require_declared(source: Source, found: Sniffed, options: FormatOptions) -> None:
     if found.format == "empty":
         raise source.empty("0 bytes")
     if found.compression == "zip" and found.format != "excel":

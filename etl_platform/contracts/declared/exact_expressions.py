@@ -99,7 +99,7 @@ class _Exact:
 def _exact_cast(value: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Expr:
     """`value` as `target`, null where it is no such value exactly. A double is the nearest one, and finite; a
     timestamp as DATE is its day."""
-    _hold_meaning(source, target)
+    _require_meaning(source, target)
     typed = value.cast(target, strict=False)
     is_exact = pl.lit(True)
     if isinstance(target, pl.Decimal) and source == pl.String:
@@ -117,7 +117,7 @@ def _exact_cast(value: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.
     return pl.when(is_exact).then(typed)
 
 
-def _hold_meaning(source: pl.DataType, target: pl.DataType) -> None:
+def _require_meaning(source: pl.DataType, target: pl.DataType) -> None:
     if target in (pl.Float16, pl.Float32):
         raise ValueError(f"found a cast to {target}, which changes most decimals; expected DOUBLE or DECIMAL")
     for one, other in ((source, target), (target, source)):

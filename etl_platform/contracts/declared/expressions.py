@@ -66,7 +66,7 @@ def compile_expression(sql: str, columns: Mapping[str, pl.DataType]) -> tuple[pl
     except _FAILURES as error:
         raise ValueError(f"found {sql!r} ({_first_line(error)}); expected types that fit together") from None
     if "-" in sql:
-        _hold_time_spans(expression, {name: columns[name] for name in used}, sql)
+        _require_time_spans(expression, {name: columns[name] for name in used}, sql)
     if any(result.height != height for result, height in zip(results, (0, _TRIAL_ROWS), strict=True)):
         raise ValueError(f"found {sql!r}, one value for all rows; expected one value for each row")
     return exact, results[0].schema["v"]
@@ -127,7 +127,7 @@ def _is_fraction(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.Decimal) and dtype.precision == dtype.scale
 
 
-def _hold_time_spans(expression: pl.Expr, columns: Mapping[str, pl.DataType], sql: str) -> None:
+def _require_time_spans(expression: pl.Expr, columns: Mapping[str, pl.DataType], sql: str) -> None:
     """Polars compares a time span with a number by the span's microseconds: `a - b < 5` would not mean days."""
     if not any(dtype.is_temporal() for dtype in columns.values()):
         return

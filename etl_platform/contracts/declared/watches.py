@@ -21,17 +21,17 @@ def require_watches(declaration: Declaration, columns: Mapping[str, pl.DataType]
         field = f"{origin} field watched.{number}"
         if not _column(f"{field}.column", watched.column, columns).is_numeric():
             _wrong_type(f"{field}.column", watched.column, columns, _HAVE_MAGNITUDE)
-        _hold_labels(f"{field}.by", watched.by, columns)
+        _require_labels(f"{field}.by", watched.by, columns)
     # The profile of a partition holds one histogram for each watched column.
-    _hold_once(f"{origin} field watched", [watched.column for watched in declaration.watched])
-    _hold_labels(f"{origin} field categories", declaration.categories, columns)
+    _require_once(f"{origin} field watched", [watched.column for watched in declaration.watched])
+    _require_labels(f"{origin} field categories", declaration.categories, columns)
 
 
-def _hold_labels(field: str, names: tuple[str, ...], columns: Mapping[str, pl.DataType]) -> None:
+def _require_labels(field: str, names: tuple[str, ...], columns: Mapping[str, pl.DataType]) -> None:
     for name in names:
         if not isinstance(_column(field, name, columns), pl.String | pl.Int64 | pl.Boolean):
             _wrong_type(field, name, columns, _ARE_LABELS)
-    _hold_once(field, names)
+    _require_once(field, names)
 
 
 def _column(field: str, name: str, columns: Mapping[str, pl.DataType]) -> pl.DataType:
@@ -46,7 +46,7 @@ def _wrong_type(field: str, name: str, columns: Mapping[str, pl.DataType], expec
     )
 
 
-def _hold_once(field: str, names: tuple[str, ...] | list[str]) -> None:
+def _require_once(field: str, names: tuple[str, ...] | list[str]) -> None:
     for name, times in Counter(names).items():
         if times > 1:
             raise ConfigurationError(field, found=f"column {name!r} twice", expected="each column once")

@@ -129,7 +129,7 @@ class _Splitter:
         records = Records(data, starts, stops, numbers)
         self.line += int(np.searchsorted(text.ends, used, side="right"))
         broken = records.holding(quotes.junk[quotes.junk < used])
-        self._hold_one_line(records, broken, text.ends)
+        self._require_one_line(records, broken, text.ends)
         reasons = dict.fromkeys(broken.tolist(), JUNK)
         reasons |= dict.fromkeys(_torn(text, quotes, records), TORN)
         doubtful = records.holding(quotes.doubtful[quotes.doubtful < used])
@@ -151,7 +151,7 @@ class _Splitter:
                 break
         return len(stops)
 
-    def _hold_one_line(self, records: Records, broken: Positions, ends: Positions) -> None:
+    def _require_one_line(self, records: Records, broken: Positions, ends: Positions) -> None:
         first = np.searchsorted(ends, records.starts[broken], side="right")
         several = broken[np.searchsorted(ends, records.stops[broken]) > first]
         if len(several):

@@ -58,7 +58,7 @@ def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
             yield lines.records
             line, is_begun = lines.next_line, lines.is_begun
         else:
-            _hold_size(source, size, f"line {line}")
+            _require_size(source, size, f"line {line}")
         carry, size = [text[used:]], len(text) - used
     text = b"".join(carry)
     if text:
@@ -125,7 +125,7 @@ def values_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
             yield records
             number += len(records)
             data = data[cuts[-1] :]
-        _hold_size(source, len(data), f"record {number}")
+        _require_size(source, len(data), f"record {number}")
     if data.strip(BLANKS) not in (b"", b"," if number > 1 else b""):
         raise source.refusal("file_is_complete", f"the file is cut off in record {number}", "whole JSON objects")
 
@@ -150,7 +150,7 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk.replace(b"\r", b"\n") if is_changed else chunk
 
 
-def _hold_size(source: Source, size: int, what: str) -> None:
+def _require_size(source: Source, size: int, what: str) -> None:
     if size > source.limits.field_bytes + BLOCK:
         limit = source.limits.field_bytes
         raise source.beyond(f"{what}: a record of more than {limit} bytes", f"{limit} bytes at most")
@@ -170,7 +170,7 @@ def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) 
             number += len(records)
         data = data[used:]
         if closed < 0:
-            _hold_size(source, len(data), f"record {number}")
+            _require_size(source, len(data), f"record {number}")
             more = _more(chunks)
             if not more:
                 raise source.refusal(
@@ -178,7 +178,7 @@ def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) 
                 )
             data += more
     around.leave_array()
-    _hold_end(source, data, chunks, around)
+    _require_end(source, data, chunks, around)
 
 
 def _more(chunks: Iterator[bytes]) -> bytes:
@@ -197,7 +197,7 @@ def _find_array(source: Source, chunks: Iterator[bytes], around: DocumentPath) -
         data = data[used:]
         if found:
             return data
-        _hold_size(source, len(data), "the text before the records")
+        _require_size(source, len(data), "the text before the records")
     if around.depth:
         raise source.refusal("file_is_complete", "the document is cut off before its records", "a closed document")
     where = ".".join(around.wanted) or "the top level"
@@ -248,14 +248,14 @@ def _elements(source: Source, data: bytes, *, first: bool) -> tuple[bytes, int, 
     return bytes(text), end + 1, end if len(closing) else -1
 
 
-def _hold_end(source: Source, data: bytes, chunks: Iterator[bytes], around: DocumentPath) -> None:
+def _require_end(source: Source, data: bytes, chunks: Iterator[bytes], around: DocumentPath) -> None:
     """Refuse a document that goes on after its end or stops before it."""
     closed = around.depth == 0
     while True:
         if not closed:
             used, closed = around.walk(data, to_end=True)
             data = data[used:]
-            _hold_size(source, len(data), "the text after the records")
+            _require_size(source, len(data), "the text after the records")
         if closed and data.strip(BLANKS):
             raise source.refusal("file_is_readable", "text after the end of the document", "one JSON document")
         more = _more(chunks)

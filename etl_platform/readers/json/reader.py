@@ -87,7 +87,7 @@ def _batches(
         holding = records.holding(positions_of(records.text, 0))
         rejects.extend(records.rejects(holding, "text_has_no_nul", "a NUL byte"))
         records = _compact(records.take(np.setdiff1d(np.arange(len(records)), holding)))
-    _hold_keys(source, records)
+    _require_keys(source, records)
     pairs = find_pairs(records.text)
     if pairs.depth > source.limits.json_depth:
         raise too_deep(source)
@@ -96,7 +96,7 @@ def _batches(
     if columns > source.limits.columns:
         raise _too_wide(source)
     if len(records) * columns > _CELLS and len(records) > 1:
-        _hold_density(source, records, pairs, columns)
+        _require_density(source, records, pairs, columns)
         if rejects.height:
             yield Batch(_no_rows(names), _rows(Records.none()), Records.none().raw, rejects)
         for half in np.array_split(np.arange(len(records)), 2):
@@ -141,7 +141,7 @@ def _too_wide(source: Source) -> Exception:
     return source.beyond(f"more than {source.limits.columns} different keys", f"{source.limits.columns} at most")
 
 
-def _hold_density(source: Source, records: Records, pairs: Pairs, columns: int) -> None:
+def _require_density(source: Source, records: Records, pairs: Pairs, columns: int) -> None:
     """Refuse records that together have far more different keys than each has: as a table they are mostly nothing."""
     limit = source.limits.decompressed_ratio
     if len(records) * columns > limit * max(len(pairs.lines), 1):
@@ -149,7 +149,7 @@ def _hold_density(source: Source, records: Records, pairs: Pairs, columns: int) 
         raise source.beyond(found, f"{limit} times as many fields as values at most")
 
 
-def _hold_keys(source: Source, records: Records) -> None:
+def _require_keys(source: Source, records: Records) -> None:
     """Refuse a record of absurdly many keys before each of them costs a hundred bytes of positions."""
     most = _KEYS_PER_COLUMN * source.limits.columns
     lengths = records.stops - records.starts

@@ -41,7 +41,7 @@ def read_values(text: bytes, pairs: Pairs, keys: pa.DictionaryArray) -> Values:
     texts = pl.Series(pl.from_arrow(cut(text, pairs.starts, pairs.stops)), dtype=pl.String)
     if b"\\" in text:
         texts = _unescaped(texts, pairs, result)
-    _hold_values(texts, pairs, result)
+    _require_values(texts, pairs, result)
     codes = keys.indices.to_numpy()
     names = _names(keys.dictionary.to_pylist(), codes, pairs, result)
     is_scalar = pairs.kinds == SCALAR
@@ -83,7 +83,7 @@ def _names(raw: list[str], codes: Positions, pairs: Pairs, result: Values) -> di
     return names
 
 
-def _hold_values(texts: pl.Series, pairs: Pairs, result: Values) -> None:
+def _require_values(texts: pl.Series, pairs: Pairs, result: Values) -> None:
     scalars = np.flatnonzero(pairs.kinds == SCALAR)
     wrong = scalars[~(texts.gather(scalars) if len(scalars) < len(texts) else texts).str.contains(_SCALAR).to_numpy()]
     if len(wrong):

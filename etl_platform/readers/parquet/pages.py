@@ -100,7 +100,7 @@ def survey(source: Source, metadata: pq.FileMetaData) -> list[list[Chunk]]:
     finally:
         os.close(descriptor)
     chunks = [chunk for group in groups for chunk in group]
-    _hold_total(source, sum(chunk.content for chunk in chunks), sum(chunk.text for chunk in chunks))
+    _require_total(source, sum(chunk.content for chunk in chunks), sum(chunk.text for chunk in chunks))
     return groups
 
 
@@ -109,7 +109,7 @@ def encrypted(source: Source) -> FileRefusedError:
     return source.refusal("file_is_readable", "encrypted Parquet", "Parquet that is not encrypted")
 
 
-def _hold_total(source: Source, content: int, text: int) -> None:
+def _require_total(source: Source, content: int, text: int) -> None:
     size, limits = source.path.stat().st_size, source.limits
     if content > limits.decompressed_bytes or content > max(limits.decompressed_ratio * size, RATIO_FLOOR):
         raise source.beyond(f"{size} bytes expand to {content}", f"a ratio of {limits.decompressed_ratio} at most")
@@ -143,10 +143,10 @@ def _chunk(source: Source, descriptor: int, column: pq.ColumnSchema, index: int,
         for page in pages:
             one, total = _texts(descriptor, page, codec, levels)
             longest, text = max(longest, one), text + total
-    _hold_value(source, longest)
+    _require_value(source, longest)
     if is_nested:
         spread = values * max(longest, _LEAST_VALUE)
-        _hold_nested(source, column.path, spread)
+        _require_nested(source, column.path, spread)
         return Chunk(index, False, False, (content + spread) // rows, content, text)
     return Chunk(index, can_be_coded and has_dictionary, can_be_coded, content // rows + longest, content, text)
 
@@ -216,12 +216,12 @@ def _level_bytes(content: bytes, levels: tuple[int, int]) -> int:
     return skipped
 
 
-def _hold_value(source: Source, longest: int) -> None:
+def _require_value(source: Source, longest: int) -> None:
     if longest > source.limits.field_bytes:
         raise source.beyond(f"a value of {longest} bytes", f"{source.limits.field_bytes} at most")
 
 
-def _hold_nested(source: Source, path: str, spread: int) -> None:
+def _require_nested(source: Source, path: str, spread: int) -> None:
     limit = max(source.limits.decompressed_ratio * source.path.stat().st_size, RATIO_FLOOR)
     if spread > limit:
         raise source.beyond(f"column {path}: up to {spread} bytes of nested values", f"{limit} for a file of its size")

@@ -58,7 +58,7 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
     with pq.ParquetFile(source.path, **options) as plain:
         metadata, schema = plain.metadata, plain.schema_arrow
         require_shape(source, metadata)
-        _hold_names(source, schema.names)
+        _require_names(source, schema.names)
         groups = survey(source, metadata)
         names = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
         coded_names = coded_columns(schema, names, groups)
@@ -80,7 +80,7 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
             yield _batch(pa.RecordBatch.from_pylist([], schema=schema), first)
 
 
-def _hold_names(source: Source, names: list[str]) -> None:
+def _require_names(source: Source, names: list[str]) -> None:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise source.refusal("header_names_are_unique", f"several columns named {twice[:10]}", "each name once")

@@ -19,8 +19,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from etl_platform.catalog.registry import built_in_contracts
 from etl_platform.contracts.contract import Contract
-from etl_platform.contracts.registry import built_in_contracts
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW
