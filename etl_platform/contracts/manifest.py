@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import cache
+from typing import TypedDict, cast
 
 import polars as pl
 
@@ -23,6 +25,35 @@ COLUMNS: tuple[Column, ...] = (
     Column("is_current", pl.Boolean(), False, "False once its key was overwritten, or the object was withdrawn."),
     Column("object", pl.String(), False, "Lake key of the immutable copy."),
 )
+
+
+class ListedRow(TypedDict):
+    """What a listing says of an object, as columns of the manifest."""
+
+    key: str
+    uri: str
+    etag: str | None
+    version: str | None
+    size: int
+    last_modified: dt.datetime
+    business_date: dt.date
+    institution: str | None
+
+
+class ManifestRow(ListedRow):
+    """One row of a manifest."""
+
+    sha256: str
+    format: str
+    compression: str
+    delivery: int
+    is_current: bool
+    object: str
+
+
+def rows_of(manifest: pl.DataFrame) -> list[ManifestRow]:
+    """The rows of a manifest, in its order."""
+    return cast("list[ManifestRow]", manifest.rows(named=True))
 
 
 @cache

@@ -10,15 +10,16 @@ Not here: which rows of a manifest count today (`placed.py`).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey
+from etl_platform.contracts.manifest import ListedRow, ManifestRow, rows_of
+from etl_platform.contracts.table import PartitionKey
 from etl_platform.landing.placed import Past, merged
 from etl_platform.landing.zone import Routed
 from etl_platform.ledger.records import LedgerObject
@@ -45,7 +46,7 @@ HELD_BYTES = 32 * 2**20
 class Fetched(NamedTuple):
     """A copy of a manifest row. content: its bytes, where they are in memory, and not at `path`."""
 
-    row: dict[str, Any]
+    row: ManifestRow
     path: Path
     content: bytes | None
 
@@ -81,24 +82,24 @@ class BronzeStore:
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="bronze-") as folder:
             copied, gone = self._fetch(landing, fresh, dataset, partition, Path(folder))
         manifest = merged(previous, kept, copied, dataset, on_record, excluded)
-        return Copied(manifest, len(copied), gone, sum(int(row["size"]) for row in copied))
+        return Copied(manifest, len(copied), gone, sum(row["size"] for row in copied))
 
     def _fetch(
         self,
         landing: ObjectStore,
-        fresh: Sequence[tuple[Routed, dict[str, Any]]],
+        fresh: Sequence[tuple[Routed, ListedRow]],
         dataset: str,
         partition: PartitionKey,
         folder: Path,
-    ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        def fetch(numbered: tuple[int, tuple[Routed, dict[str, Any]]]) -> dict[str, Any] | None:
+    ) -> tuple[list[ManifestRow], tuple[str, ...]]:
+        def fetch(numbered: tuple[int, tuple[Routed, ListedRow]]) -> ManifestRow | None:
             number, (found, row) = numbered
             return self._copied(landing, found, row, partial(object_key, dataset, partition), folder / f"{number:06}")
 
         rows = at_once(fetch, list(enumerate(fresh)), self._concurrency)
         copied = [row for row in rows if row is not None]
         # Those that were there already, too: whoever put them may have ended before it settled them.
-        folders = {name.rpartition("/")[0]: name for name in (str(row["object"]) for row in copied)}
+        folders = {name.rpartition("/")[0]: name for name in (row["object"] for row in copied)}
         at_once(self.lake.settle, list(folders.values()), self._concurrency)
         return copied, tuple(found.info.key for (found, _), row in zip(fresh, rows, strict=True) if row is None)
 
@@ -106,10 +107,10 @@ class BronzeStore:
         self,
         landing: ObjectStore,
         found: Routed,
-        row: Mapping[str, Any],
+        row: ListedRow,
         key_of: Callable[[str], str],
         scratch: Path,
-    ) -> dict[str, Any] | None:
+    ) -> ManifestRow | None:
         """The manifest row of an object, whose copy is in the lake; None where it was deleted since it was listed:
         nobody's fault, nothing to load."""
         try:
@@ -136,13 +137,16 @@ class BronzeStore:
             "format": sniffed.format,
             "compression": sniffed.compression,
             "object": name,
+            # Both as the manifest of all ranks and places it (`merged`).
+            "delivery": 0,
+            "is_current": True,
         }
 
     def fetch(self, manifest: pl.DataFrame, folder: Path) -> list[Fetched]:
         """The current copies of a manifest, in order of delivery: small plain text in memory, as much as there is room
         for, all else on local disk."""
         folder.mkdir(parents=True, exist_ok=True)
-        rows = list(manifest.filter("is_current").sort("delivery").iter_rows(named=True))
+        rows = rows_of(manifest.filter("is_current").sort("delivery"))
         room = HELD_BYTES
         held: set[str] = set()
         for row in rows:
@@ -154,12 +158,12 @@ class BronzeStore:
             in_memory = IN_MEMORY_BYTES if name in held else -1
             return self.lake.obtain(name, paths[name], in_memory=in_memory).content
 
-        paths = {str(row["object"]): folder / str(row["sha256"]) for row in rows}
+        paths = {row["object"]: folder / row["sha256"] for row in rows}
         contents = dict(zip(paths, at_once(obtain, list(paths), self._concurrency), strict=True))
         return [Fetched(row, paths[row["object"]], contents[row["object"]]) for row in rows]
 
 
-def _is_held(row: Mapping[str, Any]) -> bool:
+def _is_held(row: ManifestRow) -> bool:
     """Whether the readers can do without a file of it: those of Parquet and of archives begin at its end."""
     return row["format"] in ("csv", "json") and row["compression"] == "none" and row["size"] <= IN_MEMORY_BYTES
 
@@ -169,7 +173,7 @@ def object_key(dataset: str, partition: PartitionKey, sha256: str) -> str:
     return f"bronze_objects/{dataset}/institution={partition.institution}/{sha256[:2]}/{sha256}"
 
 
-def _described(found: Routed, partition: PartitionKey) -> dict[str, Any]:
+def _described(found: Routed, partition: PartitionKey) -> ListedRow:
     info = found.info
     return {
         "key": info.key,
@@ -178,6 +182,6 @@ def _described(found: Routed, partition: PartitionKey) -> dict[str, Any]:
         "version": info.version,
         "size": info.size,
         "last_modified": info.last_modified,
-        BUSINESS_DATE: partition.business_date,
-        INSTITUTION: partition.institution,
+        "business_date": partition.business_date,
+        "institution": partition.institution,
     }

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import polars as pl
 
 from etl_platform.clock import now
-from etl_platform.contracts.manifest import manifest_table
+from etl_platform.contracts.manifest import manifest_table, rows_of
 from etl_platform.delivery import Delivery
 from etl_platform.landing.contents import checked
 from etl_platform.landing.copies import Copied
@@ -96,9 +96,7 @@ def _leave_gone(ledger: Ledger, run_id: str, arrived: Arrived, copied: Copied, s
     if not undecided:
         return []
     listed = {found.info.key for found in arrived.objects} - set(copied.gone)
-    held = {
-        name for row in copied.manifest.iter_rows(named=True) for name in (content(row), (row["key"], identity(row)))
-    }
+    held = {name for row in rows_of(copied.manifest) for name in (content(row), (row["key"], identity(row)))}
     gone = [
         found
         for found in undecided

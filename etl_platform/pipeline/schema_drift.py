@@ -7,9 +7,9 @@ fail: nothing of the partition is published.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from etl_platform.clock import now
+from etl_platform.contracts.manifest import ManifestRow
 from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, describe, differences_frame, find_drift
 from etl_platform.errors import DeliveryRefusedError
@@ -36,7 +36,7 @@ def record_drift(
     ledger: Ledger,
     result: Silver,
     files: Sequence[SourceFile],
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[ManifestRow],
 ) -> list[tuple[str, Difference]]:
     """Compare every file with the contract and with the delivery before it, and record what was found.
 

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from etl_platform.clock import now
+from etl_platform.contracts.manifest import ManifestRow
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION
@@ -102,7 +103,7 @@ def decide(ledger: Ledger, run_id: str, results: Sequence[ObjectResult]) -> None
 
 def _source_files(
     manifest: pl.DataFrame, bronze: BronzeStore, config: Configuration, delivery: Delivery, folder: Path
-) -> tuple[list[SourceFile], list[dict[str, Any]]]:
+) -> tuple[list[SourceFile], list[ManifestRow]]:
     fetched = bronze.fetch(manifest, folder / "bronze")
     if not fetched:
         return [], []
@@ -117,9 +118,9 @@ def _source_files(
     pattern = institution.pattern(dataset)
     files = []
     for row, path, content in fetched:
-        match = pattern.match(str(row["key"]), institution.code, dataset)
+        match = pattern.match(row["key"], institution.code, dataset)
         sender = sender_format(institution, dataset, match.captured if match else {})
-        files.append(SourceFile(str(row["key"]), path, int(row["delivery"]), sender, content))
+        files.append(SourceFile(row["key"], path, row["delivery"], sender, content))
     return files, [found.row for found in fetched]
 
 
@@ -183,12 +184,12 @@ def _facts(result: Silver, plan: SilverPlan) -> Facts:
     }
 
 
-def _reconciliation(result: Silver, rows: list[dict[str, Any]], plan: SilverPlan) -> pl.DataFrame:
+def _reconciliation(result: Silver, rows: list[ManifestRow], plan: SilverPlan) -> pl.DataFrame:
     lines = [_account(row, counts, plan) for row, counts in zip(rows, result.files, strict=True)]
     return pl.DataFrame(lines, schema=reconciliation_table(plan.contract.dataset).polars_schema)
 
 
-def _account(row: dict[str, Any], counts: FileCounts, plan: SilverPlan) -> dict[str, Any]:
+def _account(row: ManifestRow, counts: FileCounts, plan: SilverPlan) -> dict[str, Any]:
     return {
         "_source_file": counts.key,
         "uri": row["uri"],
@@ -208,7 +209,7 @@ def _account(row: dict[str, Any], counts: FileCounts, plan: SilverPlan) -> dict[
     }
 
 
-def _received(row: dict[str, Any], root: str) -> ObjectResult:
+def _received(row: ManifestRow, root: str) -> ObjectResult:
     """The object of a manifest row, by the content that was received."""
     found = LandingObject(
         institution=None, dataset=None, business_date=None, root=root, uri=row["uri"], key=row["key"],
@@ -217,7 +218,7 @@ def _received(row: dict[str, Any], root: str) -> ObjectResult:
     return ObjectResult(root=root, key=found.key, identity=found.identity, sha256=row["sha256"])
 
 
-def _object_result(row: dict[str, Any], root: str, counts: FileCounts) -> ObjectResult:
+def _object_result(row: ManifestRow, root: str, counts: FileCounts) -> ObjectResult:
     return replace(
         _received(row, root),
         rows_read=counts.rows_read,

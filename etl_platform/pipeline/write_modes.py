@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
+from etl_platform.contracts.manifest import ManifestRow
 from etl_platform.delivery import Delivery
 from etl_platform.errors import DeliveryRefusedError
-from etl_platform.landing.placed import Row, content, contributing, identity
+from etl_platform.landing.placed import content, contributing, identity
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject
 from etl_platform.stores.reading import read_frame
@@ -37,7 +38,7 @@ def stop_overwriting(
     store: TableStore,
     result: Silver,
     ledger: Ledger,
-    files: Sequence[Row],
+    files: Sequence[ManifestRow],
 ) -> None:
     """In mode `fail`: refuse to change a partition whose rows were published. Raises
     DeliveryRefusedError.
@@ -66,10 +67,10 @@ def stop_overwriting(
     )
 
 
-def _are_final_but_for_withdrawals(files: Sequence[Row], on_record: Sequence[LedgerObject]) -> bool:
+def _are_final_but_for_withdrawals(files: Sequence[ManifestRow], on_record: Sequence[LedgerObject]) -> bool:
     """Whether the run has read exactly the contents that were ever published, without those that are withdrawn."""
     published = [found for found in on_record if found.is_published]
-    read = {name for row in files for name in (content(row), (str(row["key"]), identity(row)))}
+    read = {name for row in files for name in (content(row), (row["key"], identity(row)))}
     was_read = [(found.key, found.sha256) in read or (found.key, found.identity) in read for found in published]
     are_all_there = all(is_there or found.is_withdrawn for is_there, found in zip(was_read, published, strict=True))
     known = {(found.key, name) for found in published for name in (found.sha256, found.identity)}
