@@ -5,10 +5,11 @@ warehouse and gold of that partition from being built. Not here: what each check
 `pipeline/gold_judges.py`).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from etl_platform.contracts.check_names import CheckName
 from etl_platform.contracts.contract import Contract
 from etl_platform.defs.evaluations import latest_target, yielded
 from etl_platform.defs.graph import Graph
@@ -18,10 +19,10 @@ from etl_platform.gold.table import GoldTable
 from etl_platform.partitions import format_key
 from etl_platform.pipeline.aggregate import judge_stored_gold
 from etl_platform.pipeline.attempt import reported
-from etl_platform.pipeline.checks import WARNINGS, judge_delivery, record_checks
+from etl_platform.pipeline.checks import judge_delivery, record_checks
 from etl_platform.pipeline.gold_judges import gold_checks
-from etl_platform.pipeline.references import ACCOUNTS, ACCOUNTS_CHECK, TRANSACTIONS, judge_accounts
-from etl_platform.pipeline.silver_judges import judges_of
+from etl_platform.pipeline.references import ACCOUNTS, TRANSACTIONS, judge_accounts
+from etl_platform.pipeline.silver_judges import silver_checks
 
 Evaluations = Iterator[dg.Output[None] | dg.AssetCheckEvaluation]
 
@@ -30,17 +31,16 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
     """All checks of one dataset's silver asset, as one step."""
     dataset = contract.dataset
     silver = dg.AssetKey(["silver", dataset])
-    judges = judges_of(contract)
+    checks = silver_checks(contract)
+    blocking = {check.name: (check.sentence, check.blocks) for check in checks}
 
     @dg.multi_asset_check(
         name=f"silver_{dataset}_checks",
-        specs=_specs(
-            silver, {name: sentence for name, (sentence, _) in judges.items()}, graph.partitions.both, WARNINGS
-        ),
+        specs=_specs(silver, blocking, graph.partitions.both),
         can_subset=True,
         required_resource_keys=set(RESOURCES),
     )
-    def silver_checks(context: dg.AssetCheckExecutionContext) -> Evaluations:
+    def run_checks(context: dg.AssetCheckExecutionContext) -> Evaluations:
         run, platform, delivery = run_of(context, graph), platform_of(context, graph), delivery_of(context, dataset)
         selected = {key.name for key in context.selected_asset_check_keys}
         with failures_translated():
@@ -48,13 +48,13 @@ def build_silver_checks(contract: Contract, graph: Graph) -> dg.AssetChecksDefin
                 judged = judge_delivery(delivery, platform, selected)
             partition = format_key(delivery.partition)
             target = latest_target(context.instance, silver, partition)
-            specs = silver_checks.check_specs_by_output_name
+            specs = run_checks.check_specs_by_output_name
             yield from yielded(specs, check_results(silver, judged.verdicts), partition, target)
             # A run of some checks alone says nothing about the whole partition.
-            if selected == set(judges):
+            if selected == set(blocking):
                 record_checks(run, [judged], graph.contract_of(dataset, delivery.institution), platform)
 
-    return silver_checks
+    return run_checks
 
 
 def build_gold_checks(gold: GoldTable, graph: Graph) -> dg.AssetChecksDefinition:
@@ -64,7 +64,7 @@ def build_gold_checks(gold: GoldTable, graph: Graph) -> dg.AssetChecksDefinition
 
     @dg.multi_asset_check(
         name=f"gold_{gold.name}_checks",
-        specs=_specs(asset, gold_checks(gold), partitions),
+        specs=_specs(asset, {name: (sentence, True) for name, sentence in gold_checks(gold).items()}, partitions),
         can_subset=True,
         required_resource_keys=set(RESOURCES),
     )
@@ -90,7 +90,7 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
     silver = dg.AssetKey(["silver", TRANSACTIONS])
 
     @dg.asset_check(
-        name=ACCOUNTS_CHECK,
+        name=CheckName.ACCOUNTS,
         asset=silver,
         description="Every account is in the institution's latest accounts snapshot on or before the date (warning).",
         blocking=False,
@@ -101,22 +101,17 @@ def build_accounts_check(graph: Graph) -> dg.AssetChecksDefinition:
     def accounts_are_known(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with failures_translated():
             verdict = judge_accounts(delivery_of(context, TRANSACTIONS), platform_of(context, graph))
-        (result,) = check_results(silver, {ACCOUNTS_CHECK: verdict})
+        (result,) = check_results(silver, {CheckName.ACCOUNTS: verdict})
         return result
 
     return accounts_are_known
 
 
 def _specs(
-    asset: dg.AssetKey,
-    checks: Mapping[str, str],
-    partitions: dg.PartitionsDefinition[str],
-    warnings: Collection[str] = (),
+    asset: dg.AssetKey, checks: Mapping[str, tuple[str, bool]], partitions: dg.PartitionsDefinition[str]
 ) -> list[dg.AssetCheckSpec]:
-    """checks: name -> sentence. warnings: those that never block."""
+    """checks: name -> sentence, and whether a failure blocks."""
     return [
-        dg.AssetCheckSpec(
-            name=name, asset=asset, description=sentence, blocking=name not in warnings, partitions_def=partitions
-        )
-        for name, sentence in checks.items()
+        dg.AssetCheckSpec(name=name, asset=asset, description=sentence, blocking=blocks, partitions_def=partitions)
+        for name, (sentence, blocks) in checks.items()
     ]

@@ -1,7 +1,7 @@
 """What is stored of a delivery, read back and held against its contract: one verdict for each check.
 
-One look reads once and gives every verdict. All but `WARNINGS` block: gold and warehouse of that delivery are not built
-on silver that fails one. Not here: what each check says (`silver_judges.py`), telling people (`defs/checks.py`).
+One look reads once and gives every verdict. Gold and warehouse of a delivery are not built on silver that fails a check
+that blocks. Not here: what each check says (`silver_judges.py`), telling people (`defs/checks.py`).
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from etl_platform.drift.values import PARTITIONS
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals
 from etl_platform.pipeline.configuration import Configuration
-from etl_platform.pipeline.drift_judges import DRIFT_WARNINGS, DriftFacts
+from etl_platform.pipeline.drift_judges import DriftFacts
 from etl_platform.pipeline.emptied import before_of, is_left_to_others
 from etl_platform.pipeline.overlap import SAME_KEYS, Neighbours, settled
 from etl_platform.pipeline.platform import Platform
 from etl_platform.pipeline.run import Run
-from etl_platform.pipeline.silver_judges import StoredDelivery, judges_of
+from etl_platform.pipeline.silver_judges import StoredDelivery, silver_checks
 from etl_platform.pipeline.verdict import Verdict
 from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.transforms.stored import inspect
 
 TRAILING_DAYS = 30
-WARNINGS = frozenset({"volume_is_usual"}) | DRIFT_WARNINGS
-"""Checks that never block."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,10 @@ def judge_delivery(
     delivery: Delivery, platform: Platform, selected: Set[str] | None = None, rows: StoredRows | None = None
 ) -> Judged:
     """Every check of the delivery's silver, or the selected ones. rows: what is stored, where it is at hand."""
-    judges = judges_of(platform.config.contracts[delivery.dataset])
+    checks = silver_checks(platform.config.contracts[delivery.dataset])
     stored = _read(delivery, platform, rows)
-    wanted = {name: judge for name, (_, judge) in judges.items() if selected is None or name in selected}
-    return Judged(delivery, stored.files, {name: judge(stored) for name, judge in wanted.items()})
+    wanted = [check for check in checks if selected is None or check.name in selected]
+    return Judged(delivery, stored.files, {check.name: check.judge(stored) for check in wanted})
 
 
 def record_checks(run: Run, found: Sequence[Judged], contract: Contract, platform: Platform) -> None:

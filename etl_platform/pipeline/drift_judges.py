@@ -1,17 +1,19 @@
 """Checks of `silver/<dataset>` for drift: the sender's columns, and what the values mean. Thin: see `transforms/`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from etl_platform.contracts.check_names import CheckName
 from etl_platform.contracts.contract import Contract
 from etl_platform.drift.columns import describe, differences_frame
 from etl_platform.drift.profile import Profile, has_hours
 from etl_platform.drift.values import FEWEST, FEWEST_ROWS, PARTITIONS, hour_shift, jumps, new_values
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.records import DeliveredSchema
-from etl_platform.pipeline.schema_drift import CHECK, drift_of, is_tolerated
+from etl_platform.pipeline.check import Check
+from etl_platform.pipeline.schema_drift import drift_of, is_tolerated
 from etl_platform.pipeline.verdict import Verdict
 
 
@@ -25,34 +27,29 @@ class DriftFacts:
     earlier: Sequence[Profile]
 
 
-DriftJudge = Callable[[DriftFacts], Verdict]
-
-MAGNITUDES, CATEGORIES, HOURS = "magnitudes_are_usual", "categories_are_known", "hours_are_usual"
-DRIFT_WARNINGS = frozenset({MAGNITUDES, CATEGORIES, HOURS})
-"""These never block, whatever the institution's policy."""
-
-
-def drift_judges(contract: Contract) -> Mapping[str, tuple[str, DriftJudge]]:
-    """Every drift check of the dataset: name -> (sentence, judge)."""
+def drift_checks(contract: Contract) -> tuple[Check[DriftFacts], ...]:
+    """Every drift check of the dataset. Those of values never block, whatever the institution's policy."""
     trailing = f"the last {PARTITIONS} partitions (warning)"
-    judges: dict[str, tuple[str, DriftJudge]] = {
-        CHECK: ("The sender's columns are as in the contract and the last delivery (by `drift_policy`).", _schema),
-    }
+    columns = "The sender's columns are as in the contract and the last delivery (by `drift_policy`)."
+    checks = [Check(CheckName.DRIFT, columns, _schema)]
     if contract.watched:
         names = ", ".join(watched.column for watched in contract.watched)
-        judges[MAGNITUDES] = (f"No median of {names} is near a power of ten times that of {trailing}.", _magnitudes)
+        sentence = f"No median of {names} is near a power of ten times that of {trailing}."
+        checks.append(Check(CheckName.MAGNITUDES, sentence, _magnitudes, blocks=False))
     if contract.categories:
         names = ", ".join(contract.categories)
-        judges[CATEGORIES] = (f"No value of {names} appears that is in none of {trailing}.", _categories)
+        sentence = f"No value of {names} appears that is in none of {trailing}."
+        checks.append(Check(CheckName.CATEGORIES, sentence, _categories, blocks=False))
     if has_hours(contract):
-        judges[HOURS] = (f"The hours of {contract.event_time} are not moved against those of {trailing}.", _hours)
-    return judges
+        sentence = f"The hours of {contract.event_time} are not moved against those of {trailing}."
+        checks.append(Check(CheckName.HOURS, sentence, _hours, blocks=False))
+    return tuple(checks)
 
 
 def semantic_warnings(contract: Contract, profile: Profile, earlier: Sequence[Profile]) -> list[str]:
     """What the checks that compare with earlier partitions would say of `profile`."""
     facts = DriftFacts("ignore", (), profile, earlier)
-    judged = {name: judge(facts) for name, (_, judge) in drift_judges(contract).items() if name in DRIFT_WARNINGS}
+    judged = {check.name: check.judge(facts) for check in drift_checks(contract) if not check.blocks}
     return [f"{name}: {verdict.text}" for name, verdict in judged.items() if not verdict.passed]
 
 

@@ -11,21 +11,20 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from etl_platform.contracts.check_names import CheckName
 from etl_platform.gold.table import GoldTable
 from etl_platform.pipeline.verdict import Verdict
 from etl_platform.transforms.stored import checkable_rules, inspect
-
-SCHEMA, KEYS, CONSERVED = "schema_matches_contract", "keys_are_unique", "rows_are_conserved"
 
 
 def gold_checks(gold: GoldTable) -> dict[str, str]:
     """Every check of the table: name -> sentence."""
     layer, source = gold.source
     return {
-        SCHEMA: "The columns and types are those of the contract.",
+        CheckName.SCHEMA: "The columns and types are those of the contract.",
         **{rule.name: rule.sentence for rule in checkable_rules(gold.contract)},
-        KEYS: f"No two rows have the same key ({', '.join(gold.contract.key)}).",
-        CONSERVED: f"Every row of {layer}/{source} is in exactly one group: `{gold.counts}` adds up to them.",
+        CheckName.KEYS: f"No two rows have the same key ({', '.join(gold.contract.key)}).",
+        CheckName.CONSERVED: f"Every row of {layer}/{source} is in exactly one group: `{gold.counts}` adds up to them.",
     }
 
 
@@ -42,8 +41,8 @@ def judge_gold(gold: GoldTable, frames: Iterable[pl.DataFrame], source_rows: int
 
     findings = inspect(counted(), gold.contract, gold.table)
     differences = "; ".join(findings.schema_differences)
-    verdicts = {
-        SCHEMA: Verdict(
+    verdicts: dict[str, Verdict] = {
+        CheckName.SCHEMA: Verdict(
             not differences, {"differences": len(findings.schema_differences)}, differences or "as in the contract"
         )
     }
@@ -52,11 +51,11 @@ def judge_gold(gold: GoldTable, frames: Iterable[pl.DataFrame], source_rows: int
         text = f"{broken} of {findings.rows} rows break the rule"
         verdicts[rule.name] = Verdict(not broken, {"rows_broken": broken}, text, findings.samples.get(rule.name))
     repeated = findings.repeated_keys
-    verdicts[KEYS] = Verdict(not repeated, {"rows_repeated": repeated}, f"{repeated} rows repeat a key")
+    verdicts[CheckName.KEYS] = Verdict(not repeated, {"rows_repeated": repeated}, f"{repeated} rows repeat a key")
     layer, source = gold.source
     numbers = {"source_rows": source_rows, "rows_in_groups": grouped, "rows": findings.rows}
     text = f"{source_rows} rows of {layer}/{source}, {grouped} in {findings.rows} groups"
-    verdicts[CONSERVED] = Verdict(source_rows == grouped, numbers, text)
+    verdicts[CheckName.CONSERVED] = Verdict(source_rows == grouped, numbers, text)
     return verdicts
 
 

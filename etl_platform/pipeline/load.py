@@ -19,6 +19,7 @@ from typing import Protocol
 import polars as pl
 
 from etl_platform.clock import now
+from etl_platform.contracts.check_names import CheckName
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.delivery import Delivery
 from etl_platform.errors import PermanentError
@@ -31,7 +32,7 @@ from etl_platform.pipeline.facts import Made, Preview, Stored, store_rows
 from etl_platform.pipeline.overlap import Neighbours
 from etl_platform.pipeline.platform import Platform
 from etl_platform.pipeline.receive import Arrivals, Arrived, add_records, list_arrivals, receive
-from etl_platform.pipeline.references import ACCOUNTS_CHECK, TRANSACTIONS, judge_accounts
+from etl_platform.pipeline.references import TRANSACTIONS, judge_accounts
 from etl_platform.pipeline.run import Run
 from etl_platform.pipeline.silver import decide, record_rules, transform
 from etl_platform.pipeline.verdict import Verdict
@@ -157,7 +158,7 @@ def _checked(run: Run, stored: Sequence[Passage], platform: Platform) -> list[Pa
                 continue
             verdicts = dict(judged.verdicts)
             if first.dataset == TRANSACTIONS:
-                verdicts[ACCOUNTS_CHECK] = judge_accounts(found.delivery, platform)
+                verdicts[CheckName.ACCOUNTS] = judge_accounts(found.delivery, platform)
             found.judged, found.verdicts["silver", first.dataset] = judged, verdicts
             passed.append(found)
     if contract.lives_once:

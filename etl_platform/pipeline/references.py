@@ -13,7 +13,6 @@ from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.transforms.references import describe_references, unknown_references
 
 TRANSACTIONS, ACCOUNTS, COLUMN = "transactions", "accounts", "account_id"
-ACCOUNTS_CHECK = "accounts_are_known"
 
 
 def judge_accounts(delivery: Delivery, platform: Platform) -> Verdict:

@@ -21,8 +21,6 @@ from etl_platform.pipeline.configuration import Configuration
 from etl_platform.transforms.sender_schema import SenderSchema
 from etl_platform.transforms.silver import Silver, SourceFile
 
-CHECK = "schema_has_not_drifted"
-
 
 def sender_schema_of(delivered: DeliveredSchema | None) -> SenderSchema | None:
     """The ledger's record as the transforms know it."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from etl_platform.contracts.check_names import CheckName
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import FILE
-from etl_platform.pipeline.drift_judges import DriftFacts, DriftJudge, drift_judges
+from etl_platform.pipeline.check import Check
+from etl_platform.pipeline.drift_judges import DriftFacts, drift_checks
 from etl_platform.pipeline.emptied import Before, emptied_text
 from etl_platform.pipeline.verdict import Verdict
 from etl_platform.transforms.stored import StoredFindings, checkable_rules
@@ -36,38 +38,30 @@ class StoredDelivery:
     before: Before | None = None
 
 
-def judges_of(contract: Contract) -> dict[str, tuple[str, Callable[[StoredDelivery], Verdict]]]:
-    """Every check of the dataset: name -> (sentence, judge). Rules come from the contract alone."""
-    judges: dict[str, tuple[str, Callable[[StoredDelivery], Verdict]]] = {
-        "schema_matches_contract": ("The stored columns and types are those of the contract.", _schema),
-    }
-    for rule in checkable_rules(contract):
-        judges[rule.name] = (rule.sentence, _rule_judge(rule.name))
+def silver_checks(contract: Contract) -> tuple[Check[StoredDelivery], ...]:
+    """Every check of the dataset's silver. Rules come from the contract alone."""
     key = ", ".join(contract.key) or "all columns"
-    if contract.has_unique_key:
-        judges["keys_are_unique"] = (f"No two stored rows have the same key ({key}).", _keys)
-    judges |= {
-        "rows_are_conserved": (
+    lowest, highest = USUAL
+    usual = f"Rows are {lowest}x to {highest}x the median of earlier days, and not all of them are gone (warning)."
+    keys = Check(CheckName.KEYS, f"No two stored rows have the same key ({key}).", _keys)
+    return (
+        Check(CheckName.SCHEMA, "The stored columns and types are those of the contract.", _schema),
+        *(Check(rule.name, rule.sentence, _rule_judge(rule.name)) for rule in checkable_rules(contract)),
+        *((keys,) if contract.has_unique_key else ()),
+        Check(
+            CheckName.CONSERVED,
             "Rows read = silver + quarantined + duplicates, per file and in the tables.",
             _conserved,
         ),
-        "quarantined_share_is_within_limit": (
-            "The share of quarantined rows is within the institution's limit.",
-            _share,
-        ),
-        "every_file_is_readable": ("Every file of the partition could be read to its end.", _files),
-        "volume_is_usual": (
-            f"Rows are {USUAL[0]}x to {USUAL[1]}x the median of earlier days, and not all of them are gone (warning).",
-            _volume,
-        ),
-    }
-    for name, (sentence, judge) in drift_judges(contract).items():
-        judges[name] = (sentence, _drift_judge(judge))
-    return judges
+        Check(CheckName.SHARE, "The share of quarantined rows is within the institution's limit.", _share),
+        Check(CheckName.FILES, "Every file of the partition could be read to its end.", _files),
+        Check(CheckName.VOLUME, usual, _volume, blocks=False),
+        *(check.within(_drift_of) for check in drift_checks(contract)),
+    )
 
 
-def _drift_judge(judge: DriftJudge) -> Callable[[StoredDelivery], Verdict]:
-    return lambda stored: judge(stored.drift)
+def _drift_of(stored: StoredDelivery) -> DriftFacts:
+    return stored.drift
 
 
 def _schema(stored: StoredDelivery) -> Verdict:

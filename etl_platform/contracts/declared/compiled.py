@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from etl_platform.contracts.check_names import CHECK_NAMES
 from etl_platform.contracts.contract import (
     PARTITION_COLUMNS,
     TOLERANCE,
@@ -33,14 +34,8 @@ from etl_platform.contracts.table import Column
 from etl_platform.contracts.visible import leaves_no_room
 from etl_platform.errors import ConfigurationError, UnknownNameError
 
-TAKEN_RULES = frozenset(
-    {
-        "schema_matches_contract", "keys_are_unique", "rows_are_conserved", "quarantined_share_is_within_limit",
-        "every_file_is_readable", "volume_is_usual", "schema_has_not_drifted", "magnitudes_are_usual",
-        "categories_are_known", "hours_are_usual", SUPERSEDED_RULE,
-    }
-)  # fmt: skip
-"""Checks of every dataset, and the rule of superseded rows."""
+TAKEN_RULES = CHECK_NAMES | {SUPERSEDED_RULE}
+"""Checks that are no rule, and the rule of superseded rows."""
 _T = TypeVar("_T")
 _PARTITION = {column.name: column.dtype for column in PARTITION_COLUMNS}
 
