@@ -187,7 +187,7 @@ def test_mode_fail_refuses_other_rows_and_repeats_the_same(visits: Platform) -> 
     put(visits, date, "v7,1,1,DAY,\n", dataset=name, file="b.csv")
     run = visits.ingest("first", date, [name])
     assert not run.succeeded
-    assert "found 2 rows already stored and a run that would replace them by 3" in run.failures["silver_visits_fail"]
+    assert "2 rows already stored and a run that would replace them by 3" in run.failures["silver_visits_fail"]
     assert rows(visits, date, name) == before and visits.table("quarantine", name, "first", date).is_empty()
 
 
