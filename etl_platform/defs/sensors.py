@@ -164,4 +164,6 @@ def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
+        # Deliveries first: each of a history's dates asks for a run here, and they would fill the queue.
+        run_tags={"dagster/priority": "-1"},
     )

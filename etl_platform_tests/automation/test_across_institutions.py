@@ -65,3 +65,5 @@ def test_the_automation_sensor_and_the_landing_sensor_run_by_default(plain: Plat
     assert set(sensors) >= {"new_landing_objects", "tables_across_institutions"}
     assert sensors["new_landing_objects"].default_status is dg.DefaultSensorStatus.RUNNING
     assert sensors["tables_across_institutions"].default_status is dg.DefaultSensorStatus.RUNNING
+    # Deliveries come first: their dates would otherwise wait behind one run of this sensor for each date of a history.
+    assert sensors["tables_across_institutions"].run_tags == {"dagster/priority": "-1"}
