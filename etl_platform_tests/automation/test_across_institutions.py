@@ -66,4 +66,6 @@ def test_the_automation_sensor_and_the_landing_sensor_run_by_default(plain: Plat
     assert sensors["new_landing_objects"].default_status is dg.DefaultSensorStatus.RUNNING
     assert sensors["tables_across_institutions"].default_status is dg.DefaultSensorStatus.RUNNING
     # Deliveries come first: their dates would otherwise wait behind one run of this sensor for each date of a history.
-    assert sensors["tables_across_institutions"].run_tags == {"dagster/priority": "-1"}
+    found = sensors["tables_across_institutions"]
+    assert isinstance(found, dg.AutomationConditionSensorDefinition)
+    assert found.run_tags == {"dagster/priority": "-1"}
