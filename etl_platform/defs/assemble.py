@@ -86,7 +86,7 @@ def _assembled(graph: Graph, resource_overrides: Mapping[str, Any]) -> dg.Defini
     }
     if isinstance(resources["ledger"], Ledger):
         resources["ledger"] = announcing(resources["ledger"], Processes(graph.settings.processes))
-    jobs = [*build_jobs(graph), build_load_many(graph, blocking), build_overview_many(graph, blocking)]
+    jobs = [*build_jobs(graph), build_load_many(graph, blocking, resources), build_overview_many(graph, blocking)]
     return dg.Definitions(
         assets=[*with_senders(assets, graph), *build_fault_assets(graph)],
         asset_checks=checks,

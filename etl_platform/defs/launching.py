@@ -19,7 +19,7 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import PendingPartition, Unpublished
 from etl_platform.partitions import format_key
 
-INSTITUTION_TAG = "institution"
+INSTITUTION_TAG = "etl-platform/institution"
 """By which the queue is fair to the others: `dagster.yaml` limits the runs of one institution."""
 NO_RETRIES = {"dagster/max_retries": "0"}
 """Where an older `dagster.yaml` still has them on: what a run leaves is picked up from the ledger, by one owner."""

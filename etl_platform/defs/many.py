@@ -6,7 +6,8 @@ partition (`teller.py`). Not here: choosing what is small (`cli/bulk.py`).
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -39,8 +40,8 @@ class DatesConfig(dg.Config):
     dates: list[str]
 
 
-def build_load_many(graph: Graph, blocking: Blocking) -> dg.JobDefinition:
-    """The job over deliveries of one institution and dataset."""
+def build_load_many(graph: Graph, blocking: Blocking, resources: Mapping[str, Any]) -> dg.JobDefinition:
+    """The job over deliveries of one institution and dataset. resources: of the definitions, by key."""
 
     @dg.op(
         description="Every partition from landing to gold and warehouse; what is not clean is left.",
@@ -60,7 +61,11 @@ def build_load_many(graph: Graph, blocking: Blocking) -> dg.JobDefinition:
         }
         return {key: texts for key, texts in warned.items() if texts}
 
-    @dg.job(name=LOAD_MANY, description="Many small partitions of one institution and dataset, landing to warehouse.")
+    @dg.job(
+        name=LOAD_MANY,
+        description="Many small partitions of one institution and dataset, landing to warehouse.",
+        resource_defs=_bound(resources),
+    )
     def load_many() -> None:
         load_partitions()
 
@@ -84,6 +89,15 @@ def build_overview_many(graph: Graph, blocking: Blocking) -> dg.JobDefinition:
         overview_dates()
 
     return overview_many
+
+
+def _bound(resources: Mapping[str, Any]) -> dict[str, dg.ResourceDefinition]:
+    """Given with the job: Dagster gives a sensor whose job lacks them a copy of that job, and warns of itself."""
+    found = {key: resources[key] for key in RESOURCES}
+    return {
+        key: one if isinstance(one, dg.ResourceDefinition) else dg.ResourceDefinition.hardcoded_resource(one)
+        for key, one in found.items()
+    }
 
 
 def _dates(texts: Sequence[str]) -> list[dt.date]:

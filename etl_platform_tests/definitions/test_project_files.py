@@ -18,6 +18,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from etl_platform.defs.launching import INSTITUTION_TAG
 from etl_platform_tests.support.postgres import PostgresDatabase
 
 REPOSITORY = Path(__file__).parents[2]
@@ -188,7 +189,7 @@ def test_dagster_loads_the_instance_of_one_machine(tmp_path: Path, monkeypatch: 
         assert queue is not None
         limits = {limit["key"]: limit["limit"] for limit in queue.tag_concurrency_limits}
         assert limits["dagster/partition"] == 1
-        for tag in ("institution", "dagster/partition/institution"):
+        for tag in (INSTITUTION_TAG, "dagster/partition/institution"):
             assert 1 < limits[tag] < queue.max_concurrent_runs
 
 
