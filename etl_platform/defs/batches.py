@@ -18,6 +18,7 @@ import dagster as dg
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.pipeline.references import TRANSACTIONS
 
 FEWEST = 20
 """With fewer dates than this the ordinary runs cost a few seconds, and each has a page of its own in the UI."""
@@ -73,7 +74,8 @@ def batches(wanted: Iterable[Delivery], ledger: Ledger, workers: int = 1) -> lis
     for delivery in wanted:
         groups[delivery.institution, delivery.dataset].append(delivery.business_date)
     found = []
-    for (institution, dataset), dates in groups.items():
+    # What refers to another dataset comes behind it: what it refers to is loaded first.
+    for (institution, dataset), dates in sorted(groups.items(), key=lambda group: group[0][1] == TRANSACTIONS):
         if len(dates) < FEWEST:
             continue
         sizes = ledger.fresh_sizes(institution, dataset)

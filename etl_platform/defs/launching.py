@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Set
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -29,7 +29,7 @@ Requests: TypeAlias = dict[str, tuple[dg.RunRequest, Due]]
 """Run key -> the run, and what it is for."""
 
 
-def run_requests(due: Due, graph: Graph, ledger: Ledger, leased: Collection[Delivery] = ()) -> Requests:
+def run_requests(due: Due, graph: Graph, ledger: Ledger, leased: Set[Delivery] = frozenset()) -> Requests:
     """The runs of what is due: one over many small dates of an institution and dataset, and one for each date and
     institution of the others: for the datasets that are pending there, and for those that are checked and not
     published.
@@ -41,7 +41,7 @@ def run_requests(due: Due, graph: Graph, ledger: Ledger, leased: Collection[Deli
     """
     pending = {item.partition: item for item in due.load if graph.has(item.partition)}
     requests: Requests = {}
-    for batch in batches(pending.keys() - set(leased), ledger):
+    for batch in batches([found for found in pending if found not in leased], ledger):
         items = [pending.pop(delivery) for delivery in batch.deliveries]
         tags = of_institution(batch.institution)
         name, whole = str(batch), Due(items, [])

@@ -101,4 +101,4 @@ def _bound(resources: Mapping[str, Any]) -> dict[str, dg.ResourceDefinition]:
 
 
 def _dates(texts: Sequence[str]) -> list[dt.date]:
-    return sorted(map(dt.date.fromisoformat, texts))
+    return sorted({dt.date.fromisoformat(text) for text in texts})

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from etl_platform.delivery import Delivery
 from etl_platform.errors import AttemptLostError
-from etl_platform.ledger import leases, reruns, troubles
+from etl_platform.ledger import leases, publications, reruns, troubles
 from etl_platform.ledger.attempt_rows import GIVEN_RUN, IS_MINE, IS_OF, find, latest, mine, select_attempts_at
 from etl_platform.ledger.bound_rows import given
 from etl_platform.ledger.law import Attempted, Happens, born, move, move_attempt
@@ -158,6 +158,7 @@ def fail(
     why = {"reason": error, "run_id": run_id}
     if before.outcome == Outcome.CHECKED:
         move(connection, Happens.UNPUBLISHED, IS_OF, now=now, run_id=run_id, values=why, rows=here)
+        publications.note_silver(connection, run_id, partition)
     else:
         move(connection, Happens.FAILED, IS_OF, now=now, run_id=run_id, values=why, rows=here)
     troubles.forget(connection, partition)

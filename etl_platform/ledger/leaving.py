@@ -22,8 +22,12 @@ from etl_platform.ledger.tables import attempts, landing_objects, withdrawals
 _t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
 _PARTITION = ("institution", "dataset", "business_date")
 
+_IS_STORED = sa.or_(_t.is_published, _t.rows_silver > 0)
+"""Its rows are in silver, or were: bronze has the content, whatever lies in landing."""
 _STUCK = sa.or_(
-    _t.state.in_((State.WAITING, State.REFUSED, State.FAILED)),
+    _t.state.in_((State.WAITING, State.REFUSED)),
+    # What failed later than that, at gold or in the warehouse, stays part of its partition.
+    sa.and_(_t.state == State.FAILED, ~sa.func.coalesce(_IS_STORED, False)),
     # Read before without a row in the tables, and asked for again.
     sa.and_(_t.state == State.SEEN, _t.rows_silver == 0, ~_t.is_published),
 )

@@ -31,6 +31,20 @@ _WAS_HELD = sa.and_(_o.run_id == _BY, _o.state == State.SUPERSEDED, _o.rows_silv
 _LOADED = sa.update(landing_objects).where(is_given(_o), sa.or_(_IS_HELD, _WAS_HELD)).values(is_published=True)
 
 
+_IS_SILVER = _p.table_name == sa.literal("warehouse/") + _p.dataset
+_IS_DECIDED = sa.and_(_o.run_id == _BY, _o.state == State.FAILED, _o.rows_silver > 0)
+_SILVER_IS_OUT = (
+    sa.update(landing_objects)
+    .where(is_given(_o), _IS_DECIDED, sa.exists().where(_p.run_id == _BY, is_given(_p), _IS_SILVER))
+    .values(is_published=True)
+)
+
+
+def note_silver(connection: sa.Connection, run_id: str, partition: Delivery) -> None:
+    """An attempt has failed after its checks, at gold say: what it has put into the warehouse's silver is published."""
+    connection.execute(_SILVER_IS_OUT, {**given(partition), "by": run_id})
+
+
 def publish(
     connection: sa.Connection,
     run_id: str,
@@ -58,19 +72,21 @@ def publish(
     if newest.run_id != run_id:
         _overwritten(connection, newest, tables, wanted)
         return False
+    if newest.outcome is Outcome.FAILED:
+        _add(connection, run_id, partition, [name for name in tables if name == f"warehouse/{partition.dataset}"], now)
+        note_silver(connection, run_id, partition)
+        return False
     if newest.outcome is not Outcome.CHECKED:
         return False
     here = {**given(partition), "by": run_id, "writer_": writer}
     known = set(connection.scalars(_KNOWN, here))
-    row = {"run_id": run_id, **asdict(partition), "published_at": now}
     new = []
     for name in (name for name in wanted if name in tables):
         source = wanted[name]
         if name not in known and (source is None or source in known):
-            new.append({**row, "table_name": name})
+            new.append(name)
             known.add(name)
-    if new:
-        connection.execute(sa.insert(publications), new)
+    _add(connection, run_id, partition, new, now)
     if not set(wanted) <= known or connection.execute(_OTHERS, here).first():
         return False
     ending = {"ended_at": now, "seconds": (now - newest.started_at).total_seconds()}
@@ -79,6 +95,12 @@ def publish(
     troubles.forget(connection, partition)
     leases.give_back(connection, [partition])  # of a run that began no attempt of its own
     return True
+
+
+def _add(connection: sa.Connection, run_id: str, partition: Delivery, names: Collection[str], now: dt.datetime) -> None:
+    row = {"run_id": run_id, **asdict(partition), "published_at": now}
+    if names:
+        connection.execute(sa.insert(publications), [{**row, "table_name": name} for name in names])
 
 
 def begin_write(connection: sa.Connection, write: Write) -> None:

@@ -32,6 +32,11 @@ class Aggregated:
     made: Made[pl.DataFrame]
     verdicts: Mapping[str, Verdict]
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether no check of it has failed."""
+        return not failed(self.verdicts)
+
     def require_sound(self) -> Made[pl.DataFrame]:
         """What is to be stored. Raises DeliveryRefusedError naming table and rules: the former rows stay."""
         broken = failed(self.verdicts)
@@ -57,13 +62,18 @@ def aggregate_each(
     gold: GoldTable, rows: pl.LazyFrame, partitions: Sequence[PartitionKey]
 ) -> dict[PartitionKey, Aggregated]:
     """The same for every partition, in one query: a gold table's groups never reach beyond a partition."""
-    by = gold.table.partition_columns
-    count = pl.len() if gold.counted is None else pl.col(gold.counted).sum()
-    counting = rows.group_by(by).agg(count.cast(pl.Int64).alias(_ROWS))
-    result, counted = pl.collect_all([gold.compute(rows), counting], engine="streaming")
-    source_rows = {PartitionKey(*key): int(number) for *key, number in counted.select(*by, _ROWS).iter_rows()}
-    parts = {PartitionKey(*key): part for key, part in result.partition_by(by, as_dict=True).items()}
-    return {key: _judged(gold, key, parts.get(key, result.clear()), source_rows.get(key, 0)) for key in partitions}
+    try:
+        parts, source_rows = _computed(gold, rows)
+    except Exception as error:
+        # Whatever a table's own code raises: it is that table's fault, and names it.
+        raise DeliveryRefusedError(
+            f"gold/{gold.name} of {', '.join(map(str, partitions[:3]))}",
+            found=f"its computation failed: {type(error).__name__}: {error}",
+            expected="rows; nothing was written, its former rows stay",
+            next_step="mend the computation or the rows of its source, then `etl-platform run` with the date",
+        ) from error
+    empty = gold.table.empty()
+    return {key: _judged(gold, key, parts.get(key, empty), source_rows.get(key, 0)) for key in partitions}
 
 
 def judge_stored_gold(
@@ -82,6 +92,18 @@ def source_partitions(gold: GoldTable, partition: PartitionKey, config: Configur
     return [PartitionKey(partition.business_date, code) for code in config.codes] if gold.is_shared else [partition]
 
 
+def _computed(gold: GoldTable, rows: pl.LazyFrame) -> tuple[dict[PartitionKey, pl.DataFrame], dict[PartitionKey, int]]:
+    """The rows of each partition, and how many rows of the source each has."""
+    by = gold.table.partition_columns
+    count = pl.len() if gold.counted is None else pl.col(gold.counted).sum()
+    counting = rows.group_by(by).agg(count.cast(pl.Int64).alias(_ROWS))
+    result, counted = pl.collect_all([gold.compute(rows), counting], engine="streaming")
+    parts = {PartitionKey(*key): part for key, part in result.partition_by(by, as_dict=True).items()}
+    return parts, {PartitionKey(*key): int(number) for *key, number in counted.select(*by, _ROWS).iter_rows()}
+
+
 def _judged(gold: GoldTable, partition: PartitionKey, rows: pl.DataFrame, source_rows: int) -> Aggregated:
-    facts = gold.plot(rows) if gold.plot else {}
-    return Aggregated(gold, partition, Made(gold.table, rows, facts), judge_gold(gold, [rows], source_rows))
+    verdicts = judge_gold(gold, [rows], source_rows)
+    # A picture of rows that are not what the contract says may fail, and tells nobody anything.
+    facts = gold.plot(rows) if gold.plot and not failed(verdicts) else {}
+    return Aggregated(gold, partition, Made(gold.table, rows, facts), verdicts)

@@ -35,7 +35,7 @@ def judge_gold(gold: GoldTable, frames: Iterable[pl.DataFrame], source_rows: int
     def counted() -> Iterable[pl.DataFrame]:
         nonlocal grouped
         for frame in frames:
-            if gold.counts in frame.columns:
+            if gold.counts in frame.columns and frame.schema[gold.counts].is_numeric():
                 grouped += int(frame.get_column(gold.counts).sum())
             yield frame
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,10 +22,10 @@ from etl_platform.clock import now
 from etl_platform.contracts.check_names import CheckName
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.delivery import Delivery
-from etl_platform.errors import PermanentError
+from etl_platform.errors import DeliveryRefusedError, PermanentError, UnknownNameError
 from etl_platform.gold.table import GoldTable
 from etl_platform.ledger.records import ObjectResult
-from etl_platform.pipeline.aggregate import Aggregated, aggregate_each, source_partitions
+from etl_platform.pipeline.aggregate import Aggregated, aggregate, aggregate_each, source_partitions
 from etl_platform.pipeline.attempt import begin_attempts, message
 from etl_platform.pipeline.checks import Judged, StoredRows, judge_delivery, record_checks
 from etl_platform.pipeline.facts import Made, Preview, Stored, store_rows
@@ -64,12 +64,16 @@ class Passage:
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
     judged: Judged | None = None
     verdicts: dict[tuple[str, str], Verdicts] = field(default_factory=dict)
+    verdicts_told: dict[tuple[str, str], Verdicts] = field(default_factory=dict)
 
 
 def load(run: Run, deliveries: Sequence[Delivery], platform: Platform, teller: Teller) -> dict[Delivery, Verdicts]:
     """Take deliveries of one institution and dataset the whole way. Returns those that are published, with what the
     checks of silver say of them. Raises what is no fault of a delivery: a store that is away."""
-    passed = _aggregated(run, _checked(run, _silver(run, deliveries, platform), platform), platform)
+    if not deliveries:
+        return {}
+    _require_known(deliveries, platform)
+    passed = _aggregated(run, _checked(run, _silver(run, deliveries, platform), platform, teller), platform)
     if not passed:
         return {}
     dataset, config = deliveries[0].dataset, platform.config
@@ -81,22 +85,40 @@ def load(run: Run, deliveries: Sequence[Delivery], platform: Platform, teller: T
     with platform.ledger.together():
         for found in passed:
             platform.ledger.publish(run.run_id, found.delivery, wanted, wanted=wanted, now=now())
-    return {found.delivery: found.verdicts["silver", dataset] for found in passed}
+    return {found.delivery: found.verdicts_told["silver", dataset] for found in passed}
 
 
 def overview(run: Run, dates: Sequence[dt.date], platform: Platform, teller: Teller) -> None:
     """The tables across institutions of many dates, in lake and warehouse."""
     config, lake = platform.config, platform.lake
     partitions = [PartitionKey(date) for date in dates]
+    broken: list[Aggregated] = []
     for gold in config.gold.shared:
         sources = [source for partition in partitions for source in source_partitions(gold, partition, config)]
         rows = read_frame(lake, config.catalog.table(*gold.source), sources)
         found = aggregate_each(gold, rows.lazy(), partitions)
-        stored = [_stored(run, aggregated.require_sound(), key, platform) for key, aggregated in found.items()]
-        frames = {key: aggregated.made.rows for key, aggregated in found.items()}
-        stored += _in_warehouse(run, gold.table, frames, platform)
-        teller.stored(stored)
-        teller.judged(("gold", gold.name), {key: aggregated.verdicts for key, aggregated in found.items()})
+        sound = {key: aggregated for key, aggregated in found.items() if aggregated.is_sound}
+        broken += [aggregated for aggregated in found.values() if not aggregated.is_sound]
+        if sound:
+            stored = [_stored(run, aggregated.made, key, platform) for key, aggregated in sound.items()]
+            frames = {key: aggregated.made.rows for key, aggregated in sound.items()}
+            stored += _in_warehouse(run, gold.table, frames, platform)
+            teller.stored(stored)
+            teller.judged(("gold", gold.name), {key: aggregated.verdicts for key, aggregated in sound.items()})
+    for aggregated in broken:
+        aggregated.require_sound()
+
+
+def _require_known(deliveries: Sequence[Delivery], platform: Platform) -> None:
+    """Of one institution and dataset, both of which there are. Raises UnknownNameError."""
+    first = deliveries[0]
+    assert {(found.dataset, found.institution) for found in deliveries} == {(first.dataset, first.institution)}
+    for kind, name, known in (
+        ("dataset", first.dataset, platform.config.contracts),
+        ("institution", first.institution, platform.config.institutions),
+    ):
+        if name not in known:
+            raise UnknownNameError(f"{kind} {name!r}", found=f"no such {kind}", expected=" or ".join(sorted(known)))
 
 
 def _silver(run: Run, deliveries: Sequence[Delivery], platform: Platform) -> list[Passage]:
@@ -140,7 +162,7 @@ def _begun(
     return arrivals[delivery]
 
 
-def _checked(run: Run, stored: Sequence[Passage], platform: Platform) -> list[Passage]:
+def _checked(run: Run, stored: Sequence[Passage], platform: Platform, teller: Teller) -> list[Passage]:
     """What passes its checks. Pandera costs the same for a row as for thousands: it sees all rows together first, and
     those of each delivery only where it finds something."""
     if not stored:
@@ -163,6 +185,8 @@ def _checked(run: Run, stored: Sequence[Passage], platform: Platform) -> list[Pa
             passed.append(found)
     if contract.lives_once:
         passed = _without_doubtful(run, passed, stored, platform)
+    # Before it is on record that they are checked: whoever publishes them after a death tells of gold and warehouse.
+    _tell(teller, passed)
     record_checks(run, [found.judged for found in passed if found.judged], contract, platform)
     return passed
 
@@ -190,23 +214,32 @@ def _aggregated(run: Run, passed: Sequence[Passage], platform: Platform) -> list
         return []
     clean = list(passed)
     for gold in platform.config.gold.of(passed[0].delivery.dataset):
-        keys = [found.delivery.partition for found in clean]
-        rows = pl.concat([found.rows[gold.source[1]] for found in clean]).lazy()
-        of_partitions = aggregate_each(gold, rows, keys)
-        clean = [f for f in clean if _is_stored(run, f, gold, of_partitions[f.delivery.partition], platform)]
+        together = _computed_together(gold, clean)
+        clean = [found for found in clean if _is_stored(run, found, gold, together, platform)]
         if not clean:
             break
     return clean
 
 
-def _is_stored(run: Run, found: Passage, gold: GoldTable, aggregated: Aggregated, platform: Platform) -> bool:
-    """Whether the gold of a delivery is sound and stored."""
-    is_stored = False
+def _computed_together(gold: GoldTable, found: Sequence[Passage]) -> dict[PartitionKey, Aggregated]:
+    """The table of all deliveries; none where the computation fails by one of them, which then each tries alone."""
+    rows = pl.concat([passage.rows[gold.source[1]] for passage in found]).lazy()
+    with suppress(DeliveryRefusedError):
+        return aggregate_each(gold, rows, [passage.delivery.partition for passage in found])
+    return {}
+
+
+def _is_stored(
+    run: Run, found: Passage, gold: GoldTable, together: Mapping[PartitionKey, Aggregated], platform: Platform
+) -> bool:
+    """Whether the gold of a delivery is sound and stored. together: what was computed of it with others."""
+    is_stored, partition = False, found.delivery.partition
     with _left_alone(run, found.delivery, platform):
-        made = aggregated.require_sound()
-        found.stored.append(_stored(run, made, found.delivery.partition, platform))
+        own = together.get(partition) or aggregate(gold, found.rows[gold.source[1]].lazy(), partition)
+        made = own.require_sound()
+        found.stored.append(_stored(run, made, partition, platform))
         found.rows[gold.name] = made.rows
-        found.verdicts["gold", gold.name] = aggregated.verdicts
+        found.verdicts["gold", gold.name] = own.verdicts
         is_stored = True
     return is_stored
 
@@ -247,9 +280,14 @@ def _in_warehouse(
 
 
 def _tell(teller: Teller, passed: Sequence[Passage]) -> None:
+    """Tell what has not been told of them."""
     teller.stored([stored for found in passed for stored in found.stored])
-    for table in passed[0].verdicts:
+    for table in passed[0].verdicts if passed else ():
         teller.judged(table, {found.delivery.partition: found.verdicts[table] for found in passed})
+    for found in passed:
+        found.stored.clear()
+        found.verdicts_told |= found.verdicts
+        found.verdicts.clear()
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def require_checked(ledger: Ledger, delivery: Delivery, run_id: str, table: str)
         f"silver/{delivery.dataset} of {delivery.partition}",
         found=f"its latest attempt is {attempt.outcome} ({attempt.error or 'not finished'})",
         expected="one whose blocking checks passed",
-        next_step=f"materialize silver/{delivery.dataset} of this partition with its checks first",
+        next_step=f"materialize silver/{delivery.dataset} of this partition with its checks and what follows, or "
+        f"`etl-platform run --date {delivery.business_date} --institution {delivery.institution}`",
     )
 
 

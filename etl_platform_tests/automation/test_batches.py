@@ -177,3 +177,15 @@ def test_a_tick_takes_as_many_objects_as_its_seconds_allow(daemon: Daemon) -> No
     daemon.tick()
 
     assert len(daemon.platform.ledger.objects()) == 1_500
+
+
+def test_what_refers_to_another_dataset_is_asked_for_behind_it(
+    plain: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = dict.fromkeys(DAYS, 10)
+    monkeypatch.setattr(type(plain.ledger), "fresh_sizes", lambda *_: sizes)
+    wanted = [Delivery(dataset, day, "first") for dataset in ("transactions", "prices", "accounts") for day in DAYS]
+
+    found = batching.batches(wanted, plain.ledger)
+
+    assert [batch.dataset for batch in found] == ["prices", "accounts", "transactions"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,11 +16,14 @@ from etl_platform.contracts.table import Column
 from etl_platform.defs.assemble import assemble
 from etl_platform.defs.due import due
 from etl_platform.defs.launching import dataset_assets
+from etl_platform.delivery import Delivery
 from etl_platform.gold.graph import GoldGraph, gold_graph
 from etl_platform.gold.table import GoldTable
-from etl_platform.ledger.records import Outcome
+from etl_platform.landing.scan import scan_landing
+from etl_platform.ledger.records import Outcome, State
 from etl_platform.pipeline.gold_judges import gold_checks
 from etl_platform.resources.processes import Processes
+from etl_platform.stores.duckdb.store import DuckDBStore
 from etl_platform_tests.execution.test_history import load_many, run_op
 from etl_platform_tests.execution.test_stored import run_checks
 from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar
@@ -241,3 +245,99 @@ def test_an_attempt_is_not_published_while_the_added_table_is_missing(plain: Pla
     rest = [dg.AssetKey([layer, "ranks"]) for layer in ("gold", "warehouse")]
     assert platform.ingest("first", asset_selection=rest).succeeded
     assert platform.attempt("prices", "first").outcome is Outcome.SUCCEEDED
+
+
+def test_what_is_gone_from_landing_stays_after_gold_was_broken(plain: Platform) -> None:
+    """Bronze has it: a broken rule of gold is no reason to take published rows out."""
+    path = plain.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA", close="16"))
+    assert plain.ingest("first").succeeded
+    path.unlink()
+    plain.ledger.request_replay(institution="first", now=dt.datetime.now(dt.UTC))
+    platform = with_gold(plain, strict())
+    assert not platform.ingest("first").succeeded
+
+    scan = scan_landing(platform.landing, platform.ledger, None, max_new=None, max_seconds=60)
+
+    assert scan.gone == 0 and platform.ledger.pending_partitions(10) == []
+    assert plain.table("warehouse", "prices", "first").height == plain.table("silver", "prices", "first").height == 1
+    assert plain.ingest("first").succeeded
+    assert plain.table("warehouse", "daily_bars", "first")["close"].to_list() == [16]
+
+
+def test_silver_that_was_published_while_gold_was_broken_counts_as_published(plain: Platform) -> None:
+    """Write modes `append` and `fail` rest on it."""
+    plain.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA", close="16"))
+    platform = with_gold(plain, strict())
+    assert not platform.ingest("first").succeeded
+
+    (found,) = platform.objects("prices", "first")
+
+    assert found.state is State.FAILED and found.is_published
+    assert platform.ledger.was_published(Delivery("prices", DATE, "first"))
+
+
+def failing(prices: pl.LazyFrame) -> pl.LazyFrame:
+    """A computation that one symbol breaks."""
+    return BARS.compute(prices.with_columns(pl.col("symbol").str.replace("AAA", "1").cast(pl.Int64).cast(pl.String)))
+
+
+def test_a_computation_that_fails_by_one_date_leaves_that_date_alone_and_names_the_table(plain: Platform) -> None:
+    days = [DATE.replace(day=day) for day in (13, 14, 15)]
+    for day, symbol in zip(days, ("AAA", "BBB", "AAA"), strict=True):
+        plain.put(f"first/prices/{day}/a.csv", HEADER + bar(symbol, date=day))
+    platform = with_gold(plain, replace(BARS, compute=failing))
+
+    assert load_many(platform, "first", "prices", days).succeeded
+    alone = platform.ingest("first", days[1])
+
+    outcomes = [platform.attempt("prices", "first", day).outcome for day in days]
+    assert outcomes == [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SUCCEEDED]
+    assert "gold/daily_bars of 2025-01-14|first: its computation failed" in alone.failures["gold__daily_bars"]
+
+
+def test_a_picture_is_drawn_of_sound_rows_alone(plain: Platform) -> None:
+    plain.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
+    lacking = replace(BARS, compute=lambda rows: BARS.compute(rows).with_columns(high=pl.lit(None, pl.Decimal(18, 8))))
+
+    assert "high_is_present" in with_gold(plain, lacking).ingest("first").failures["gold__daily_bars"]
+
+
+def test_a_broken_date_across_institutions_holds_back_no_other_one(plain: Platform) -> None:
+    days = [DATE.replace(day=day) for day in (13, 14, 15)]
+    for day, close in zip(days, ("10", "16", "11"), strict=True):
+        plain.put(f"first/prices/{day}/a.csv", HEADER + bar("AAA", close=close, date=day))
+        assert plain.ingest("first", day).succeeded
+    rule = row_rule("closes_low", "The close is at most 15.", ("highest_close",), pl.col("highest_close") <= 15)
+    platform = with_gold(plain, ruled(gold_graph()["market_overview"], rule))
+
+    run = run_op(platform, "overview_many", "overview_dates", {"dates": [str(day) for day in days]})
+
+    (message,) = run.failures.values()
+    assert "gold/market_overview of 2025-01-14" in message and "closes_low" in message
+    for layer in ("gold", "warehouse"):
+        assert [platform.table(layer, "market_overview", None, day).height for day in days] == [1, 0, 1]
+
+
+def test_a_run_over_many_that_is_stopped_after_its_checks_has_told_of_silver(plain: Platform) -> None:
+    """What it leaves is published by a run of gold and warehouse alone, which tells nothing of silver."""
+    plain.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(DuckDBStore, "replace", interrupted)
+        assert not load_many(plain, "first", "prices", [DATE]).succeeded
+
+    assert plain.attempt("prices", "first").outcome is Outcome.CHECKED
+    for layer in ("bronze", "silver", "quarantine", "reconciliation"):
+        assert plain.instance.get_materialized_partitions(dg.AssetKey([layer, "prices"])) >= {KEY}
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_configuration_written_by_hand_is_taken_or_refused_by_name(plain: Platform) -> None:
+    plain.put(f"first/prices/{DATE}/a.csv", HEADER + bar("AAA"))
+    assert load_many(plain, "first", "prices", []).succeeded
+    assert load_many(plain, "first", "prices", [DATE, DATE]).succeeded
+    assert plain.attempt("prices", "first").outcome is Outcome.SUCCEEDED
+    (message,) = load_many(plain, "first", "price", [DATE]).failures.values()
+    assert "dataset 'price': no such dataset" in message
