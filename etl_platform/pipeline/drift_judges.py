@@ -8,9 +8,10 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.drift.columns import describe, differences_frame
 from etl_platform.drift.profile import Profile, has_hours
-from etl_platform.drift.values import FEWEST, FEWEST_ROWS, PARTITIONS, hour_shift, jumps, new_values
+from etl_platform.drift.values import hour_shift, jumps, new_values
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.records import DeliveredSchema
+from etl_platform.limits import DRIFT_FEWEST_PARTITIONS, DRIFT_FEWEST_ROWS, DRIFT_PARTITIONS
 from etl_platform.pipeline.schema_drift import CHECK, drift_of, is_tolerated
 from etl_platform.pipeline.verdict import Verdict
 
@@ -34,7 +35,7 @@ DRIFT_WARNINGS = frozenset({MAGNITUDES, CATEGORIES, HOURS})
 
 def drift_judges(contract: Contract) -> Mapping[str, tuple[str, DriftJudge]]:
     """Every drift check of the dataset: name -> (sentence, judge)."""
-    trailing = f"the last {PARTITIONS} partitions (warning)"
+    trailing = f"the last {DRIFT_PARTITIONS} partitions (warning)"
     judges: dict[str, tuple[str, DriftJudge]] = {
         CHECK: ("The sender's columns are as in the contract and the last delivery (by `drift_policy`).", _schema),
     }
@@ -92,7 +93,7 @@ def _hours(facts: DriftFacts) -> Verdict:
     found = hour_shift(facts.profile, facts.earlier)
     if found is None:
         text = f"not moved against {len(facts.earlier)} partitions"
-        if sum(facts.profile.hours) < FEWEST_ROWS:
+        if sum(facts.profile.hours) < DRIFT_FEWEST_ROWS:
             text = f"{sum(facts.profile.hours)} events are too few to compare"
         return Verdict(True, {"hours_moved": 0}, text, warns=True)
     text = f"moved by {found.hours:+d} h: median hour {found.median:g}, usually {found.usual:g}; a change of time zone?"
@@ -101,7 +102,7 @@ def _hours(facts: DriftFacts) -> Verdict:
 
 
 def _can_compare(facts: DriftFacts) -> bool:
-    return len(facts.earlier) >= FEWEST
+    return len(facts.earlier) >= DRIFT_FEWEST_PARTITIONS
 
 
 def _too_few(facts: DriftFacts) -> Verdict:
