@@ -196,8 +196,8 @@ S3_PART_BYTES = 16 << 20
 """Larger files go up in parts of this size, each retried alone; also the memory that one upload takes."""
 S3_PARTS = 10_000
 """S3's own bound. Larger files go up in larger parts."""
-S3_CONNECTIONS = 32
-"""More than any step downloads at once; botocore's ten would make threads wait with a warning."""
+S3_CONNECTIONS = 64
+"""As many as ETL_DOWNLOAD_CONCURRENCY may say: a connection beyond is thrown away after its object, with a warning."""
 TRANSFER_CHUNK_BYTES = 1 << 20
 """Of an object on its way, in memory."""
 PROBE_SECONDS = 5.0

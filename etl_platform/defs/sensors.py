@@ -20,7 +20,7 @@ from etl_platform.institutions.loader import load_institutions
 from etl_platform.landing.scan import Scan, scan_landing
 from etl_platform.landing.zone import LandingZone, landing_root_of
 from etl_platform.ledger.ledger import Ledger
-from etl_platform.limits import DUE_AT_ONCE, RUNS_AT_ONCE, TICK_WAITS_SECONDS
+from etl_platform.limits import DUE_AT_ONCE, RUNS_AT_ONCE, SENSOR_INTERVAL_SECONDS, TICK_WAITS_SECONDS
 from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
 from etl_platform.retries import within
@@ -157,5 +157,5 @@ def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
         "tables_across_institutions",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
     )
