@@ -32,7 +32,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import QueuePool
 
-_BUSY_SECONDS = 30  # how long one writer waits for another; Dagster's own figure
+from etl_platform.limits import EVENT_LOG_SECONDS
 
 
 class PooledSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
@@ -58,7 +58,7 @@ class PooledSqliteEventLogStorage(ConsolidatedSqliteEventLogStorage):
     @cached_property
     def _engine(self) -> sqlalchemy.Engine:
         # The pool hands a connection to one thread at a time, which is what `check_same_thread` guards.
-        options = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        options = {"timeout": EVENT_LOG_SECONDS, "check_same_thread": False}
         engine = sqlalchemy.create_engine(
             self._conn_string, poolclass=QueuePool, pool_size=4, max_overflow=-1, connect_args=options
         )

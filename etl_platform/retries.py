@@ -25,6 +25,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from etl_platform.errors import TransientError
+from etl_platform.limits import RETRY_ATTEMPTS, RETRY_FIRST_WAIT_SECONDS, RETRY_LONGEST_WAIT_SECONDS
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -35,9 +36,9 @@ _no_wait_beyond: ContextVar[float | None] = ContextVar("no_wait_beyond", default
 class Retries:
     """How often and how patiently to ask: waits grow from at most the first to at most the longest."""
 
-    attempts: int = 5
-    first_wait_seconds: float = 5.0
-    longest_wait_seconds: float = 30.0
+    attempts: int = RETRY_ATTEMPTS
+    first_wait_seconds: float = RETRY_FIRST_WAIT_SECONDS
+    longest_wait_seconds: float = RETRY_LONGEST_WAIT_SECONDS
 
     def call(
         self,

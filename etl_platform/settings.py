@@ -18,6 +18,17 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.limits import (
+    DOWNLOADS_AT_MOST,
+    DOWNLOADS_AT_ONCE,
+    MEMORY_FLOOR_MB,
+    RETRY_ATTEMPTS,
+    RETRY_FIRST_WAIT_SECONDS,
+    RETRY_LONGEST_WAIT_SECONDS,
+    SENSOR_INTERVAL_SECONDS,
+    SENSOR_SECONDS,
+    SERVICE_FAILURES_A_DAY,
+)
 from etl_platform.retries import Retries
 
 Warehouse = Literal["duckdb", "postgres", "snowflake"]
@@ -67,24 +78,38 @@ class Settings(BaseModel):
         default=None, description="Folder of further dataset declarations, beside the built-in ones."
     )
     first_date: dt.date = Field(default=dt.date(2025, 1, 1), description="First business date that the platform knows.")
-    download_concurrency: int = Field(default=5, ge=1, le=64, description="Objects of one partition fetched at once.")
+    download_concurrency: int = Field(
+        default=DOWNLOADS_AT_ONCE, ge=1, le=DOWNLOADS_AT_MOST, description="Objects of one partition fetched at once."
+    )
     sensor_max_objects: int | None = Field(
         default=None, ge=1, description="New objects that one sensor tick takes. Default: as many as its seconds allow."
     )
-    sensor_max_seconds: float = Field(default=20.0, gt=0, description="Seconds that one sensor tick may list.")
+    sensor_max_seconds: float = Field(
+        default=SENSOR_SECONDS, gt=0, description="Seconds that one sensor tick may list."
+    )
     service_failures_a_day: int = Field(
-        default=10, ge=1, description="A partition that a service fails more often a day, while it answers, has failed."
+        default=SERVICE_FAILURES_A_DAY,
+        ge=1,
+        description="A partition that a service fails more often a day, while it answers, has failed.",
     )
-    sensor_interval_seconds: int = Field(default=30, ge=1, description="Seconds between two sensor ticks.")
+    sensor_interval_seconds: int = Field(
+        default=SENSOR_INTERVAL_SECONDS, ge=1, description="Seconds between two sensor ticks."
+    )
     memory_limit_mb: int | None = Field(
-        default=None, ge=64, description="Memory a partition may take. Default: half of what is free."
+        default=None, ge=MEMORY_FLOOR_MB, description="Memory a partition may take. Default: half of what is free."
     )
-    retry_attempts: int = Field(default=5, ge=1, description="How often a service that does not answer is asked.")
+    retry_attempts: int = Field(
+        default=RETRY_ATTEMPTS, ge=1, description="How often a service that does not answer is asked."
+    )
     retry_first_wait_seconds: float = Field(
-        default=5.0, ge=0, description="Longest wait before the second attempt; it doubles with each further one."
+        default=RETRY_FIRST_WAIT_SECONDS,
+        ge=0,
+        description="Longest wait before the second attempt; it doubles with each further one.",
     )
     retry_longest_wait_seconds: float = Field(
-        default=30.0, ge=0, description="Longest wait before any attempt, also where a service asks for more."
+        default=RETRY_LONGEST_WAIT_SECONDS,
+        ge=0,
+        description="Longest wait before any attempt, also where a service asks for more.",
     )
     s3_endpoint_url: str | None = None
     s3_region: str | None = None

@@ -23,12 +23,13 @@ from etl_platform.cli.execute import (
 from etl_platform.cli.interrupts import not_swallowed
 from etl_platform.cli.session import Session
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.defs.batches import FEWEST, DateBatch, batches, chunks
+from etl_platform.defs.batches import DateBatch, batches, chunks
 from etl_platform.defs.jobs import LOAD_MANY, OVERVIEW_MANY
 from etl_platform.defs.launching import NO_RETRIES, of_institution
 from etl_platform.defs.many import Warnings
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals, Outcome
+from etl_platform.limits import BATCH_FEWEST_DATES
 from etl_platform.partitions import format_key
 
 
@@ -48,7 +49,7 @@ def left_of(batch: DateBatch, done: Sequence[Result]) -> list[Task]:
 
 def plan_overviews(dates: Sequence[dt.date], workers: int) -> list[tuple[dt.date, ...]]:
     """The dates in groups that one run takes: single ones while they are few."""
-    return chunks(dates, workers, {}) if len(dates) >= FEWEST else [(date,) for date in dates]
+    return chunks(dates, workers, {}) if len(dates) >= BATCH_FEWEST_DATES else [(date,) for date in dates]
 
 
 def execute_many(batch: DateBatch) -> list[Result]:

@@ -16,10 +16,8 @@ from etl_platform.contracts.shaping import Naming
 from etl_platform.gold.graph import gold_graph
 from etl_platform.infer.proposal import Guess, Inferred, infer
 from etl_platform.infer.sample import Sample, read_sample
+from etl_platform.limits import DATASET_NAME_CHARACTERS, INFERRED_LINES_SHOWN
 from etl_platform.readers import CsvOptions, FormatOptions
-
-LONGEST_NAME = 50
-SHOWN_LINES = 5
 
 
 def _chosen_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
@@ -58,7 +56,7 @@ def _dataset_name(file: Path) -> str:
     stem = re.sub(r"[^a-z0-9_]", "", Naming().apply(file.name.split(".")[0]).encode("ascii", "ignore").decode())
     # A delivery's date is no part of the dataset's name.
     plain = re.sub(r"_*[0-9]{4}_?[0-9]{2}_?[0-9]{2}.*$", "", stem).strip("_")
-    return (plain if plain[:1].isalpha() else f"dataset_{plain}".strip("_"))[:LONGEST_NAME]
+    return (plain if plain[:1].isalpha() else f"dataset_{plain}".strip("_"))[:DATASET_NAME_CHARACTERS]
 
 
 def _lines(found: Inferred, sample: Sample, name: str, file: Path) -> Iterator[str]:
@@ -99,8 +97,8 @@ def _repeat_doubts(found: Inferred, sample: Sample) -> Iterator[str]:
     if not count:
         return
     where = ("line" if isinstance(sample.options, CsvOptions) else "record") + "s" * (count > 1)
-    first = ", ".join(str(line) for line in sample.lines.gather(found.repeats.head(SHOWN_LINES)))
-    more = ", ..." if count > SHOWN_LINES else ""
+    first = ", ".join(str(line) for line in sample.lines.gather(found.repeats.head(INFERRED_LINES_SHOWN)))
+    more = ", ..." if count > INFERRED_LINES_SHOWN else ""
     yield (
         f"no identifier: {count} of {sample.rows.height} rows equal an earlier one ({where} {first}{more}) and would "
         "be lost as duplicates under the default, `deduplicate: latest`; `occurrence` keeps equal lines of one file"

@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from etl_platform.limits import SIGNALS_AT_ONCE
+
 _STOPPING = {signal.SIGINT, signal.SIGTERM}
-_MANY = 4096
 ENDED = 130
 """Exit status of a command that was interrupted."""
 
@@ -62,7 +63,7 @@ def not_swallowed() -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(before)
         with suppress(BlockingIOError):
-            came = os.read(reader, _MANY)
+            came = os.read(reader, SIGNALS_AT_ONCE)
         os.close(reader)
         os.close(writer)
     if _STOPPING & set(came):

@@ -17,12 +17,8 @@ from etl_platform.defs import pick_up as picking
 from etl_platform.defs.census import Census
 from etl_platform.defs.due import daemon_is_alive, is_request, judge_services
 from etl_platform.delivery import Delivery
-from etl_platform.ledger import heartbeats
+from etl_platform.limits import HEARTBEAT_SILENCE, PICK_UP_SECONDS, PICKED_UP_SHOWN
 from etl_platform.resources.processes import PROCESS_TAG, Processes
-
-SHOWN = 5
-LONGEST_SECONDS = 65.0
-"""Longer than a run may start, and than a living daemon is silent."""
 
 
 def pick_up(session: Session, console: Console) -> dict[Delivery, str]:
@@ -31,10 +27,10 @@ def pick_up(session: Session, console: Console) -> dict[Delivery, str]:
     begun, begun_at = time.monotonic(), time.time()
     found = picking.pick_up(dagster_instance(), session.ledger, processes, session.graph.gold)
     elsewhere = _out_of_sight(session, found.held, processes)
-    silence = heartbeats.SILENCE.total_seconds() + 1 if elsewhere else 0.0
+    silence = HEARTBEAT_SILENCE.total_seconds() + 1 if elsewhere else 0.0
     has_waited = False
     while time.monotonic() - begun < silence or (
-        time.monotonic() - begun < LONGEST_SECONDS and _is_undecided(session, processes, begun_at)
+        time.monotonic() - begun < PICK_UP_SECONDS and _is_undecided(session, processes, begun_at)
     ):
         if not has_waited:
             console.print("waiting for a sign of life of runs that somebody has begun or asked for", soft_wrap=True)
@@ -94,12 +90,12 @@ def _out_of_sight(session: Session, held: dict[Delivery, str], processes: Proces
 def tell_left_alone(taken: dict[Delivery, str], console: Console) -> None:
     """Name what is not run because another run is at it."""
     if taken:
-        runs = ", ".join(sorted(set(taken.values()))[:SHOWN])
+        runs = ", ".join(sorted(set(taken.values()))[:PICKED_UP_SHOWN])
         console.print(f"[yellow]left alone[/] {named(taken)}: being loaded by run {runs}", soft_wrap=True)
 
 
 def named(partitions: Collection[Delivery]) -> str:
     """A few of them, and how many more."""
-    shown = ", ".join(map(str, sorted(partitions)[:SHOWN]))
-    more = len(partitions) - SHOWN
+    shown = ", ".join(map(str, sorted(partitions)[:PICKED_UP_SHOWN]))
+    more = len(partitions) - PICKED_UP_SHOWN
     return f"{shown} and {more} more partitions" if more > 0 else shown

@@ -22,20 +22,18 @@ from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.delivery import Delivery
 from etl_platform.drift.columns import Difference, find_drift
 from etl_platform.drift.profile import Profile, Profiler
-from etl_platform.drift.values import PARTITIONS
 from etl_platform.errors import ConfigurationError
 from etl_platform.institutions.file_format import sender_format
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LedgerObject, State
+from etl_platform.limits import DEFECT_CHARACTERS, DEFECTS_SHOWN, DRIFT_PARTITIONS
 from etl_platform.pipeline.drift_judges import semantic_warnings
 from etl_platform.pipeline.schema_drift import is_tolerated, sender_schema_of
 from etl_platform.pipeline.silver import silver_plan
 from etl_platform.transforms.normalise import SenderFormat
 from etl_platform.transforms.silver import FileCounts, Silver, SourceFile, build_silver
 
-DEFECTS = 20
-RAW_CHARACTERS = 160
 _FOUND = r"\(found '([^']*)'\)"
 
 
@@ -97,14 +95,14 @@ def look_ahead(session: Session, target: PlanTarget) -> Outlook:
             silver = silver_plan(session.graph, wanted, Path(folder) / "scratch")
             file = SourceFile(target.key, target.fetch(Path(folder)), 1, sender)
             result = build_silver([file], silver)
-            defects = result.quarantine.sort("_source_row").head(DEFECTS).collect()
+            defects = result.quarantine.sort("_source_row").head(DEFECTS_SHOWN).collect()
             profiler = Profiler(silver.contract, session.graph.institutions[wanted.institution].time_zone)
             for frame in result.silver.collect_batches(maintain_order=False):
                 deque(profiler.watch([frame]), maxlen=0)
         counts = result.files[0]
         last = sender_schema_of(ledger.last_schema(wanted, before_key=target.key))
         drift = find_drift(counts.schema, silver.contract, sender.supplied, last) if counts.schema else ()
-        earlier = [Profile.from_json(found) for found in ledger.earlier_profiles(wanted, PARTITIONS)]
+        earlier = [Profile.from_json(found) for found in ledger.earlier_profiles(wanted, DRIFT_PARTITIONS)]
         warnings = semantic_warnings(silver.contract, profiler.profile(), earlier)
         policy = session.graph.drift_policy_of(wanted.dataset, wanted.institution)
         others = [o for o in ledger.objects(partition=wanted, states=[State.LOADED]) if o.key != target.key]
@@ -172,7 +170,7 @@ def _print(target: PlanTarget, outlook: Outlook, console: Console) -> None:
             table.add_row(f"{change}{mark}", *map(plain, rest))
         console.print(table)
     if counts.quarantined:
-        shown = min(DEFECTS, outlook.defects.height)
+        shown = min(DEFECTS_SHOWN, outlook.defects.height)
         table = _table("line", "rule", "found", "raw", title=f"first {shown} of {counts.quarantined:,} defects")
         for row in _shown(outlook.defects).iter_rows():
             table.add_row(*map(plain, row))
@@ -194,5 +192,5 @@ def _shown(defects: pl.DataFrame) -> pl.DataFrame:
         line=pl.col("_source_row").cast(pl.String).fill_null(""),
         rule=pl.col("rules").list.join(", "),
         found=pl.when(values != "").then(values).otherwise(sentence),
-        raw=pl.col("raw").fill_null("").str.slice(0, RAW_CHARACTERS),
+        raw=pl.col("raw").fill_null("").str.slice(0, DEFECT_CHARACTERS),
     )

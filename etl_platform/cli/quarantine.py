@@ -20,11 +20,11 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError
 from etl_platform.ledger.records import Replay
+from etl_platform.limits import QUARANTINE_GROUPS_SHOWN
 from etl_platform.stores.reading import read_frame
 from etl_platform.transforms.quarantine_view import Chosen, grouped
 
 SHOWN = ("institution", "dataset", "business_date", "_source_file", "_source_row", "kind", "rules", "reason", "raw")
-GROUPS_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,15 @@ def list_groups(
     table = RichTable(title=f"{rows.height:,} refused rows and files in {groups.height:,} groups")
     for name in ("rows", "rule", "file", "institution", "date", "dataset", "first seen"):
         table.add_column(name, overflow="fold", justify="right" if name == "rows" else "left")
-    for group in groups.head(GROUPS_SHOWN).iter_rows(named=True):
+    for group in groups.head(QUARANTINE_GROUPS_SHOWN).iter_rows(named=True):
         seen = f"{group['first_seen_at']:%Y-%m-%d %H:%M}" if group["first_seen_at"] else ""
         who = (group["institution"], str(group["business_date"]), group["dataset"])
         table.add_row(f"{group['rows']:,}", group["rule"], plain(group["_source_file"]), *who, seen)
     console.print(table)
-    if groups.height > GROUPS_SHOWN:
-        console.print(f"… {groups.height - GROUPS_SHOWN:,} more groups; choose with --rule, --file, --date, …")
+    if groups.height > QUARANTINE_GROUPS_SHOWN:
+        console.print(
+            f"… {groups.height - QUARANTINE_GROUPS_SHOWN:,} more groups; choose with --rule, --file, --date, …"
+        )
 
 
 @quarantine.command()

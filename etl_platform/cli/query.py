@@ -14,16 +14,18 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from etl_platform.cli.session import plain
+from etl_platform.limits import QUESTION_ROWS
 from etl_platform.query import Answer, query
 from etl_platform.settings import load_settings
 
 WIDTH = 80
-LIMIT = 100
 
 
 @click.command("query")
 @click.argument("sql")
-@click.option("--limit", default=LIMIT, show_default=True, type=click.IntRange(min=0), help="The most rows to show.")
+@click.option(
+    "--limit", default=QUESTION_ROWS, show_default=True, type=click.IntRange(min=0), help="The most rows to show."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for scripts.")
 def query_command(sql: str, limit: int, as_json: bool) -> None:
     """The answer of one SELECT over the tables in the lake. Reads only; no run waits for it, whatever the warehouse.

@@ -35,13 +35,8 @@ from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.defs.overdue import overdue_overviews
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import AttemptTotals
+from etl_platform.limits import RUN_LINES_SHOWN, RUN_ROUNDS, RUN_WARNINGS_SHOWN
 from etl_platform.resources.processes import Processes
-
-LINES_SHOWN = 100
-WARNINGS_SHOWN = 20
-ROUNDS = 3
-"""So often are dates run again that hold the same keys as others. Each settles at once: more is for what others load
-meanwhile."""
 
 
 @click.command()
@@ -99,7 +94,7 @@ def run(dates: str | None, institutions: str | None, datasets: str | None, worke
         return
     results = run_tasks(session, tasks, workers, console, overdue)
     chosen = None if dates is None else {task.partition.business_date for task in tasks}
-    for _ in range(ROUNDS):
+    for _ in range(RUN_ROUNDS):
         again = unsettled_tasks(session, codes, names, chosen, console)
         if not again:
             break
@@ -226,7 +221,7 @@ def closing_table(results: Sequence[Result]) -> RichTable:
 
 def _lines(ended: Sequence[Result]) -> list[tuple[str, Result]]:
     """A line for each; of more than a screen holds, one for what failed and one for all that an institution sent."""
-    if len(ended) <= LINES_SHOWN:
+    if len(ended) <= RUN_LINES_SHOWN:
         return [(str(r.partition.business_date), r) for r in ended]
     groups: dict[tuple[str | None, str], list[Result]] = defaultdict(list)
     for r in ended:
@@ -248,11 +243,11 @@ def _sum(found: Sequence[Result]) -> Result:
 
 def _print_warnings(results: Sequence[Result], console: Console) -> None:
     warnings = [f"{r.partition} {r.dataset}: {text}" for r in results for text in r.warnings]
-    for text in warnings[:WARNINGS_SHOWN]:
+    for text in warnings[:RUN_WARNINGS_SHOWN]:
         console.print("[yellow]warned[/]", plain(text), soft_wrap=True)
-    if len(warnings) > WARNINGS_SHOWN:
+    if len(warnings) > RUN_WARNINGS_SHOWN:
         console.print(
-            f"… {len(warnings) - WARNINGS_SHOWN:,} more warnings; the checks of silver in the UI have them all"
+            f"… {len(warnings) - RUN_WARNINGS_SHOWN:,} more warnings; the checks of silver in the UI have them all"
         )
 
 

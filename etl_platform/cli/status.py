@@ -16,10 +16,7 @@ from etl_platform.cli.run import last_date
 from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import CURRENT, Kind, LedgerObject, Outcome, PartitionStatus, State, Unwell
-
-DEFAULT_DAYS = 14
-LISTED = 1_000
-REASONS_SHOWN = 20
+from etl_platform.limits import STATUS_DAYS, STATUS_OBJECTS, STATUS_REASONS_SHOWN
 
 _SIGNS = {
     "published": "[green]✓[/]",
@@ -37,7 +34,7 @@ _NEXT = {
 
 
 @click.command()
-@click.option("--date", "dates", help=f"Dates or a range. Default: the last {DEFAULT_DAYS} dates with objects.")
+@click.option("--date", "dates", help=f"Dates or a range. Default: the last {STATUS_DAYS} dates with objects.")
 @click.option("--institution", "institutions", help="Codes, comma-separated. Default: all.")
 @click.option("--dataset", "datasets", help="Datasets, comma-separated. Default: all.")
 @click.option("--unrouted", is_flag=True, help="List the objects that belong to nobody, with the reason.")
@@ -81,7 +78,7 @@ def status(
         click.echo(_document(cells, kinds, unwell, [fault.message for fault in session.graph.faults]))
         has_faults = bool(session.graph.faults)
     else:
-        shown = days if dates else sorted({cell.business_date for cell in cells})[-DEFAULT_DAYS:]
+        shown = days if dates else sorted({cell.business_date for cell in cells})[-STATUS_DAYS:]
         _print_tables(cells, kinds, shown, codes, console)
         _print_reasons(unwell, console)
         if session.ledger.unrouted(1):
@@ -150,17 +147,19 @@ def _print_tables(
 
 def _print_reasons(unwell: Sequence[Unwell], console: Console) -> None:
     """Each with its reason and the next step: whoever is called at night need not look for it."""
-    for found in unwell[:REASONS_SHOWN]:
+    for found in unwell[:STATUS_REASONS_SHOWN]:
         when = f"{found.next_try_at:%H:%M:%S} UTC" if found.next_try_at else "when it answers"
         waits = f" for {found.service}, next try {when}" if found.kind is Kind.WAITING else ""
         line = f"{found.partition}: {found.reason}; next step: {_NEXT[found.kind]}"
         console.print(f"[yellow]{found.kind}{waits}[/]", plain(line), soft_wrap=True)
-    if len(unwell) > REASONS_SHOWN:
-        console.print(f"… and {len(unwell) - REASONS_SHOWN:,} more; `--date`, `--institution` or `--json` show them")
+    if len(unwell) > STATUS_REASONS_SHOWN:
+        console.print(
+            f"… and {len(unwell) - STATUS_REASONS_SHOWN:,} more; `--date`, `--institution` or `--json` show them"
+        )
 
 
 def _print_objects(session: Session, states: Collection[State], console: Console) -> None:
-    for found in session.ledger.objects(states=sorted(states), limit=LISTED):
+    for found in session.ledger.objects(states=sorted(states), limit=STATUS_OBJECTS):
         console.print(plain(f"{_seen(found)} {found.state} {found.uri}: {found.reason}"), soft_wrap=True)
 
 

@@ -16,12 +16,8 @@ from etl_platform.cli.session import Session, open_console, open_session, plain
 from etl_platform.errors import ConfigurationError, EtlError, UnknownNameError
 from etl_platform.landing.zone import root_name
 from etl_platform.ledger.records import CURRENT, LedgerObject, State
+from etl_platform.limits import HASH_CHARACTERS, NEAR_KEYS_COMPARED, NEAR_KEYS_SHOWN
 from etl_platform.object_store.open import Downloaded
-
-_HASH_SHOWN = 12
-_NEAR = 3
-_COMPARED = 1_000
-"""Keys among which near matches are looked for."""
 
 
 @click.command()
@@ -73,7 +69,7 @@ def withdraw(
 
 def _content(found: LedgerObject) -> str:
     """Which content of its key is meant, as a person can tell it from the others."""
-    known = f", sha256 {found.sha256[:_HASH_SHOWN]}" if found.sha256 else ""
+    known = f", sha256 {found.sha256[:HASH_CHARACTERS]}" if found.sha256 else ""
     return f"{found.size} bytes of {found.last_modified:%Y-%m-%d %H:%M:%S} UTC{known}"
 
 
@@ -131,8 +127,8 @@ def _object(session: Session, key: str, institution: str | None, content: str | 
         own = root_name(session.graph.institutions[code])
         rows = [row for row in rows if row.institution == code or (row.institution is None and row.root == own)]
     if not rows:
-        keys = ledger.near_keys(key, _COMPARED)
-        near = difflib.get_close_matches(key, keys, n=_NEAR, cutoff=0.5) or keys[:_NEAR]
+        keys = ledger.near_keys(key, NEAR_KEYS_COMPARED)
+        near = difflib.get_close_matches(key, keys, n=NEAR_KEYS_SHOWN, cutoff=0.5) or keys[:NEAR_KEYS_SHOWN]
         raise UnknownNameError(
             f"object {key!r}",
             found="no such key in the ledger",

@@ -9,8 +9,8 @@ import polars as pl
 from etl_platform.contracts.identifiers import Dialect, qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, Column, Table
 from etl_platform.errors import ConfigurationError
+from etl_platform.limits import SQL_NAME_CHARACTERS
 
-_LONGEST_NAME = 62
 _PLAIN: dict[type[pl.DataType], dict[Dialect, str]] = {
     pl.String: {"duckdb": "VARCHAR", "postgres": "text", "snowflake": "VARCHAR"},
     pl.Int64: {"duckdb": "BIGINT", "postgres": "bigint", "snowflake": "NUMBER(19,0)"},
@@ -102,10 +102,10 @@ def column_comment(table: Table, schema: str, column: Column, dialect: Dialect) 
 def _index_name(table: str) -> str:
     """Within 62 bytes, and another one for every table: an index of a taken name would silently not be made."""
     suffix = "_partition_key"
-    if len(table + suffix) <= _LONGEST_NAME:
+    if len(table + suffix) <= SQL_NAME_CHARACTERS:
         return table + suffix
     digest = f"_{zlib.crc32(table.encode()):08x}{suffix}"
-    return table[: _LONGEST_NAME - len(digest)] + digest
+    return table[: SQL_NAME_CHARACTERS - len(digest)] + digest
 
 
 def _create_in_one(table: Table, schema: str) -> str:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.limits import DOCUMENT_DEPTH
 
 SUFFIXES = frozenset({".yaml", ".yml", ".toml"})
 
@@ -65,7 +66,6 @@ _ExactLoader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
 _ExactLoader.add_constructor("tag:yaml.org,2002:int", _construct_integer)
 
 
-_DEEPEST = 100
 _TOO_DEEP = "too many levels of nesting"
 _OPENING = re.compile(r"[\[{?]|-\s")
 
@@ -73,13 +73,13 @@ _OPENING = re.compile(r"[\[{?]|-\s")
 def _require_depth(text: str) -> None:
     """libyaml composes nested nodes by recursion in C, and some ten thousand levels end the process: no exception, and
     nobody's files load. Its parser, which does not recurse, counts them first where there can be many."""
-    if sum(1 for _ in _OPENING.finditer(text)) <= _DEEPEST:
+    if sum(1 for _ in _OPENING.finditer(text)) <= DOCUMENT_DEPTH:
         return
     depth = 0
     for event in yaml.parse(text, Loader=_SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise ValueError(f"{_TOO_DEEP} (more than {_DEEPEST})")
+        if depth > DOCUMENT_DEPTH:
+            raise ValueError(f"{_TOO_DEEP} (more than {DOCUMENT_DEPTH})")
 
 
 def read_text(path: Path) -> str:
@@ -106,7 +106,7 @@ def _parsed(path: Path, text: str, *, is_exact: bool) -> Any:
         _require_depth(text)
         return yaml.load(text, Loader=_ExactLoader if is_exact else _UniqueKeyLoader)  # noqa: S506 - SafeLoaders
     except RecursionError:
-        raise ConfigurationError(str(path), found=_TOO_DEEP, expected=f"at most {_DEEPEST}") from None
+        raise ConfigurationError(str(path), found=_TOO_DEEP, expected=f"at most {DOCUMENT_DEPTH}") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         # Also dates that do not exist, lists as keys, TOML that is none.
         raise _no_document(path, error) from None

@@ -18,16 +18,9 @@ import dagster as dg
 from etl_platform.defs.jobs import LOAD_MANY
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import BATCH_DATES, BATCH_FEWEST_DATES, BATCH_PARTITION_BYTES, BATCH_RUN_BYTES
 from etl_platform.pipeline.references import TRANSACTIONS
 
-FEWEST = 20
-"""With fewer dates than this the ordinary runs cost a few seconds, and each has a page of its own in the UI."""
-SMALL_BYTES = 256 * 2**10
-"""Of all files of a partition, as received. A larger one costs more than Dagster's part of its run."""
-CHUNK = 200
-"""Dates in one run at the most: what one run leaves behind when it is killed."""
-CHUNK_BYTES = 12 * 2**20
-"""Of all files in one run, as received; the rows that wait for the warehouse are some 100 MB at the very most."""
 _OP = "load_partitions"
 
 
@@ -76,22 +69,22 @@ def batches(wanted: Iterable[Delivery], ledger: Ledger, workers: int = 1) -> lis
     found = []
     # What refers to another dataset comes behind it: what it refers to is loaded first.
     for (institution, dataset), dates in sorted(groups.items(), key=lambda group: group[0][1] == TRANSACTIONS):
-        if len(dates) < FEWEST:
+        if len(dates) < BATCH_FEWEST_DATES:
             continue
         sizes = ledger.fresh_sizes(institution, dataset)
-        small = sorted(date for date in dates if sizes.get(date, SMALL_BYTES) < SMALL_BYTES)
-        if len(small) >= FEWEST:
+        small = sorted(date for date in dates if sizes.get(date, BATCH_PARTITION_BYTES) < BATCH_PARTITION_BYTES)
+        if len(small) >= BATCH_FEWEST_DATES:
             found += [DateBatch(institution, dataset, chunk) for chunk in chunks(small, workers, sizes)]
     return found
 
 
 def chunks(dates: Sequence[dt.date], workers: int, sizes: Mapping[dt.date, int]) -> list[tuple[dt.date, ...]]:
     """In order, all workers at work to the end, none above the bounds."""
-    rounds = math.ceil(len(dates) / workers / CHUNK)
+    rounds = math.ceil(len(dates) / workers / BATCH_DATES)
     longest = math.ceil(len(dates) / workers / rounds)
     cut: list[list[dt.date]] = [[]]
     for date in dates:
-        is_full = len(cut[-1]) == longest or sum(sizes.get(d, 0) for d in (*cut[-1], date)) > CHUNK_BYTES
+        is_full = len(cut[-1]) == longest or sum(sizes.get(d, 0) for d in (*cut[-1], date)) > BATCH_RUN_BYTES
         if cut[-1] and is_full:
             cut.append([])
         cut[-1].append(date)

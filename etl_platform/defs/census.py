@@ -12,6 +12,7 @@ import dagster as dg
 
 from etl_platform.clock import now
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import RUN_LAUNCH_SECONDS, RUN_START_SECONDS
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 _SERVER_TAG = ".dagster/grpc_info"
@@ -24,11 +25,6 @@ EXECUTING = [
     dg.DagsterRunStatus.CANCELING,
 ]
 """Of runs that have, or are about to have, a process."""
-START_SECONDS = 60.0
-"""A process that has not said within this time that it executes the run does not: it was killed while it started."""
-LAUNCH_SECONDS = 240.0
-"""The same where the server that launched it lives, or is out of sight: it tells when its process is gone, and a
-crowded machine takes minutes to start one. Longer than Dagster's own `start_timeout_seconds`."""
 
 
 class Census:
@@ -91,8 +87,8 @@ class Census:
         """Whether a run of which no process has said a word has none."""
         since = record.update_timestamp.timestamp()
         seconds = time.time() - since
-        if seconds <= START_SECONDS:
+        if seconds <= RUN_START_SECONDS:
             return False
         if _SERVER_TAG in record.dagster_run.tags and self._processes.served(since) is not False:
-            return seconds > LAUNCH_SECONDS
+            return seconds > RUN_LAUNCH_SECONDS
         return True

@@ -6,7 +6,6 @@ requested (`launching.py`, `cli/run.py`).
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -24,14 +23,11 @@ from etl_platform.errors import EtlError
 from etl_platform.gold.graph import GoldGraph
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Lease, PendingPartition, Unpublished
+from etl_platform.limits import DAEMON_SILENCE_SECONDS, RUN_REQUEST_LOST
 from etl_platform.partitions import format_key
 from etl_platform.resources.processes import Processes
 
-_LAUNCH = dt.timedelta(minutes=2)
-"""A run that was requested is there within this time, or its request was lost."""
 _REQUESTED = "run key "
-_DAEMON_SILENCE_SECONDS = 45.0
-"""Dagster's daemon beats every 30 s."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ def _about_to(*, queue_moves: bool, **wanted: Any) -> dg.RunsFilter:
 def daemon_is_alive(instance: dg.DagsterInstance, *, since: float = float("-inf")) -> bool | None:
     """Whether Dagster's daemon has given a sign of life since that moment. None: it may still come."""
     last = max((beat.timestamp for beat in instance.get_daemon_heartbeats().values()), default=float("-inf"))
-    if now().timestamp() - last >= _DAEMON_SILENCE_SECONDS:
+    if now().timestamp() - last >= DAEMON_SILENCE_SECONDS:
         return False
     return True if last > since else None
 
@@ -142,7 +138,7 @@ def _is_void(lease: Lease, census: Census, *, daemon_is_gone: bool) -> bool:
     if not is_request(lease):
         return census.holder_is_gone(lease.holder.removeprefix(PROCESS_HOLDER))
     # A run that is queued or executing by then is found by `starting_runs`.
-    return daemon_is_gone or now() - lease.taken_at >= _LAUNCH
+    return daemon_is_gone or now() - lease.taken_at >= RUN_REQUEST_LOST
 
 
 def is_request(lease: Lease) -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from dagster_duckdb import DuckDBResource
 
+from etl_platform.limits import DUCKDB_WAIT_SECONDS
 from etl_platform.settings import Settings
-from etl_platform.stores.duckdb.file import WAIT_SECONDS, DuckDBFile
+from etl_platform.stores.duckdb.file import DuckDBFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,7 +29,7 @@ class WarehouseDuckDB(DuckDBResource):
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection that cannot write. Raises StorageUnavailableError when others keep the file too long."""
-        with DuckDBFile(Path(self.database), WAIT_SECONDS).reading(self.connection_config) as connection:
+        with DuckDBFile(Path(self.database), DUCKDB_WAIT_SECONDS).reading(self.connection_config) as connection:
             yield connection
 
 

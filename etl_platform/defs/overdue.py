@@ -16,14 +16,11 @@ from etl_platform.defs.graph import Graph
 from etl_platform.defs.jobs import OVERVIEW
 from etl_platform.defs.step import PARTITION_TAG
 from etl_platform.errors import EtlError, UnknownNameError
+from etl_platform.limits import OVERDUE_AT_ONCE, OVERDUE_LOOK_BACK, OVERDUE_RUNS, OVERDUE_TRIES
 from etl_platform.partitions import parse_key
 from etl_platform.resources.probes import Probes
 
 AGAIN_TAG = "etl-platform/overview_again"
-TRIES = 3
-"""Of the same date with the same rows below it. A failure that stays is for a person."""
-_LOOK_BACK = dt.timedelta(days=2)
-_MOST = 50
 
 
 def overdue_overviews(instance: dg.DagsterInstance, graph: Graph, last: dt.date) -> list[dt.date]:
@@ -51,10 +48,10 @@ def overview_requests(instance: dg.DagsterInstance, graph: Graph, probes: Probes
     due = {date: position for date, position in overdue_positions(instance, graph).items() if date in failed}
     starting = starting_keys(instance, [date.isoformat() for date in due])
     requests = []
-    for date, position in sorted(due.items())[:_MOST]:
+    for date, position in sorted(due.items())[:OVERDUE_AT_ONCE]:
         name = f"{date}@{position}"
         tried = len(instance.get_runs(dg.RunsFilter(tags={AGAIN_TAG: name})))
-        if date.isoformat() not in starting and tried < TRIES:
+        if date.isoformat() not in starting and tried < OVERDUE_TRIES:
             requests.append(
                 dg.RunRequest(
                     run_key=f"overview|{name}|{tried}",
@@ -71,7 +68,9 @@ def _recently_failed(instance: dg.DagsterInstance) -> set[dt.date]:
     """Dates of runs across institutions that failed or were cancelled lately."""
     statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     found = set()
-    for run in instance.get_runs(dg.RunsFilter(statuses=statuses, updated_after=now() - _LOOK_BACK), limit=500):
+    for run in instance.get_runs(
+        dg.RunsFilter(statuses=statuses, updated_after=now() - OVERDUE_LOOK_BACK), limit=OVERDUE_RUNS
+    ):
         try:
             key = parse_key(run.tags.get(PARTITION_TAG, ""))
         except UnknownNameError:

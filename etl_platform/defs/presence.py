@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 import dagster as dg
 
 from etl_platform.errors import EtlError
-from etl_platform.ledger import heartbeats
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import HEARTBEAT_EVERY
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 
 
@@ -54,9 +54,9 @@ def announced(instance: dg.DagsterInstance, run_id: str, ledger: Ledger, process
 
 def _beat(ledger: Ledger, name: str, ended: threading.Event, at_once: bool) -> None:
     """Most runs end before the first beat and cost the ledger nothing. at_once: it is all that others can see."""
-    has_beaten, seconds = False, 0.0 if at_once else heartbeats.EVERY.total_seconds()
+    has_beaten, seconds = False, 0.0 if at_once else HEARTBEAT_EVERY.total_seconds()
     while not ended.wait(seconds):
-        seconds = heartbeats.EVERY.total_seconds()
+        seconds = HEARTBEAT_EVERY.total_seconds()
         # A ledger that is away hears of it when it is back: three beats must be missing.
         with suppress(EtlError):
             ledger.beat(name)

@@ -20,16 +20,10 @@ from etl_platform.institutions.loader import load_institutions
 from etl_platform.landing.scan import Scan, scan_landing
 from etl_platform.landing.zone import LandingZone, landing_root_of
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import DUE_AT_ONCE, RUNS_AT_ONCE, SENSOR_INTERVAL_SECONDS, TICK_WAITS_SECONDS
 from etl_platform.resources.probes import Probes
 from etl_platform.resources.processes import Processes
 from etl_platform.retries import within
-
-DUE_AT_ONCE = 10_000
-"""Deliveries that one tick looks at. Those that wait longest come first."""
-RUNS_AT_ONCE = 1_000
-"""Runs that one tick requests: Dagster makes them one by one, some 10 ms each."""
-WAITS_SECONDS = 15.0
-"""Of one tick, between the tries of calls that fail."""
 
 
 def build_landing_sensor(
@@ -54,7 +48,7 @@ def build_landing_sensor(
         probes: dg.ResourceParam[Probes],
     ) -> dg.SensorResult:
         # A tick comes again by itself, and Dagster cuts off one of a minute: it does not outlast a service.
-        with within(WAITS_SECONDS):
+        with within(TICK_WAITS_SECONDS):
             return _tick(context, graph, processes, landing, ledger, probes)
 
     return new_landing_objects
@@ -163,7 +157,7 @@ def build_automation_sensor() -> dg.AutomationConditionSensorDefinition:
         "tables_across_institutions",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
         # Deliveries first: each of a history's dates asks for a run here, and they would fill the queue.
         run_tags={"dagster/priority": "-1"},
     )

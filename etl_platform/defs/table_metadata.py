@@ -13,10 +13,9 @@ import dagster as dg
 import polars as pl
 
 from etl_platform.contracts.table import Column, PartitionKey, Table
+from etl_platform.limits import PREVIEW_CHARACTERS
 from etl_platform.pipeline.facts import Preview
 from etl_platform.stores.store import Written
-
-PREVIEW_CHARACTERS = 40
 
 _SPACE = re.compile(r"\s+")
 _MARKUP = re.compile(r"([\\|`*_<>\[\]])")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
+from etl_platform.limits import DIFFERENCES_LISTED, DIFFERENCES_NAMED
 from etl_platform.transforms.sender_schema import UNKNOWN, SenderSchema, spell
 
 Change = Literal["new", "missing", "retyped"]
@@ -147,14 +148,14 @@ def _is_other_type(before: str, now: str, dtype: pl.DataType | None) -> bool:
     return not (is_number and {before, now} <= _NUMBERS)
 
 
-def describe(drifted: Sequence[tuple[str, Difference]], most: int = 5) -> str:
+def describe(drifted: Sequence[tuple[str, Difference]], most: int = DIFFERENCES_NAMED) -> str:
     """Differences for people, each once however many files have it; `drifted`: file and difference."""
     texts = list(dict.fromkeys(str(difference) for _, difference in drifted))
     rest = f"; and {len(texts) - most} more" if len(texts) > most else ""
     return "; ".join(texts[:most]) + rest
 
 
-def differences_frame(drifted: Sequence[tuple[str, Difference]], most: int = 50) -> pl.DataFrame:
+def differences_frame(drifted: Sequence[tuple[str, Difference]], most: int = DIFFERENCES_LISTED) -> pl.DataFrame:
     """The first differences as a table for people."""
     names = ("file", "change", "column", "contract column", "before", "after", "against", "suggestion")
     rows = [

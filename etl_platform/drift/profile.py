@@ -13,13 +13,10 @@ from typing import Any
 import polars as pl
 
 from etl_platform.contracts.contract import Contract, Watched
+from etl_platform.limits import PROFILE_GROUPS, PROFILE_VALUES
 
 BIN = 0.02
 """Width of a histogram bin in powers of ten: the median is known to 2.3 %, and a factor of ten is 50 bins."""
-MOST_GROUPS = 1_000
-"""Groups kept per watched column, those with most rows: 30 profiles of a thousand symbols are a megabyte."""
-MOST_VALUES = 500
-"""A column with more different values than this is no category: nothing is kept of it."""
 HOURS = 24
 
 
@@ -82,7 +79,7 @@ class Profiler:
             categories={
                 column: dict(sorted(values.select("value", "n").iter_rows()))
                 for (kind, column), values in counts.items()
-                if kind == "category" and values.height <= MOST_VALUES
+                if kind == "category" and values.height <= PROFILE_VALUES
             },
             hours=next((_hours(found) for (kind, _), found in counts.items() if kind == "hour"), []),
         )
@@ -118,9 +115,9 @@ def _bins(frame: pl.DataFrame, watched: Watched) -> pl.DataFrame:
 
 def _medians(bins: pl.DataFrame) -> dict[str, float]:
     counted = bins.lazy()
-    if bins.height > MOST_GROUPS:  # else there are not so many groups
+    if bins.height > PROFILE_GROUPS:  # else there are not so many groups
         totals = counted.group_by("group").agg(total=pl.col("n").sum())
-        largest = totals.sort(["total", "group"], descending=[True, False]).head(MOST_GROUPS)
+        largest = totals.sort(["total", "group"], descending=[True, False]).head(PROFILE_GROUPS)
         counted = counted.join(largest, on="group", how="semi").collect(engine="in-memory").lazy()
     reached = pl.col("n").cum_sum().over("group") * 2 >= pl.col("n").sum().over("group")
     middle = counted.sort("group", "bin").filter(reached).unique("group", keep="first", maintain_order=True)

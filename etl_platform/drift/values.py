@@ -12,18 +12,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from etl_platform.drift.profile import HOURS, Profile
+from etl_platform.limits import DRIFT_FEWEST_PARTITIONS, DRIFT_FEWEST_ROWS
 
-PARTITIONS = 30
-"""Earlier partitions that a partition is compared with."""
-FEWEST = 3
-"""With fewer than this nothing is usual yet."""
 NEAR = 0.15
 """How near to a power of ten a factor must be, in powers of ten: 7.1x to 14x counts as 10x."""
 LARGEST_POWER = 4
 NOISE = 4.0
 """A jump must be so many times the usual deviation from the median: few rows of wild amounts jump every day."""
-FEWEST_ROWS = 10
-"""With fewer events than this their hours say nothing."""
 FITS, BETTER, CLEARLY = 0.7, 0.08, 3.0
 """A shift is one when the shifted hours overlap the usual ones by FITS or more, by BETTER more than unshifted (an hour
 in a working day of eight gains 0.11), and when that gain is CLEARLY times what chance gains on other days. Days that
@@ -68,7 +63,7 @@ def jumps(profile: Profile, earlier: Sequence[Profile]) -> list[Jump]:
     for column, groups in profile.medians.items():
         for group, value in groups.items():
             trailing = [p.medians[column][group] for p in earlier if group in p.medians.get(column, {})]
-            if len(trailing) >= FEWEST and (power := _power(value, trailing)):
+            if len(trailing) >= DRIFT_FEWEST_PARTITIONS and (power := _power(value, trailing)):
                 found.append(Jump(column, group, value, median(trailing), 10.0**power, len(trailing)))
     return found
 
@@ -88,7 +83,7 @@ def new_values(profile: Profile, earlier: Sequence[Profile]) -> list[NewValue]:
     found = []
     for column, values in profile.categories.items():
         trailing = [set(p.categories[column]) for p in earlier if column in p.categories]
-        if len(trailing) >= FEWEST:
+        if len(trailing) >= DRIFT_FEWEST_PARTITIONS:
             known = set().union(*trailing)
             found += [NewValue(column, value, rows) for value, rows in values.items() if value not in known]
     return found
@@ -99,8 +94,8 @@ def hour_shift(profile: Profile, earlier: Sequence[Profile]) -> HourShift | None
 
     A day that ends early is none: its hours overlap the usual ones best where they are.
     """
-    trailing = [_shares(p.hours) for p in earlier if sum(p.hours) >= FEWEST_ROWS]
-    if len(trailing) < FEWEST or sum(profile.hours) < FEWEST_ROWS:
+    trailing = [_shares(p.hours) for p in earlier if sum(p.hours) >= DRIFT_FEWEST_ROWS]
+    if len(trailing) < DRIFT_FEWEST_PARTITIONS or sum(profile.hours) < DRIFT_FEWEST_ROWS:
         return None
     usual = [sum(shares[hour] for shares in trailing) / len(trailing) for hour in range(HOURS)]
     now = _shares(profile.hours)
@@ -111,7 +106,7 @@ def hour_shift(profile: Profile, earlier: Sequence[Profile]) -> HourShift | None
     noise = 0.0 if is_alike else sum(profile.hours) ** -0.5
     if best == 0 or fit < FITS or gain < max(BETTER, CLEARLY * chance, noise):
         return None
-    medians = [_median_hour(p.hours) for p in earlier if sum(p.hours) >= FEWEST_ROWS]
+    medians = [_median_hour(p.hours) for p in earlier if sum(p.hours) >= DRIFT_FEWEST_ROWS]
     return HourShift(best, _median_hour(profile.hours), median(medians))
 
 

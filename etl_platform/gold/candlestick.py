@@ -11,8 +11,7 @@ from xml.sax.saxutils import escape
 
 import polars as pl
 
-LARGEST_CANDLES = 60
-"""More are not readable at this width, and an event's metadata should stay small (60 candles: about 12 KB)."""
+from etl_platform.limits import CANDLES
 
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 760, 260, 28, 48, 64
 RISE, FALL, INK, GRID = "#2e7d32", "#c62828", "#555555", "#d0d0d0"
@@ -24,9 +23,9 @@ def candlestick_svg(bars: pl.DataFrame, *, label: str = "symbol", title: str = "
     """An SVG of one candle per row of `bars` (`open`, `high`, `low`, `close`), named by column `label`.
 
     Each candle is drawn in per cent of its own open, so that symbols of any price share one axis. Beyond
-    LARGEST_CANDLES rows the first ones are drawn and the title says so.
+    CANDLES rows the first ones are drawn and the title says so.
     """
-    shown = bars.head(LARGEST_CANDLES)
+    shown = bars.head(CANDLES)
     note = f" (first {shown.height} of {bars.height})" if bars.height > shown.height else ""
     heading = _text(LEFT, 18, f"{title}{note}", size=13, anchor="start")
     body = _chart(shown, label) if shown.height else _text(WIDTH / 2, HEIGHT / 2, "no bars", size=13)

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SHOWN = 10
+from etl_platform.limits import UNDATED_SHOWN
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Shelf:
     def note_undated(self, numbers: list[int]) -> None:
         """Remember rows without a date."""
         self.undated += len(numbers)
-        self.first_undated = (self.first_undated + numbers)[:SHOWN]
+        self.first_undated = (self.first_undated + numbers)[:UNDATED_SHOWN]
 
     def path(self, date: dt.date) -> Path:
         """Where the content of `date` is."""

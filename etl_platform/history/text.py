@@ -16,6 +16,7 @@ import numpy as np
 from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import UNDATED, Dated, DatedRows, Dating, day_of, placed
 from etl_platform.history.rows_by_date import Shelf
+from etl_platform.limits import HISTORY_TEXT_ROWS
 from etl_platform.readers import read_file, sniff
 from etl_platform.readers.csv.dialect import CsvDialect
 from etl_platform.readers.csv.split import split
@@ -24,9 +25,6 @@ from etl_platform.readers.json.lines import beginning, lines_of, spans_lines
 from etl_platform.readers.options import CsvOptions, JsonOptions, ReadLimits
 from etl_platform.readers.records import Records
 from etl_platform.readers.source import Source
-
-_WHOLE_BLOCKS = 10_000_000
-"""Rows in a batch: more than a block holds, so that the rejects of a batch are those of its own rows."""
 
 
 class TextFile:
@@ -66,7 +64,7 @@ class TextFile:
             subject=self._source.subject,
             options=self._options,
             limits=self._limits,
-            batch_rows=_WHOLE_BLOCKS,
+            batch_rows=HISTORY_TEXT_ROWS,
             expected_columns=event_columns or [dating.contract.event_time or ""],
         )
         return (dating.dated(batch) for batch in batches)

@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from etl_platform.errors import ConfigurationError
 from etl_platform.history.dating import UNDATED, Dating, day_of, placed
 from etl_platform.history.rows_by_date import Shelf
+from etl_platform.limits import HISTORY_BATCH_ROWS
 from etl_platform.readers import read_file
 from etl_platform.readers.options import ParquetOptions, ReadLimits
 from etl_platform.readers.parquet.int96 import Int96
-
-_BATCH_ROWS = 65_536
 
 
 class ParquetHistory:
@@ -31,7 +30,11 @@ class ParquetHistory:
     def shelve(self, dating: Dating, shelf: Shelf, undated_to: dt.date | None) -> Iterator[int]:
         """Put every row on the shelf, as Arrow streams; yields the numbers of rows done."""
         batches = read_file(
-            self._path, subject=self._subject, options=ParquetOptions(), limits=self._limits, batch_rows=_BATCH_ROWS
+            self._path,
+            subject=self._subject,
+            options=ParquetOptions(),
+            limits=self._limits,
+            batch_rows=HISTORY_BATCH_ROWS,
         )
         days = (dating.dated(batch) for batch in batches)
         waiting = np.empty(0, dtype=np.int64)
@@ -45,7 +48,7 @@ class ParquetHistory:
                     found=f"INT96 timestamps in {', '.join(int96.kinds)} that microseconds do not hold",
                     expected="timestamps to the microsecond",
                 )
-            for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+            for batch in file.iter_batches(HISTORY_BATCH_ROWS, use_threads=False):
                 while len(waiting) < batch.num_rows:
                     waiting = np.concatenate((waiting, next(days).days))
                 mine, waiting = waiting[: batch.num_rows], waiting[batch.num_rows :]

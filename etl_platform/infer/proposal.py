@@ -19,6 +19,7 @@ from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.contracts.shaping import Naming
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION
 from etl_platform.contracts.visible import REFERENCE_SUFFIX, UNSEEN
+from etl_platform.limits import COLUMNS_COMPARED_TOGETHER, KEY_SEARCH_COLUMNS
 from etl_platform.transforms.casts import Dialect, cast_series
 from etl_platform.transforms.infer_types import CODE_WORDS, DECIMAL, INTEGER, Guess, cannot_be_declared, guess_column
 from etl_platform.transforms.normalise import column_dialect
@@ -26,8 +27,6 @@ from etl_platform.transforms.normalise import column_dialect
 __all__ = ["Guess", "Inferred", "infer"]
 
 NULL_TEXTS = ("NULL", "null", "N/A", "n/a", "NA", "#N/A", "None", "none", "-", "--")
-WIDEST_KEY_SEARCH = 12
-COMPARED_TOGETHER = 50
 _ROW, _FIRST, _UNREAD = "_row", "_first", "_unread_"
 _GROUPED = {",": r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$", ".": r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?$"}
 _COMMA_DECIMAL = r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+$"
@@ -204,11 +203,11 @@ def _repeats(guesses: Sequence[Guess], read: _Reading) -> pl.Series:
     """
     alike = pl.DataFrame({_ROW: pl.int_range(read.rows.height, dtype=pl.UInt32, eager=True)})
     alike = alike.with_columns(pl.lit(0, pl.UInt32).alias(_FIRST))
-    for start in range(0, len(guesses), COMPARED_TOGETHER):
+    for start in range(0, len(guesses), COLUMNS_COMPARED_TOGETHER):
         if alike.is_empty():
             break
         values = [alike.get_column(_FIRST)]
-        for guess in guesses[start : start + COMPARED_TOGETHER]:
+        for guess in guesses[start : start + COLUMNS_COMPARED_TOGETHER]:
             received = read.received(guess).gather(alike.get_column(_ROW))
             values.append(read.typed(guess, received).alias(guess.name))
             if values[-1].null_count() > received.null_count():  # such a row goes to quarantine, and repeats nothing
@@ -240,7 +239,7 @@ def _key_candidates(present: pl.DataFrame, guesses: Sequence[Guess], read: _Read
         and not g.type.startswith(("decimal", "float"))
         and not (g.type == "string" and _unseen(present.get_column(g.sent_as)))
     ]
-    ranked = sorted(full, key=lambda g: not set(g.name.split("_")) & CODE_WORDS)[:WIDEST_KEY_SEARCH]
+    ranked = sorted(full, key=lambda g: not set(g.name.split("_")) & CODE_WORDS)[:KEY_SEARCH_COLUMNS]
     columns = [read.typed(guess, read.received(guess)).alias(guess.name) for guess in ranked]
     return pl.DataFrame(columns) if columns else pl.DataFrame(height=present.height)
 

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from etl_platform.errors import FileRefusedError
+from etl_platform.limits import INFERRED_HEAD_LINES, INFERRED_ROWS, SNIFFED_BYTES
 from etl_platform.readers import CsvOptions, FormatOptions, JsonOptions, ParquetOptions, read_file, sniff
 from etl_platform.readers.archive import open_chunks
 from etl_platform.readers.options import ReadLimits
@@ -23,9 +24,7 @@ from etl_platform.readers.sniff import head_text
 from etl_platform.readers.source import Source
 from etl_platform.transforms.infer_types import LIKE_DATE, LIKE_NUMBER, shown
 
-MOST_ROWS = 200_000
 DELIMITERS, ENCODINGS, COMMENTS = (",", ";", "\t", "|"), ("utf-8", "cp1252", "utf-16"), ("#", "//")
-HEAD_LINES = 20
 ENCODING_RULE = "file_is_in_declared_encoding"
 
 
@@ -65,7 +64,7 @@ def _options(file: Path) -> list[FormatOptions]:
     if found.format == "json":
         return [JsonOptions()]
     head = next(open_chunks(Source(file, str(file), ReadLimits()), found.compression), b"")
-    lines = [line for line in head_text(head[: 64 * 1024]).splitlines()[:HEAD_LINES] if line]
+    lines = [line for line in head_text(head[:SNIFFED_BYTES]).splitlines()[:INFERRED_HEAD_LINES] if line]
     comment = _comment(lines)
     delimiter = _delimiter([line for line in lines if not comment or not line.startswith(comment)])
     return [CsvOptions(delimiter=delimiter, encoding=encoding, comment=comment) for encoding in ENCODINGS]
@@ -106,9 +105,9 @@ def _read(file: Path, options: FormatOptions) -> Sample:
         lines.append(batch.source_rows)
         rejects += batch.rejects.height
         rows += batch.columns.height
-        if rows >= MOST_ROWS:
+        if rows >= INFERRED_ROWS:
             break
-    doubts = [f"only the first {rows} rows were looked at"] if rows >= MOST_ROWS else []
+    doubts = [f"only the first {rows} rows were looked at"] if rows >= INFERRED_ROWS else []
     if rejects:
         doubts.append(f"{rejects} records of the sample could not be taken apart; they would go to quarantine")
     found = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()

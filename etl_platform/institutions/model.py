@@ -17,6 +17,7 @@ from etl_platform.contracts.declared.time_formats import require_formats
 from etl_platform.contracts.identifiers import ALLOWED
 from etl_platform.institutions.ignored import require_ignore_pattern
 from etl_platform.institutions.key_pattern import KeyPattern, compile_pattern
+from etl_platform.limits import BATCH_ROWS, BATCH_ROWS_AT_MOST
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
 
 DEFAULT_KEY_PATTERN = "{institution}/{dataset}/{date:%Y-%m-%d}/..."
@@ -208,7 +209,7 @@ class Institution(_Strict):
     warehouse_schema: Schema | None = None
     key_pattern: Pattern = DEFAULT_KEY_PATTERN
     ignore: tuple[Ignore, ...] = ()
-    batch_rows: int = Field(default=100_000, ge=1, le=10_000_000)
+    batch_rows: int = Field(default=BATCH_ROWS, ge=1, le=BATCH_ROWS_AT_MOST)
     quality: QualityLimits = QualityLimits()
     drift_policy: DriftPolicy = "warn"
     currencies: dict[Currency, CurrencyUse] = Field(default_factory=dict)

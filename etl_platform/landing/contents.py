@@ -14,13 +14,10 @@ from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import LandingObject
+from etl_platform.limits import CONTENTS_AT_ONCE, CONTENTS_BATCH
 from etl_platform.object_store.open import ObjectMissingError, ObjectStore
 
 _log = logging.getLogger(__name__)
-
-AT_ONCE = 8
-_BATCH = 32
-"""Objects between two looks at the clock."""
 
 
 def checked(
@@ -53,14 +50,14 @@ def checked(
 
 
 def _batches(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(numbers), _BATCH):
-        yield numbers[start : start + _BATCH]
+    for start in range(0, len(numbers), CONTENTS_BATCH):
+        yield numbers[start : start + CONTENTS_BATCH]
 
 
 def _hash_all(store: ObjectStore, objects: Sequence[LandingObject]) -> list[LandingObject | None]:
     if len(objects) == 1:
         return [_hash(store, objects[0])]
-    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="contents") as pool:
+    with ThreadPoolExecutor(max_workers=CONTENTS_AT_ONCE, thread_name_prefix="contents") as pool:
         return list(pool.map(lambda found: _hash(store, found), objects))
 
 

@@ -23,6 +23,7 @@ from etl_platform.contracts.table import PartitionKey
 from etl_platform.landing.placed import Past, merged
 from etl_platform.landing.zone import Routed
 from etl_platform.ledger.records import LedgerObject
+from etl_platform.limits import COPIES_HELD_BYTES, COPY_HELD_BYTES, DOWNLOADS_AT_ONCE
 from etl_platform.object_store.open import ObjectMissingError, ObjectStore, at_once
 from etl_platform.readers import sniff
 
@@ -37,12 +38,6 @@ class Copied:
     bytes_copied: int
 
 
-IN_MEMORY_BYTES = 2**20
-"""A smaller object is copied and read without a scratch file, which would cost more than all the rest."""
-HELD_BYTES = 32 * 2**20
-"""So much of one partition's small objects is in memory while they are read."""
-
-
 class Fetched(NamedTuple):
     """A copy of a manifest row. content: its bytes, where they are in memory, and not at `path`."""
 
@@ -54,7 +49,7 @@ class Fetched(NamedTuple):
 class BronzeStore:
     """Copies in the lake. `concurrency` objects are fetched at once; scratch files are removed at the end."""
 
-    def __init__(self, lake: ObjectStore, scratch: Path, concurrency: int = 5) -> None:
+    def __init__(self, lake: ObjectStore, scratch: Path, concurrency: int = DOWNLOADS_AT_ONCE) -> None:
         self.lake = lake
         self._scratch = scratch
         self._concurrency = concurrency
@@ -114,7 +109,7 @@ class BronzeStore:
         """The manifest row of an object, whose copy is in the lake; None where it was deleted since it was listed:
         nobody's fault, nothing to load."""
         try:
-            receipt = landing.obtain(found.info.key, scratch, in_memory=IN_MEMORY_BYTES)
+            receipt = landing.obtain(found.info.key, scratch, in_memory=COPY_HELD_BYTES)
         except ObjectMissingError:
             if landing.head(found.info.key) is None:
                 return None
@@ -147,7 +142,7 @@ class BronzeStore:
         for, all else on local disk."""
         folder.mkdir(parents=True, exist_ok=True)
         rows = rows_of(manifest.filter("is_current").sort("delivery"))
-        room = HELD_BYTES
+        room = COPIES_HELD_BYTES
         held: set[str] = set()
         for row in rows:
             if row["object"] not in held and _is_held(row) and row["size"] <= room:
@@ -155,7 +150,7 @@ class BronzeStore:
                 room -= row["size"]
 
         def obtain(name: str) -> bytes | None:
-            in_memory = IN_MEMORY_BYTES if name in held else -1
+            in_memory = COPY_HELD_BYTES if name in held else -1
             return self.lake.obtain(name, paths[name], in_memory=in_memory).content
 
         paths = {row["object"]: folder / row["sha256"] for row in rows}
@@ -165,7 +160,7 @@ class BronzeStore:
 
 def _is_held(row: ManifestRow) -> bool:
     """Whether the readers can do without a file of it: those of Parquet and of archives begin at its end."""
-    return row["format"] in ("csv", "json") and row["compression"] == "none" and row["size"] <= IN_MEMORY_BYTES
+    return row["format"] in ("csv", "json") and row["compression"] == "none" and row["size"] <= COPY_HELD_BYTES
 
 
 def object_key(dataset: str, partition: PartitionKey, sha256: str) -> str:

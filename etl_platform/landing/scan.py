@@ -20,10 +20,8 @@ from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.places import Finding
 from etl_platform.ledger.records import LandingObject, MovedRoot
 from etl_platform.ledger.tables import storable
+from etl_platform.limits import LISTING_PAGE, LISTING_SAMPLES
 from etl_platform.object_store.folder import not_there
-
-PAGE = 1_000
-_SAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _pages(objects: Iterable[Routed | Unrouted], errors: list[EtlError]) -> Iter
     iterator = iter(objects)
     while True:
         try:
-            page = list(islice(iterator, PAGE))
+            page = list(islice(iterator, LISTING_PAGE))
         except EtlError as error:
             errors.append(error)
             return
@@ -147,7 +145,7 @@ def _record(
         unrouted=scan.unrouted + ledger.record_unrouted(strays, now=now),
         ignored=scan.ignored + ledger.record_ignored(ignored, now=now),
         unread=scan.unread + sum(finding is Finding.UNSURE for _, finding in taken),
-        unrouted_samples=(*scan.unrouted_samples, *samples)[:_SAMPLES],
+        unrouted_samples=(*scan.unrouted_samples, *samples)[:LISTING_SAMPLES],
     )
 
 
@@ -171,7 +169,7 @@ def _count_gone(
     ]
     if not missing or not_there(root.store):
         return scan
-    gone = [number for key, number in missing[:PAGE] if _is_gone(root, key)]
+    gone = [number for key, number in missing[:LISTING_PAGE] if _is_gone(root, key)]
     return replace(scan, gone=scan.gone + ledger.mark_gone(gone, now=_now()))
 
 

@@ -15,10 +15,9 @@ import sqlalchemy as sa
 
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.tables import storable
+from etl_platform.limits import BOUND_ROWS
 
 _T = TypeVar("_T")
-
-CHUNK = 2_000  # half a megabyte of long keys: bounds the memory of a statement, costs nothing by being more
 
 
 _Columns = sa.ColumnCollection[str, sa.Column[Any]]
@@ -50,7 +49,7 @@ def given(partition: Delivery) -> dict[str, Any]:
     }
 
 
-def in_chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
+def in_chunks(items: Sequence[_T], size: int = BOUND_ROWS) -> Iterator[Sequence[_T]]:
     """`items` in slices of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -23,6 +23,13 @@ from etl_platform.ledger.failures import SERVICE, has_waited, sqlite_may_pass, t
 from etl_platform.ledger.read_only import open_read_only, read_revision
 from etl_platform.ledger.revision import HEAD, find, refuse_newer
 from etl_platform.ledger.upgrade import upgrade
+from etl_platform.limits import (
+    LEDGER_CONNECT_SECONDS,
+    LEDGER_CONNECTIONS,
+    LEDGER_FURTHER_CONNECTIONS,
+    LOCK_SECONDS,
+    UPGRADE_SECONDS,
+)
 from etl_platform.retries import Retries
 
 _T = TypeVar("_T")
@@ -32,10 +39,6 @@ _WRITES = "etl_ledger_writes"
 
 _ONCE = Retries(attempts=1)
 
-LOCK_SECONDS = 30
-"""How long a writer waits for its turn before StorageUnavailableError."""
-UPGRADE_SECONDS = 600
-"""The same for a start that finds an old ledger: another one may be upgrading it, at 0.1 ms an object."""
 
 # One fixed number for all ledgers of a database. A writer that lost its network is ended by the server after a minute,
 # so that it cannot hold the lock for ever. Sent as plain text: a pooler between may run each statement elsewhere
@@ -234,11 +237,11 @@ def _create_engine(url: URL) -> sa.Engine:
             url,
             hide_parameters=True,
             pool_pre_ping=True,  # a server that restarted costs one reconnect, not a failed tick
-            pool_size=2,
-            max_overflow=8,
+            pool_size=LEDGER_CONNECTIONS,
+            max_overflow=LEDGER_FURTHER_CONNECTIONS,
             connect_args={
                 "application_name": "etl-platform ledger",
-                "connect_timeout": 10,
+                "connect_timeout": LEDGER_CONNECT_SECONDS,
                 "prepare_threshold": None,  # named statements do not survive a transaction pooler
             },
         )

@@ -13,13 +13,9 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from etl_platform.ledger.tables import processes
+from etl_platform.limits import HEARTBEAT_FORGOTTEN, HEARTBEAT_SILENCE
 
 _p = processes.c
-
-EVERY = dt.timedelta(seconds=8)
-SILENCE = dt.timedelta(seconds=25)
-"""So long without a beat, from the first look on: three beats are missing."""
-_FORGOTTEN = dt.timedelta(days=1)
 
 
 def beat(connection: sa.Connection, name: str) -> None:
@@ -41,7 +37,7 @@ def forget(connection: sa.Connection, names: Collection[str]) -> None:
 def silent(connection: sa.Connection, names: Collection[str], now: dt.datetime) -> list[str]:
     """Those that have been silent long enough since somebody asked first; the others are asked about from now on."""
     # Nobody asks any more for those of yesterday: they have ended, or were seen to.
-    connection.execute(sa.delete(processes).where(_p.suspected_at < now - _FORGOTTEN))
+    connection.execute(sa.delete(processes).where(_p.suspected_at < now - HEARTBEAT_FORGOTTEN))
     known = {row.name: row for row in connection.execute(sa.select(processes).where(_p.name.in_(list(names))))}
     dead = []
     for name in names:
@@ -52,6 +48,6 @@ def silent(connection: sa.Connection, names: Collection[str], now: dt.datetime) 
         elif row.suspected_beats != row.beats:
             suspicion = {"suspected_beats": row.beats, "suspected_at": now}
             connection.execute(sa.update(processes).where(_p.name == name).values(suspicion))
-        elif row.suspected_at is not None and now - row.suspected_at >= SILENCE:
+        elif row.suspected_at is not None and now - row.suspected_at >= HEARTBEAT_SILENCE:
             dead.append(name)
     return dead

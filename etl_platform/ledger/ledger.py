@@ -78,12 +78,8 @@ from etl_platform.ledger.records import (
 from etl_platform.ledger.revision import refuse_newer, refuse_old
 from etl_platform.ledger.tables import attempts as attempts_table
 from etl_platform.ledger.tables import landing_objects
+from etl_platform.limits import DEATHS_LIMIT, TRANSACTION_OBJECTS
 from etl_platform.retries import Retries
-
-# Objects recorded per transaction: about a second under the write lock, then others have their turn.
-_TRANSACTION = 5_000
-DEATHS_LIMIT = 3
-"""So many runs in a row die at a partition before it has failed: the next one would die, too."""
 
 _t = landing_objects.c
 
@@ -144,7 +140,7 @@ class Ledger:
         """
         by_age = sorted(objects, key=lambda found: found.last_modified)
         news = 0
-        for chunk in in_chunks(by_age, _TRANSACTION):
+        for chunk in in_chunks(by_age, TRANSACTION_OBJECTS):
             with self._database.write() as connection:
                 news += recording.insert_seen(connection, chunk, now)
         return news
@@ -152,7 +148,7 @@ class Ledger:
     def record_unrouted(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
         """Record objects that no institution claims, each with its reason. Returns how many are news."""
         fresh = 0
-        for chunk in in_chunks(objects, _TRANSACTION):
+        for chunk in in_chunks(objects, TRANSACTION_OBJECTS):
             with self._database.write() as connection:
                 fresh += nobodys.insert_unrouted(connection, chunk, now)
         return fresh
@@ -160,7 +156,7 @@ class Ledger:
     def record_ignored(self, objects: Sequence[tuple[LandingObject, str]], *, now: dt.datetime) -> int:
         """Record objects that are nobody's by their name, each with its reason. Returns how many are news."""
         fresh = 0
-        for chunk in in_chunks(objects, _TRANSACTION):
+        for chunk in in_chunks(objects, TRANSACTION_OBJECTS):
             with self._database.write() as connection:
                 fresh += nobodys.insert_ignored(connection, chunk, now)
         return fresh
@@ -244,7 +240,7 @@ class Ledger:
             heartbeats.beat(connection, name)
 
     def silent(self, names: Collection[str], *, now: dt.datetime) -> list[str]:
-        """Those of which nothing was heard for `heartbeats.SILENCE` since somebody asked first."""
+        """Those of which nothing was heard for HEARTBEAT_SILENCE since somebody asked first."""
         if not names:
             return []
         with self._database.write() as connection:

@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
 from etl_platform.ledger.records import Outcome, State
-
-_MESSAGE_CHARACTERS = 8_000  # enough for a cause and its context; whole tracebacks belong to the run's log
+from etl_platform.limits import MESSAGE_CHARACTERS
 
 
 def storable(text: str) -> str:
@@ -41,9 +40,9 @@ class Message(SafeText):
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """To the database."""
         text = super().process_bind_param(value, dialect)
-        if text is None or len(text) <= _MESSAGE_CHARACTERS:
+        if text is None or len(text) <= MESSAGE_CHARACTERS:
             return text
-        return f"{text[: _MESSAGE_CHARACTERS - 1]}…"
+        return f"{text[: MESSAGE_CHARACTERS - 1]}…"
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):

@@ -22,11 +22,9 @@ from etl_platform.ledger.law import Attempted, Happens, move, move_attempt
 from etl_platform.ledger.records import Outcome, Trouble
 from etl_platform.ledger.tables import troubles as troubles_table
 from etl_platform.ledger.troubles import change, forget, note, select_troubles
+from etl_platform.limits import FIRST_DELAY, LONGEST_DELAY
 
 _t = troubles_table.c
-
-FIRST_DELAY = dt.timedelta(seconds=30)
-LONGEST_DELAY = dt.timedelta(hours=1)
 
 
 def wait(

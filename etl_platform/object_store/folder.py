@@ -26,23 +26,15 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.limits import PROBE_SECONDS, STAGED_SECONDS, TRANSFER_CHUNK_BYTES
 from etl_platform.object_store.folder_walk import STAGING, Child, walk
 from etl_platform.object_store.probe import look_at
-from etl_platform.object_store.transfer import CHUNK_BYTES, collect, file_errors, receive, weigh
-from etl_platform.object_store.types import (
-    PROBE_SECONDS,
-    Downloaded,
-    ObjectInfo,
-    ObjectMissingError,
-    ObjectStore,
-)
+from etl_platform.object_store.transfer import collect, file_errors, receive, weigh
+from etl_platform.object_store.types import Downloaded, ObjectInfo, ObjectMissingError, ObjectStore
 from etl_platform.retries import Retries, asking
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-
-LONGEST_WRITE_SECONDS = 86_400
-"""A file in the staging folder that nobody wrote to for a day belongs to a process that was killed."""
 
 
 class NotAnObjectError(StorageError):
@@ -129,7 +121,7 @@ class FolderObjectStore(ObjectStore):
             with file_errors(f"upload source {source}"):
                 reading = source.open("rb")
             with reading:
-                return self._put(key, iter(lambda: reading.read(CHUNK_BYTES), b""), settles=settles)
+                return self._put(key, iter(lambda: reading.read(TRANSFER_CHUNK_BYTES), b""), settles=settles)
 
         return self._ask(attempt)
 
@@ -206,7 +198,7 @@ class FolderObjectStore(ObjectStore):
         """The file's bytes. Raises StorageUnavailableError at the end when it was written to meanwhile."""
         received = 0
         with file_errors(expected.uri):
-            while chunk := file.read(CHUNK_BYTES):
+            while chunk := file.read(TRANSFER_CHUNK_BYTES):
                 received += len(chunk)
                 yield chunk
             found = self._info(expected.key, os.fstat(file.fileno()))
@@ -315,7 +307,7 @@ def _sweep(staging: Path) -> None:
     with os.scandir(staging) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_mtime < time.time() - LONGEST_WRITE_SECONDS:
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - STAGED_SECONDS:
                     Path(entry).unlink()
 
 

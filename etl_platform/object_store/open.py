@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.limits import DOWNLOADS_AT_ONCE
 from etl_platform.object_store.folder import FolderObjectStore
 from etl_platform.object_store.s3 import S3ObjectStore
 from etl_platform.object_store.types import (
@@ -117,7 +118,7 @@ def download_many(
     store: ObjectStore,
     items: Sequence[tuple[str, Path]],
     *,
-    concurrency: int = 5,
+    concurrency: int = DOWNLOADS_AT_ONCE,
     progress: Callable[[str, Downloaded], None] | None = None,
 ) -> list[Downloaded]:
     """Download each (key, target), a few at a time; receipts come in the order of `items`.

@@ -18,15 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from typing_extensions import override
 
 from etl_platform.errors import EtlError, StorageUnavailableError
-from etl_platform.object_store.transfer import CHUNK_BYTES, collect, file_errors, receive, weigh
-from etl_platform.object_store.types import (
-    PROBE_SECONDS,
-    Downloaded,
-    ObjectInfo,
-    ObjectMissingError,
-    ObjectStore,
-    S3Options,
-)
+from etl_platform.limits import PROBE_SECONDS, S3_PART_BYTES, S3_PARTS, TRANSFER_CHUNK_BYTES
+from etl_platform.object_store.transfer import collect, file_errors, receive, weigh
+from etl_platform.object_store.types import Downloaded, ObjectInfo, ObjectMissingError, ObjectStore, S3Options
 from etl_platform.retries import Retries, asking
 
 if TYPE_CHECKING:
@@ -39,10 +33,6 @@ if TYPE_CHECKING:
     )
 
 _T = TypeVar("_T")
-
-PART_BYTES = 16 << 20
-"""Larger files go up in parts of this size, each retried alone; also the memory that one upload takes."""
-MOST_PARTS = 10_000
 
 
 class S3ObjectStore(ObjectStore):
@@ -144,7 +134,7 @@ class S3ObjectStore(ObjectStore):
     def put_file(self, key: str, source: Path, *, settles: bool = True) -> ObjectInfo:
         with asking(self._service), file_errors(f"upload source {source}"), source.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            return self.put_bytes(key, file.read()) if size <= PART_BYTES else self._put_parts(key, file, size)
+            return self.put_bytes(key, file.read()) if size <= S3_PART_BYTES else self._put_parts(key, file, size)
 
     @override
     def put_bytes(self, key: str, data: bytes, *, settles: bool = True) -> ObjectInfo:
@@ -183,7 +173,7 @@ class S3ObjectStore(ObjectStore):
             return {"PartNumber": number, "ETag": part["ETag"]}
 
         try:
-            part_bytes = max(PART_BYTES, -(-size // MOST_PARTS))
+            part_bytes = max(S3_PART_BYTES, -(-size // S3_PARTS))
             count = -(-size // part_bytes)  # counted beforehand: a source that keeps growing must not go on for ever
             parts = [send(number, file.read(part_bytes)) for number in range(1, count + 1)]
             _check_source(file, file.tell(), size)
@@ -224,7 +214,7 @@ class S3ObjectStore(ObjectStore):
     def _chunks(self, key: str, answer: GetObjectOutputTypeDef) -> Iterator[bytes]:
         """The body; raises StorageUnavailableError when it breaks off (urllib3 and botocore watch its length)."""
         body = answer["Body"]
-        while chunk := self._once(key, lambda: body.read(CHUNK_BYTES)):
+        while chunk := self._once(key, lambda: body.read(TRANSFER_CHUNK_BYTES)):
             yield chunk
 
     def _ask(self, key: str, request: Callable[[], _T]) -> _T:

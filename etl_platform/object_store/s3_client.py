@@ -10,14 +10,12 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
+from etl_platform.limits import S3_CONNECTIONS
 from etl_platform.object_store.types import S3Options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from pydantic import SecretStr
-
-CONNECTIONS = 32
-"""More than any step downloads at once; botocore's ten would make threads wait with a warning."""
 
 
 def connect(options: S3Options) -> S3Client:
@@ -30,7 +28,7 @@ def connect(options: S3Options) -> S3Client:
         connect_timeout=options.connect_timeout_seconds,
         read_timeout=options.read_timeout_seconds,
         retries={"total_max_attempts": 1},
-        max_pool_connections=CONNECTIONS,
+        max_pool_connections=S3_CONNECTIONS,
         s3={"addressing_style": "path" if path_style else "auto"},
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,

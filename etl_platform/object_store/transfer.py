@@ -17,8 +17,6 @@ from pathlib import Path
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.object_store.types import Downloaded
 
-CHUNK_BYTES = 1 << 20
-
 _MAY_PASS = {
     # A file system over a network whose other end is away: soft NFS (EIO, ETIMEDOUT, ESTALE), SMB, FUSE (ENOTCONN).
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED,

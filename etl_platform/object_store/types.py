@@ -16,9 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from etl_platform.errors import StorageError
-
-PROBE_SECONDS = 5.0
-"""A tick that asks whether a service is back must not wait for one that is not."""
+from etl_platform.limits import CONNECT_SECONDS, SILENCE_SECONDS
 
 
 class ObjectMissingError(StorageError):
@@ -133,8 +131,8 @@ class S3Options(BaseModel):
     path_style: bool | None = Field(
         default=None, description="Bucket in the path instead of the host name; default: yes for a custom endpoint."
     )
-    connect_timeout_seconds: float = Field(default=10, gt=0)
-    read_timeout_seconds: float = Field(default=60, gt=0, description="Longest silence on a connection.")
+    connect_timeout_seconds: float = Field(default=CONNECT_SECONDS, gt=0)
+    read_timeout_seconds: float = Field(default=SILENCE_SECONDS, gt=0, description="Longest silence on a connection.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -11,12 +11,10 @@ from etl_platform.delivery import Delivery
 from etl_platform.errors import ConfigurationError, EtlError, HeldBackError, TransientError
 from etl_platform.ledger.failures import SERVICE as LEDGER
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import LOOK_FOR_RUN_SECONDS, WAIT_FOR_RUN_SECONDS
 from etl_platform.pipeline.run import Run
 from etl_platform.retries import within
 
-WAIT_FOR_RUN_SECONDS = 600.0
-"""How long a run waits for another one at the same delivery: two were started by hand, or at the same moment."""
-_LOOK_SECONDS = 1.0
 UNNAMED = "a service"
 """Of which no error said its name: it counts as one that answers."""
 
@@ -44,7 +42,7 @@ def begin_attempts(run: Run, deliveries: Sequence[Delivery], ledger: Ledger) -> 
                 expected=f"it to end within {WAIT_FOR_RUN_SECONDS:.0f} s",
                 next_step="wait for it or terminate it, then run the partition again",
             )
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(LOOK_FOR_RUN_SECONDS)
 
 
 @contextmanager

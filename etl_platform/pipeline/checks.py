@@ -17,9 +17,9 @@ from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.reconciliation import reconciliation_table
 from etl_platform.delivery import Delivery
 from etl_platform.drift.profile import Profile, Profiler
-from etl_platform.drift.values import PARTITIONS
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import AttemptTotals
+from etl_platform.limits import DRIFT_PARTITIONS
 from etl_platform.pipeline.configuration import Configuration
 from etl_platform.pipeline.drift_judges import DriftFacts
 from etl_platform.pipeline.emptied import before_of, is_left_to_others
@@ -140,5 +140,5 @@ def _drift_facts(delivery: Delivery, config: Configuration, ledger: Ledger, prof
         policy=config.drift_policy_of(delivery.dataset, delivery.institution),
         delivered=ledger.schemas(delivery),
         profile=profile,
-        earlier=[Profile.from_json(found) for found in ledger.earlier_profiles(delivery, PARTITIONS)],
+        earlier=[Profile.from_json(found) for found in ledger.earlier_profiles(delivery, DRIFT_PARTITIONS)],
     )

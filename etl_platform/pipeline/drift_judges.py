@@ -9,9 +9,10 @@ from etl_platform.contracts.check_names import CheckName
 from etl_platform.contracts.contract import Contract
 from etl_platform.drift.columns import describe, differences_frame
 from etl_platform.drift.profile import Profile, has_hours
-from etl_platform.drift.values import FEWEST, FEWEST_ROWS, PARTITIONS, hour_shift, jumps, new_values
+from etl_platform.drift.values import hour_shift, jumps, new_values
 from etl_platform.institutions.model import DriftPolicy
 from etl_platform.ledger.records import DeliveredSchema
+from etl_platform.limits import DRIFT_FEWEST_PARTITIONS, DRIFT_FEWEST_ROWS, DRIFT_PARTITIONS
 from etl_platform.pipeline.check import Check
 from etl_platform.pipeline.schema_drift import drift_of, is_tolerated
 from etl_platform.pipeline.verdict import Verdict
@@ -29,7 +30,7 @@ class DriftFacts:
 
 def drift_checks(contract: Contract) -> tuple[Check[DriftFacts], ...]:
     """Every drift check of the dataset. Those of values never block, whatever the institution's policy."""
-    trailing = f"the last {PARTITIONS} partitions (warning)"
+    trailing = f"the last {DRIFT_PARTITIONS} partitions (warning)"
     columns = "The sender's columns are as in the contract and the last delivery (by `drift_policy`)."
     checks = [Check(CheckName.DRIFT, columns, _schema)]
     if contract.watched:
@@ -89,7 +90,7 @@ def _hours(facts: DriftFacts) -> Verdict:
     found = hour_shift(facts.profile, facts.earlier)
     if found is None:
         text = f"not moved against {len(facts.earlier)} partitions"
-        if sum(facts.profile.hours) < FEWEST_ROWS:
+        if sum(facts.profile.hours) < DRIFT_FEWEST_ROWS:
             text = f"{sum(facts.profile.hours)} events are too few to compare"
         return Verdict(True, {"hours_moved": 0}, text, warns=True)
     text = f"moved by {found.hours:+d} h: median hour {found.median:g}, usually {found.usual:g}; a change of time zone?"
@@ -98,7 +99,7 @@ def _hours(facts: DriftFacts) -> Verdict:
 
 
 def _can_compare(facts: DriftFacts) -> bool:
-    return len(facts.earlier) >= FEWEST
+    return len(facts.earlier) >= DRIFT_FEWEST_PARTITIONS
 
 
 def _too_few(facts: DriftFacts) -> Verdict:

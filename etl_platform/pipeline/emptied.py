@@ -11,8 +11,7 @@ import polars as pl
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import State
-
-_NAMED_KEYS = 3
+from etl_platform.limits import EMPTIED_KEYS_NAMED
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ def emptied_text(before: Before, files: pl.DataFrame) -> str:
     """How many rows there were, and what took them. files: the partition's reconciliation."""
     causes = []
     if before.withdrawn:
-        more = " ..." if len(before.withdrawn) > _NAMED_KEYS else ""
-        causes.append(f"withdrawn since: {', '.join(before.withdrawn[:_NAMED_KEYS])}{more}")
+        more = " ..." if len(before.withdrawn) > EMPTIED_KEYS_NAMED else ""
+        causes.append(f"withdrawn since: {', '.join(before.withdrawn[:EMPTIED_KEYS_NAMED])}{more}")
     if files.height:
         latest = files.sort("delivery").row(-1, named=True)
         counts = f"{latest['rows_read']} rows read, {latest['rows_quarantined']} quarantined"

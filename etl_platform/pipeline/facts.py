@@ -15,10 +15,9 @@ import polars as pl
 import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
+from etl_platform.limits import PREVIEW_ROWS
 from etl_platform.stores.query_tag import query_run
 from etl_platform.stores.store import TableStore, Written
-
-PREVIEW_ROWS = 5
 
 
 class Markdown(str):

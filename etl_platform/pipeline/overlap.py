@@ -24,6 +24,7 @@ from etl_platform.delivery import Delivery
 from etl_platform.errors import SchemaMismatchError
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Outcome, Overlap
+from etl_platform.limits import OVERLAP_TRIES
 from etl_platform.stores.frames import to_batches
 from etl_platform.stores.reading import read_frame, read_frames
 from etl_platform.stores.store import TableStore
@@ -32,7 +33,6 @@ from etl_platform.transforms.silver import Silver
 
 SAME_KEYS = "another date that holds the same keys has changed"
 """Why a partition is to be run again."""
-TRIES = 5
 _FILE = "_source_file"
 
 
@@ -161,7 +161,7 @@ class Neighbours:
 def settled(passed: Sequence[Neighbours], ledger: Ledger, tell: Callable[[], None]) -> list[Delivery]:
     """`tell` puts on record that the checks of these partitions passed; in the same transaction those are asked to be
     run again, these among them, whose part is not right by that. Returns them."""
-    for last in range(TRIES, 0, -1):
+    for last in range(OVERLAP_TRIES, 0, -1):
         near = [one.compared() for one in passed]
         again: set[Delivery] = set()
         for one, others in zip(passed, near, strict=True):

@@ -26,6 +26,7 @@ from etl_platform.landing.copies import BronzeStore
 from etl_platform.landing.zone import root_name
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import LandingObject, ObjectResult
+from etl_platform.limits import REFUSED_ROWS_SHOWN
 from etl_platform.pipeline.configuration import Configuration
 from etl_platform.pipeline.facts import Facts, Made
 from etl_platform.pipeline.overlap import Neighbours, told
@@ -36,9 +37,6 @@ from etl_platform.pipeline.write_modes import contributing_files, stop_overwriti
 from etl_platform.readers.options import CsvOptions
 from etl_platform.resources.memory import plan_memory
 from etl_platform.transforms.silver import FileCounts, Silver, SilverPlan, SourceFile, build_silver
-
-SAMPLE_ROWS = 10
-"""Refused rows shown in the failure of a partition above its limit; all of them are still in bronze."""
 
 
 def transform(
@@ -151,7 +149,7 @@ def _stop_above_limit(result: Silver, delivery: Delivery, config: Configuration)
     limit = config.quarantine_limit_of(delivery.dataset, delivery.institution)
     if result.quarantined_share <= limit:
         return
-    sample = result.quarantine.select("_source_file", "_source_row", "reason", "raw").head(SAMPLE_ROWS).collect()
+    sample = result.quarantine.select("_source_file", "_source_row", "reason", "raw").head(REFUSED_ROWS_SHOWN).collect()
     raise DeliveryRefusedError(
         str(delivery),
         found=f"{result.rows_quarantined} of {result.rows_read} rows quarantined ({result.quarantined_share:.1%})",

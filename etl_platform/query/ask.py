@@ -19,6 +19,7 @@ from etl_platform.catalog.registry import load_contracts
 from etl_platform.errors import QueryError, StorageError, StorageUnavailableError
 from etl_platform.institutions.loader import load_institutions
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import QUESTION_BATCH_ROWS, QUESTION_TRIES
 from etl_platform.object_store.open import open_object_store
 from etl_platform.query.objects import Found, Objects, View, views_of
 from etl_platform.query.views import NOT_LISTED, ViewSource, connect, lock
@@ -27,10 +28,6 @@ from etl_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import duckdb
-
-TRIES = 10
-"""So often is a question asked whose objects are replaced under it."""
-BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -88,10 +85,10 @@ class Lake:
         """See `open_lake`. Raises StorageUnavailableError when objects go away while they are looked up."""
         import duckdb
 
-        for _ in range(TRIES):
+        for _ in range(QUESTION_TRIES):
             with contextlib.suppress(duckdb.IOException):  # an object that was listed a moment ago is gone
                 return self._connect(self._objects.of(self.views))
-        raise self._restless(f"objects went away during each of {TRIES} tries")
+        raise self._restless(f"objects went away during each of {QUESTION_TRIES} tries")
 
     def query(self, sql: str, *, limit: int | None = None) -> Answer:
         """At most `limit` rows (None: all) of one SELECT, or of what tells about tables: DESCRIBE, SHOW, SUMMARIZE.
@@ -103,7 +100,7 @@ class Lake:
         text = sql.lower()
         wanted = [view for view in self.views if view.schema in text and view.table.name in text]
         replaced: list[str] = []
-        for _ in range(TRIES):
+        for _ in range(QUESTION_TRIES):
             shown = self._objects.of(wanted)
             answer = self._answer(sql, shown, limit)
             replaced = self._objects.replaced(shown)
@@ -114,7 +111,7 @@ class Lake:
             if NOT_LISTED not in str(answer) or len(wanted) == len(self.views):
                 raise self._explained(answer, shown) from answer
             wanted = self.views  # a view that the text does not spell: all are looked up
-        raise self._restless(f"objects were replaced during each of {TRIES} tries, e.g. {replaced[0]}")
+        raise self._restless(f"objects were replaced during each of {QUESTION_TRIES} tries, e.g. {replaced[0]}")
 
     def _restless(self, found: str) -> StorageUnavailableError:
         return StorageUnavailableError(
@@ -135,7 +132,7 @@ class Lake:
         try:
             with self._connect(shown) as connection:
                 lock(connection, (path for found in shown.values() for path in self._source.paths(found)))
-                return _taken(connection.sql(sql).to_arrow_reader(BATCH_ROWS), limit)
+                return _taken(connection.sql(sql).to_arrow_reader(QUESTION_BATCH_ROWS), limit)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             return error
 

@@ -20,12 +20,9 @@ from etl_platform.gold.graph import gold_graph
 from etl_platform.institutions.loader import SHARED_SCHEMA, STORED_SCHEMA
 from etl_platform.institutions.model import Institution
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import CLOCKS_DIFFER
 from etl_platform.object_store.types import ObjectInfo, ObjectStore
 from etl_platform.stores.lake.store import folder, partition_at
-
-CLOCKS_DIFFER = dt.timedelta(seconds=10)
-"""The lake's clock and those of the machines that run agree within this. An object that was written so shortly before
-a run began at its partition counts as that run's."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The bytes of a file without its compression (plain, gzip, zstd, zip), in chunks and within limits.
 
 Belongs here: containers and decompression bombs. Not here: what the bytes mean.
-Memory is one chunk, whatever the ratio: the decompressors are asked for at most `CHUNK` bytes at a time.
+Memory is one chunk, whatever the ratio: the decompressors are asked for at most `UNPACKED_CHUNK_BYTES` at a time.
 """
 
 from __future__ import annotations
@@ -16,17 +16,11 @@ from typing import IO, Literal
 
 import pyarrow as pa
 
+from etl_platform.limits import PROBED_BYTES, RATIO_FLOOR_BYTES, UNPACKED_CHUNK_BYTES, ZIP_DIRECTORY_BYTES
 from etl_platform.readers.source import Source
 
 Compression = Literal["none", "gzip", "zstd", "zip"]
 
-CHUNK = 2**20
-# Below this size no ratio is held against a file: a small, very regular file compresses 1000:1 honestly.
-RATIO_FLOOR = 32 * 2**20
-# Compressed bytes to look at before reading: honest ones are unpacked in some 30 ms.
-_PROBED = 2**20
-# One member needs about 100 bytes of directory; a large directory alone can cost seconds and gigabytes.
-_DIRECTORY_LIMIT = 2**20
 _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -50,7 +44,7 @@ def open_chunks(source: Source, compression: Compression) -> Iterator[bytes]:
     """Yield the decompressed bytes. Raises FileRefusedError for damage, bombs, and archives of several files."""
     with source.open() as handle:
         if compression == "none":
-            chunks = iter(lambda: handle.read(CHUNK), b"")
+            chunks = iter(lambda: handle.read(UNPACKED_CHUNK_BYTES), b"")
         elif compression == "zip":
             chunks = _unzip(source, handle)
         else:
@@ -70,7 +64,7 @@ def _decompress(source: Source, handle: IO[bytes], compression: Compression) -> 
     total = 0
     while True:
         try:
-            chunk: bytes = stream.read(CHUNK)
+            chunk: bytes = stream.read(UNPACKED_CHUNK_BYTES)
         except OSError as error:
             if error.errno is not None:
                 raise
@@ -93,13 +87,13 @@ def require_beginning(source: Source, compression: Compression) -> None:
         return  # a zip says in its directory what it expands to
     with source.open() as handle:
         for _ in _decompress(source, handle, compression):
-            if handle.tell() > _PROBED:
+            if handle.tell() > PROBED_BYTES:
                 return
 
 
 def _require_ratio(source: Source, unpacked: int, packed: int) -> None:
     limit = source.limits.decompressed_ratio
-    if unpacked > RATIO_FLOOR and unpacked > limit * max(packed, 1):
+    if unpacked > RATIO_FLOOR_BYTES and unpacked > limit * max(packed, 1):
         raise source.beyond(f"{packed} bytes expand to {unpacked} or more", f"a ratio of {limit} at most")
 
 
@@ -109,12 +103,12 @@ def _unzip(source: Source, handle: IO[bytes]) -> Iterator[bytes]:
             member = _only_member(source, archive.infolist())
             _require_ratio(source, member.file_size, member.compress_size)
             with archive.open(member) as content:
-                first = content.read(CHUNK)
+                first = content.read(UNPACKED_CHUNK_BYTES)
                 if compression_of(first) != "none":
                     raise _nested(source)
                 while first:
                     yield first
-                    first = content.read(CHUNK)
+                    first = content.read(UNPACKED_CHUNK_BYTES)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise _bad_zip(source, error) from error
     except OSError as error:
@@ -163,5 +157,5 @@ def require_directory_size(source: Source) -> None:
     if at < 0 or len(tail) < at + 22:
         return
     _, _, _, entries, directory = struct.unpack_from("<HHHHI", tail, at + 4)
-    if directory > _DIRECTORY_LIMIT:
+    if directory > ZIP_DIRECTORY_BYTES:
         raise source.refusal("archive_holds_one_file", f"{entries} or more files in the zip", "one file")

@@ -21,9 +21,6 @@ REJECT_SCHEMA = pl.Schema({SOURCE_ROW: pl.Int64(), "rule": pl.String(), "found":
 QUOTES_ARE_CLOSED = "quotes_are_closed"
 """The rule under which CSV records are rejected whose quotes do not tell where fields end."""
 
-RAW_LIMIT = 16_384
-"""Longest raw text (characters) kept for one quarantined row; longer text is cut and ends in '…'."""
-
 
 def no_rejects() -> pl.DataFrame:
     """An empty frame of REJECT_SCHEMA."""

@@ -6,6 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from etl_platform.limits import (
+    DECOMPRESSED_BYTES,
+    DECOMPRESSED_RATIO,
+    FIELD_BYTES,
+    FILE_CELLS,
+    FILE_COLUMNS,
+    JSON_DEPTH,
+)
+
 Format = Literal["csv", "json", "parquet"]
 
 
@@ -54,9 +63,9 @@ FormatOptions = Annotated[CsvOptions | JsonOptions | ParquetOptions, Field(discr
 class ReadLimits(_Options):
     """Bounds beyond which a file is refused instead of read (decompression bombs, absurd shapes)."""
 
-    decompressed_ratio: int = 200
-    decompressed_bytes: int = 64 * 2**30
-    columns: int = 10_000
-    cells: int = 20_000_000_000
-    json_depth: int = 64
-    field_bytes: int = 16 * 2**20
+    decompressed_ratio: int = DECOMPRESSED_RATIO
+    decompressed_bytes: int = DECOMPRESSED_BYTES
+    columns: int = FILE_COLUMNS
+    cells: int = FILE_CELLS
+    json_depth: int = JSON_DEPTH
+    field_bytes: int = FIELD_BYTES

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from etl_platform.errors import StorageError
+from etl_platform.limits import BATCH_ROWS
 from etl_platform.readers.archive import Compression, open_chunks, require_beginning, require_directory_size
 from etl_platform.readers.batch import Batch
 from etl_platform.readers.csv.reader import read_csv
@@ -32,7 +33,7 @@ def read_file(
     subject: str,
     options: FormatOptions,
     limits: ReadLimits = _DEFAULT_LIMITS,
-    batch_rows: int = 100_000,
+    batch_rows: int = BATCH_ROWS,
     expected_columns: Sequence[str] = (),
     content: bytes | None = None,
 ) -> Iterator[Batch]:

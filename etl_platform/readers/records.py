@@ -15,7 +15,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from etl_platform.readers.batch import RAW_LIMIT, REJECT_SCHEMA, SOURCE_ROW
+from etl_platform.limits import RAW_CHARACTERS
+from etl_platform.readers.batch import REJECT_SCHEMA, SOURCE_ROW
 
 Positions = npt.NDArray[np.signedinteger[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -31,13 +32,13 @@ def cut(text: bytes, starts: Positions, stops: Positions) -> pa.LargeStringArray
 
 
 def shorten(texts: pl.Series) -> pl.Series:
-    """Raw text as it is kept in quarantine: without its line end, cut at RAW_LIMIT with an ellipsis.
+    """Raw text as it is kept in quarantine: without its line end, cut at RAW_CHARACTERS with an ellipsis.
 
     NUL is shown as its symbol: no database takes it in text, and quarantine must be writable everywhere.
     """
     frame = texts.alias("raw").to_frame()
     bare = pl.col("raw").str.replace(r"(\r\n|\r|\n)$", "").str.replace_all("\0", "\u2400", literal=True)
-    kept = pl.when(bare.str.len_chars() > RAW_LIMIT).then(bare.str.head(RAW_LIMIT - 1) + "…").otherwise(bare)
+    kept = pl.when(bare.str.len_chars() > RAW_CHARACTERS).then(bare.str.head(RAW_CHARACTERS - 1) + "…").otherwise(bare)
     return frame.select(kept.alias("raw")).to_series()
 
 
@@ -74,7 +75,7 @@ class Records:
         """The raw text of the records at `indices`, in that order."""
         order, inverse = np.unique(indices.to_numpy().astype(np.int64), return_inverse=True)
         # A quarantined record may be megabytes of one line: four bytes a character are enough for what is kept.
-        stops = np.minimum(self.stops[order], self.starts[order] + 4 * RAW_LIMIT + 8)
+        stops = np.minimum(self.stops[order], self.starts[order] + 4 * RAW_CHARACTERS + 8)
         stops = _at_character(self.text, stops, self.starts[order])
         pieces = pl.Series(pl.from_arrow(cut(self.text, self.starts[order], stops)), dtype=pl.String)
         return shorten(pieces.gather(inverse))

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from etl_platform.errors import FileRefusedError
+from etl_platform.limits import SNIFFED_BYTES
 from etl_platform.readers.archive import Compression, compression_of, open_chunks, require_directory_size
 from etl_platform.readers.options import CsvOptions, FormatOptions, JsonOptions, ReadLimits
 from etl_platform.readers.source import Source
 
 Kind = Literal["csv", "json", "parquet", "html", "xml", "excel", "pdf", "archive", "binary", "empty"]
 
-_HEAD = 64 * 1024
 _EXCEL_PARTS = (b"[Content_Types].xml", b"xl/", b"_rels/", b"docProps/")
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"PAR1", "parquet"),
@@ -59,7 +59,7 @@ def sniff(path: Path, content: bytes | None = None) -> Sniffed:
     content: its bytes, where they are in memory."""
     source = Source(path, str(path), ReadLimits(), content)
     with source.open() as handle:
-        head = handle.read(_HEAD)
+        head = handle.read(SNIFFED_BYTES)
     compression = compression_of(head)
     if compression == "none":
         return Sniffed(_kind(head), "none")
@@ -68,7 +68,7 @@ def sniff(path: Path, content: bytes | None = None) -> Sniffed:
     try:
         if compression == "zip":
             require_directory_size(source)
-        inner = next(open_chunks(source, compression), b"")[:_HEAD]
+        inner = next(open_chunks(source, compression), b"")[:SNIFFED_BYTES]
     except FileRefusedError:
         return Sniffed("archive", compression)
     return Sniffed("archive" if compression_of(inner) != "none" else _kind(inner), compression)
@@ -98,7 +98,7 @@ def declares(source: Source, found: Sniffed, options: FormatOptions) -> bool:
 
 def _has_json_lines(source: Source, compression: Compression) -> bool:
     unlimited = replace(source, limits=ReadLimits())
-    text = head_text(next(open_chunks(unlimited, compression), b"")[:_HEAD])
+    text = head_text(next(open_chunks(unlimited, compression), b"")[:SNIFFED_BYTES])
     if re.search(r"^\s*[{\[]", text, re.MULTILINE) or not text.strip():
         return True
     try:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import psutil
 
+from etl_platform.limits import MEMORY_SHARE_OF_FREE, MEMORY_SHARE_OF_ROWS
+
 CGROUP = Path("/sys/fs/cgroup")
-SHARE_OF_FREE = 0.5
-ROWS_SHARE = 0.25
-"""Of the plan's limit, what waiting rows may hold: casts, rules and the dedupe state work on top of them."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class MemoryPlan:
     @property
     def rows_budget(self) -> int:
         """Bytes of rows kept in memory; beyond it they go to scratch files and are streamed."""
-        return int(self.limit * ROWS_SHARE)
+        return int(self.limit * MEMORY_SHARE_OF_ROWS)
 
 
 def plan_memory(configured_mb: int | None = None) -> MemoryPlan:
@@ -33,8 +32,8 @@ def plan_memory(configured_mb: int | None = None) -> MemoryPlan:
     machine = psutil.virtual_memory().available
     container = _cgroup_free(CGROUP)
     if container is not None and container < machine:
-        return MemoryPlan(int(container * SHARE_OF_FREE), "half of what the container has free")
-    return MemoryPlan(int(machine * SHARE_OF_FREE), "half of what the machine has free")
+        return MemoryPlan(int(container * MEMORY_SHARE_OF_FREE), "half of what the container has free")
+    return MemoryPlan(int(machine * MEMORY_SHARE_OF_FREE), "half of what the machine has free")
 
 
 def _cgroup_free(root: Path) -> int | None:

@@ -21,10 +21,11 @@ from functools import cache
 from io import FileIO
 from pathlib import Path
 
+from etl_platform.limits import PROCESS_YOUNG_SECONDS
+
 PROCESS_TAG = "etl-platform/process"
 """Run tag that names the lock of the process that executes the run."""
 _SUFFIX, _END, _OF_RUN, _SERVERS = ".lock", "~", "@", "servers"
-_YOUNG_SECONDS = 60.0
 
 
 class Processes:
@@ -89,7 +90,7 @@ class Processes:
         """Remove what killed processes left in `scratch`: all that is older than whoever lives. Returns how many."""
         alive = [path for path in self._folder.glob(f"*{_SUFFIX}") if _is_held(path)]
         oldest = min((_made_at(path) for path in alive), default=float("inf"))
-        before = min(oldest, time.time() - _YOUNG_SECONDS)
+        before = min(oldest, time.time() - PROCESS_YOUNG_SECONDS)
         left = [path for path in scratch.glob("*") if _made_at(path) < before] if scratch.is_dir() else []
         for path in left:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -20,11 +20,8 @@ from polars.io.plugins import register_io_source
 
 from etl_platform.contracts.table import Table
 from etl_platform.errors import SchemaMismatchError, UnsupportedTypeError
+from etl_platform.limits import TABLE_BATCH_BYTES, TABLE_BATCH_ROWS
 from etl_platform.stores.exact_types import cast_exactly, is_exact
-
-BATCH_ROWS = 65_536
-BATCH_BYTES = 64 * 2**20
-"""A batch of wide rows is cut smaller: Arrow's 32-bit string offsets end at 2 GB, and memory should long before."""
 
 Batches = Iterator[pa.RecordBatch]
 Read = Callable[[Sequence[str] | None], Batches]
@@ -117,7 +114,7 @@ def _aligned(batches: Batches, table: Table, subject: str) -> Batches:
 
 def _cut(batch: pa.RecordBatch) -> Batches:
     # Known at once; what a part of larger buffers takes is not.
-    if batch.num_rows and batch.num_rows <= BATCH_ROWS and batch.get_total_buffer_size() <= BATCH_BYTES:
+    if batch.num_rows and batch.num_rows <= TABLE_BATCH_ROWS and batch.get_total_buffer_size() <= TABLE_BATCH_BYTES:
         yield batch
         return
     step = _rows_at_once(batch.num_rows, batch.nbytes)
@@ -125,7 +122,7 @@ def _cut(batch: pa.RecordBatch) -> Batches:
 
 
 def _rows_at_once(rows: int, size: int) -> int:
-    return max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(size, 1)))
+    return max(1, min(TABLE_BATCH_ROWS, TABLE_BATCH_BYTES * rows // max(size, 1)))
 
 
 def _given_arrow(reader: pa.RecordBatchReader, table: Table, subject: str) -> Batches:
@@ -134,7 +131,7 @@ def _given_arrow(reader: pa.RecordBatchReader, table: Table, subject: str) -> Ba
 
 
 def _given_arrow_table(data: pa.Table, table: Table, subject: str) -> Batches:
-    return _given_arrow(data.to_reader(BATCH_ROWS), table, subject)
+    return _given_arrow(data.to_reader(TABLE_BATCH_ROWS), table, subject)
 
 
 def _given_polars(frame: pl.DataFrame, table: Table, subject: str) -> Batches:
@@ -151,7 +148,7 @@ def _given_lazy(frame: pl.LazyFrame, table: Table, subject: str) -> Batches:
     def collected() -> Batches:
         # `lazy` starts the query at the first request; polars then stays a few chunks ahead of the store at most.
         for part in frame.select(table.arrow_schema.names).collect_batches(
-            chunk_size=BATCH_ROWS, maintain_order=True, lazy=True, engine="streaming"
+            chunk_size=TABLE_BATCH_ROWS, maintain_order=True, lazy=True, engine="streaming"
         ):
             yield _to_arrow(part)
 

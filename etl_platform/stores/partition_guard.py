@@ -18,10 +18,8 @@ import pyarrow.compute as pc
 
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
 from etl_platform.errors import ConfigurationError, PartitionMismatchError, SchemaMismatchError
+from etl_platform.limits import PARTITIONS_NAMED
 from etl_platform.stores.spool import Spool
-
-NAMED = 5
-"""So many partitions are spelled out in a message; the others are counted."""
 
 
 def distinct(table: Table, partitions: Sequence[PartitionKey]) -> list[PartitionKey]:
@@ -114,8 +112,8 @@ def _require_partitions(table: Table, partitions: Sequence[PartitionKey], batch:
     if foreign.is_empty():
         return
     counts = foreign.group_by(columns).len().sort("len", descending=True)
-    spelled = [f"{n} of {'|'.join(map(str, key))}" for *key, n in counts.head(NAMED).rows()]
-    rest = f" and {counts.height - NAMED} more partitions" if counts.height > NAMED else ""
+    spelled = [f"{n} of {'|'.join(map(str, key))}" for *key, n in counts.head(PARTITIONS_NAMED).rows()]
+    rest = f" and {counts.height - PARTITIONS_NAMED} more partitions" if counts.height > PARTITIONS_NAMED else ""
     raise PartitionMismatchError(
         f"table {table.layer}/{table.name}",
         found=f"rows of other partitions: {', '.join(spelled)}{rest}",
@@ -128,8 +126,8 @@ def spell(partitions: Sequence[PartitionKey]) -> str:
     """Partition keys for people: a few in full, the others counted."""
     if not partitions:
         return "no partition"
-    rest = f" and {len(partitions) - NAMED} more" if len(partitions) > NAMED else ""
-    return ", ".join(map(str, partitions[:NAMED])) + rest
+    rest = f" and {len(partitions) - PARTITIONS_NAMED} more" if len(partitions) > PARTITIONS_NAMED else ""
+    return ", ".join(map(str, partitions[:PARTITIONS_NAMED])) + rest
 
 
 def _split(table: Table, batch: pa.RecordBatch) -> Iterator[tuple[PartitionKey, pa.RecordBatch]]:

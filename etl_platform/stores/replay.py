@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from etl_platform.limits import REPLAY_HELD_BYTES
 from etl_platform.stores.spool import Spool
-
-IN_MEMORY_BYTES = 64 * 2**20
-"""Of one load, kept for the case that the server goes away: writing them out would cost a fifth of the load's CPU."""
 
 
 class Rereading:
@@ -36,7 +34,7 @@ class Rereading:
         for spool in self._taken:
             yield from spool.batches(keep=True)
         # Each asking appends to a spool of its own: one that was read takes no more.
-        taken = Spool(self._schema, self._scratch, in_memory=IN_MEMORY_BYTES)
+        taken = Spool(self._schema, self._scratch, in_memory=REPLAY_HELD_BYTES)
         self._taken.append(taken)
         while (batch := self._next()) is not None:
             taken.append(batch)

@@ -14,14 +14,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from etl_platform.limits import SPOOL_HELD_BYTES, SPOOL_PIECE_BYTES
 from etl_platform.object_store.transfer import file_errors
 from etl_platform.stores.exact_types import labelled
-
-IN_MEMORY_BYTES = 8 * 2**20
-"""Small partitions never touch the disk; one backfill of a year of partitions still stays below 3 GB."""
-
-PIECE_BYTES = 2 * 2**20
-"""Of a large batch: a reader has one in memory, its copies on their way, and what Arrow keeps for the next ones."""
 
 
 class Spool:
@@ -34,7 +29,7 @@ class Spool:
         self.rows = 0
         self._schema = schema
         self._scratch = scratch
-        self._in_memory = IN_MEMORY_BYTES if in_memory is None else in_memory
+        self._in_memory = SPOOL_HELD_BYTES if in_memory is None else in_memory
         self._kept: deque[pa.RecordBatch] = deque()
         self._kept_bytes = 0
         self._file: BinaryIO | None = None
@@ -53,7 +48,7 @@ class Spool:
             return
         with file_errors(f"scratch folder {self._scratch or tempfile.gettempdir()}"):
             # In pieces, for whoever reads them: each is in memory as a whole, beside what the reader makes of it.
-            rows = max(1, batch.num_rows * PIECE_BYTES // max(batch.nbytes, 1))
+            rows = max(1, batch.num_rows * SPOOL_PIECE_BYTES // max(batch.nbytes, 1))
             for start in range(0, batch.num_rows, rows):
                 self._write(labelled_batch.slice(start, rows))
 

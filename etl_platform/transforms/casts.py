@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from etl_platform.limits import CAST_CELLS, SHORT_ROWS
 from etl_platform.readers.parquet.types import instant_text
 from etl_platform.transforms.cast_numbers import (
     are_plain_decimals,
@@ -28,10 +29,6 @@ from etl_platform.transforms.dialect import Dialect
 
 __all__ = ["Dialect", "cast_columns", "cast_series", "shown_text"]
 
-SHORT = 2_000
-"""Rows up to which it costs more to begin a cast than to do it."""
-CELLS = 500_000
-"""So many are cast in one: what a cast makes on its way is as large as they are."""
 _TOGETHER = (pl.Int64, pl.Int32, pl.Float64, pl.Boolean, pl.Date, pl.Datetime)
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
@@ -60,9 +57,9 @@ def _alike(columns: Sequence[tuple[pl.Series, pl.DataType, Dialect]]) -> list[li
     """Places of short columns of text that are cast in the same way, where there are several."""
     groups: dict[tuple[pl.DataType, Dialect], list[int]] = {}
     for at, (values, dtype, dialect) in enumerate(columns):
-        if values.dtype == pl.String and isinstance(dtype, _TOGETHER) and len(values) <= SHORT:
+        if values.dtype == pl.String and isinstance(dtype, _TOGETHER) and len(values) <= SHORT_ROWS:
             groups.setdefault((dtype, dialect), []).append(at)
-    most = CELLS // SHORT
+    most = CAST_CELLS // SHORT_ROWS
     parts = [alike[start : start + most] for alike in groups.values() for start in range(0, len(alike), most)]
     return [part for part in parts if len(part) > 1]
 

@@ -6,12 +6,11 @@ import polars as pl
 
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.rules import Rule, presence_rule, type_rule
+from etl_platform.limits import FOUND_CHARACTERS
 from etl_platform.readers.no_rows import no_rows
 
 FAILURE_SCHEMA = pl.Schema({"index": pl.UInt32(), "rule": pl.String(), "column": pl.String(), "found": pl.String()})
 _VALUE_RULES = (type_rule, presence_rule)
-FOUND_LIMIT = 200
-"""Longest text shown as "found" in a reason; the whole row is in `raw`."""
 
 
 def no_failures() -> pl.DataFrame:
@@ -23,7 +22,7 @@ def failures_of(mask: pl.Series, rule: str, column: str, found: pl.Series | None
     """Failures of the rows where `mask` is true; `found` is the offending text, aligned with `mask`."""
     index = mask.arg_true()
     shown = (
-        found.gather(index).cast(pl.String).str.slice(0, FOUND_LIMIT)
+        found.gather(index).cast(pl.String).str.slice(0, FOUND_CHARACTERS)
         if found is not None
         else pl.Series([None] * len(index), dtype=pl.String)
     )

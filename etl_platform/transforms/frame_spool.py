@@ -7,10 +7,9 @@ from typing import Literal
 
 import polars as pl
 
+from etl_platform.limits import FEW_ROWS
 from etl_platform.readers.no_rows import no_rows
 
-FEW_ROWS = 10_000
-"""So many rows of any table are a few megabytes, and pass before the streaming engine has begun."""
 Engine = Literal["in-memory", "streaming"]
 """What Polars runs a query with."""
 

@@ -13,13 +13,13 @@ from functools import cache
 import polars as pl
 
 from etl_platform.contracts.declared.column_types import format_type
+from etl_platform.limits import FIRST_VALUES, VALUE_CHARACTERS
 from etl_platform.transforms.casts import Dialect, cast_series
 
 CODE_WORDS = {"id", "code", "no", "nr", "number", "key", "zip", "postcode", "phone", "account", "iban", "isin", "ref"}
 FEW_VALUES, ENOUGH_ROWS = 8, 30
 CODE_DIGITS = 4
 HEADROOM, LEAST_PRECISION, MOST_PRECISION = 3, 18, 38
-LONGEST_SHOWN = 40
 _MONTH_NAMES = ("%d-%b-%Y", "%d %b %Y", "%d %B %Y")
 DATE_FORMATS = (
     "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", *_MONTH_NAMES,
@@ -34,7 +34,6 @@ _FLOAT = r"^[+-]?[0-9.]+[eE][+-]?[0-9]+$"
 LIKE_NUMBER = r"^[(+-]?\s*[0-9][0-9.,'’\s]*([eE][+-]?[0-9]+)?\s*[%)-]?$"
 LIKE_DATE = r"^[0-9]{1,4}[./-]([0-9]{1,2}|[A-Za-z]{3,9})[./-][0-9]{1,4}([ T].*)?$"
 _UTC = pl.Datetime("us", "UTC")
-_FEW = 16
 
 
 @dataclass
@@ -146,7 +145,7 @@ def _doubt_mixed(guess: Guess, values: pl.Series) -> bool:
 
 def shown(text: str) -> str:
     """A value for a comment."""
-    return repr(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "...")
+    return repr(text if len(text) <= VALUE_CHARACTERS else text[:VALUE_CHARACTERS] + "...")
 
 
 def _guess_number(guess: Guess, distinct: pl.Series, dialect: Dialect) -> bool:
@@ -267,7 +266,7 @@ def _shape(fmt: str) -> re.Pattern[str]:
 
 def _reads(values: pl.Series, dtype: pl.DataType, dialect: Dialect) -> bool:
     """Whether the cast has a value for all of them; a few are asked first."""
-    few = values.head(_FEW)
+    few = values.head(FIRST_VALUES)
     if len(values) > len(few) and cast_series(few, dtype, dialect).null_count():
         return False
     return cast_series(values, dtype, dialect).null_count() == 0

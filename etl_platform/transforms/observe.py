@@ -15,12 +15,11 @@ import polars as pl
 import polars.selectors as cs
 
 from etl_platform.contracts.contract import Contract
+from etl_platform.limits import OBSERVED_ROWS
 from etl_platform.transforms.casts import cast_series
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import Mapped, SenderFormat, column_dialect
 
-SAMPLE_ROWS = 1_000
-"""First values of a column that are looked at: under a millisecond a column, whatever the file's size."""
 PARQUET = "parquet"
 
 TELLS, READS = 1, 2
@@ -48,8 +47,8 @@ class Observation:
 
     def __add__(self, behind: Observation) -> Observation:
         own = _chosen(self.samples, list(self.samples))
-        more = _chosen(behind.samples, [name for name in behind.samples if len(own.get(name, b"")) < SAMPLE_ROWS])
-        joined = {name: (own.get(name, b"") + codes)[:SAMPLE_ROWS] for name, codes in more.items()}
+        more = _chosen(behind.samples, [name for name in behind.samples if len(own.get(name, b"")) < OBSERVED_ROWS])
+        joined = {name: (own.get(name, b"") + codes)[:OBSERVED_ROWS] for name, codes in more.items()}
         return Observation(self.quarantined + behind.quarantined, {**own, **joined}, {**behind.types, **self.types})
 
 
@@ -99,11 +98,11 @@ class Sight:
         """The same of each slice of `frame` that begins at one of `starts` and ends at the next: of all small ones in
         one query."""
         places = list(pairwise(starts))
-        small = max((stop for start, stop in places if stop - start <= SAMPLE_ROWS), default=0)
+        small = max((stop for start, stop in places if stop - start <= OBSERVED_ROWS), default=0)
         codes = self._codes(frame[:small], typed[:small], frame.columns)
         return [
             {name: _telling(of_all[start:stop]) for name, of_all in codes.items()}
-            if stop - start <= SAMPLE_ROWS
+            if stop - start <= OBSERVED_ROWS
             else self.samples(frame[start:stop], typed[start:stop])
             for start, stop in places
         ]
@@ -113,9 +112,9 @@ class Sight:
         return frame.schema if self.file_format == PARQUET else {}
 
     def _samples(self, frame: pl.DataFrame, typed: pl.DataFrame | None, names: Sequence[str]) -> dict[str, bytes]:
-        if frame.height <= SAMPLE_ROWS or not names:
+        if frame.height <= OBSERVED_ROWS or not names:
             return {name: _telling(codes) for name, codes in self._codes(frame, typed, names).items()}
-        found = frame[names].select(pl.arg_where(tells).head(SAMPLE_ROWS).implode() for tells in self._tells())
+        found = frame[names].select(pl.arg_where(tells).head(OBSERVED_ROWS).implode() for tells in self._tells())
         rows: dict[str, pl.Series] = {name: found.get_column(name)[0] for name in names}
         values = [frame.get_column(name)[rows[name]] for name in names]
         reads = [self._reads(sample, typed, rows[sample.name]) for sample in values]

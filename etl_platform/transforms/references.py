@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-SAMPLE_ROWS = 10
+from etl_platform.limits import REFERENCE_SAMPLE_ROWS
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def unknown_references(rows: Iterable[pl.DataFrame], known: pl.Series, column: s
         values=counts.height,
         rows_unknown=int(unknown["rows"].sum()),
         values_unknown=unknown.height,
-        sample=unknown.sort(["rows", column], descending=[True, False]).head(SAMPLE_ROWS),
+        sample=unknown.sort(["rows", column], descending=[True, False]).head(REFERENCE_SAMPLE_ROWS),
     )
 
 

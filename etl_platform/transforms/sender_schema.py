@@ -15,13 +15,12 @@ from typing import Any
 import polars as pl
 
 from etl_platform.contracts.contract import Contract
+from etl_platform.limits import FEWEST_TYPED_VALUES
 from etl_platform.transforms.normalise import Mapped
 from etl_platform.transforms.observe import KINDS, READS, Observation
 
 LOOKS_LIKE = 0.5
 """Share of the sample that decides. Single wrong values are the business of the row rules, not drift."""
-FEWEST_VALUES = 2
-"""A single value that does not read is a wrong value, not another type."""
 EMPTY, UNCLEAR = "empty", "unclear"
 UNKNOWN = frozenset({EMPTY, UNCLEAR})
 """Types of columns whose values say nothing, yet."""
@@ -79,7 +78,7 @@ def _observed(
     if dtype is not None and dtype.is_float() and contract.silver.polars_schema[target] == pl.String:
         return name, looks, target, False  # its whole numbers read by luck alone
     reads = said.reads >= LOOKS_LIKE * said.values
-    if not reads and said.values < FEWEST_VALUES:
+    if not reads and said.values < FEWEST_TYPED_VALUES:
         return name, UNCLEAR if dtype is None else looks, target, True
     return name, looks, target, reads
 

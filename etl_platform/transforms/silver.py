@@ -19,6 +19,7 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.contracts.table import PartitionKey
 from etl_platform.errors import FileRefusedError
+from etl_platform.limits import BATCH_ROWS, ROWS_BUDGET_BYTES
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import QUOTES_ARE_CLOSED, SOURCE_ROW, Batch
 from etl_platform.readers.no_rows import no_rows
@@ -72,8 +73,8 @@ class SilverPlan:
     processed_at: dt.datetime
     scratch: Path
     limits: ReadLimits = ReadLimits()
-    batch_rows: int = 100_000
-    budget: int = 512 * 2**20
+    batch_rows: int = BATCH_ROWS
+    budget: int = ROWS_BUDGET_BYTES
     keeps_extra: bool = False
     others: Others | None = None
 

@@ -10,9 +10,9 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.rules import Rule, presence_rule, unique_rule
 from etl_platform.contracts.table import Table
+from etl_platform.limits import STORED_SAMPLE_ROWS
 from etl_platform.transforms.validate import validate
 
-SAMPLE_ROWS = 5
 _KEY = "_key"
 
 
@@ -83,6 +83,6 @@ def _add_failures(findings: StoredFindings, frame: pl.DataFrame, failures: pl.Da
         name = str(rule)
         findings.broken[name] = findings.broken.get(name, 0) + broken.height
         held = findings.samples.get(name, frame.clear())
-        if held.height < SAMPLE_ROWS:
-            rows = frame[broken.get_column("index").head(SAMPLE_ROWS - held.height)]
+        if held.height < STORED_SAMPLE_ROWS:
+            rows = frame[broken.get_column("index").head(STORED_SAMPLE_ROWS - held.height)]
             findings.samples[name] = pl.concat([held, rows])

@@ -11,14 +11,11 @@ from functools import cached_property
 
 import polars as pl
 
+from etl_platform.limits import OBSERVED_ROWS, TOGETHER_BYTES, TOGETHER_ROWS
 from etl_platform.readers.batch import SOURCE_ROW, Batch
 from etl_platform.transforms.deduplicate import DELIVERY
 from etl_platform.transforms.normalise import Mapped, SenderFormat, supplied_columns
-from etl_platform.transforms.observe import SAMPLE_ROWS
 
-ROWS = 10_000
-"""Rows of small files that wait for each other."""
-_BYTES = 16 * 2**20
 _PIECE = "_piece"
 
 
@@ -85,7 +82,7 @@ class Waiting:
     @property
     def is_enough(self) -> bool:
         """Whether waiting for more would gain nothing: for a large batch, it never does."""
-        return self._rows >= ROWS or self._bytes >= _BYTES or self.pieces[-1].height >= SAMPLE_ROWS
+        return self._rows >= TOGETHER_ROWS or self._bytes >= TOGETHER_BYTES or self.pieces[-1].height >= OBSERVED_ROWS
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ import polars as pl
 from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.rules import presence_rule
 from etl_platform.errors import SchemaMismatchError
+from etl_platform.limits import VALIDATED_COLUMNS
 from etl_platform.transforms.failures import FAILURE_SCHEMA, failures_of, no_failures
 from etl_platform.transforms.per_contract import once_per_contract
 
 _ROW_CHECKS = "DataFrameSchema"
-PART_COLUMNS = 32
-"""Columns of a wide contract that Pandera sees at once."""
 
 
 def find_failures(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
@@ -81,10 +80,10 @@ def _parts(contract: Contract) -> tuple[pa.DataFrameSchema, ...]:
     For each column Pandera asks for the names of all: a thousand columns took 2.4 s whatever their rows.
     """
     whole = contract.schema
-    if len(whole.columns) <= 2 * PART_COLUMNS:
+    if len(whole.columns) <= 2 * VALIDATED_COLUMNS:
         return (whole,)
     names = list(whole.columns)
-    parts = [names[start : start + PART_COLUMNS] for start in range(0, len(names), PART_COLUMNS)]
+    parts = [names[start : start + VALIDATED_COLUMNS] for start in range(0, len(names), VALIDATED_COLUMNS)]
     columns = (pa.DataFrameSchema({name: whole.columns[name] for name in part}) for part in parts)
     return (*columns, pa.DataFrameSchema(checks=whole.checks))
 

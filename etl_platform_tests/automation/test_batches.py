@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from etl_platform.defs import batches as batching
-from etl_platform.defs.batches import FEWEST, DateBatch
+from etl_platform.defs.batches import DateBatch
 from etl_platform.defs.due import starting_runs
 from etl_platform.defs.launching import INSTITUTION_TAG
 from etl_platform.defs.pick_up import deliveries_of, pick_up
 from etl_platform.delivery import Delivery
 from etl_platform.landing.copies import BronzeStore
 from etl_platform.ledger.records import Outcome, State
+from etl_platform.limits import BATCH_FEWEST_DATES
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 from etl_platform_tests.automation.test_landing_sensor import Daemon, daemon
-from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar
+from etl_platform_tests.support.platform import DATE, HEADER, Platform, bar, open_instance
 
 __all__ = ["daemon"]
 
-DAYS = [DATE + dt.timedelta(days=n) for n in range(FEWEST)]
+DAYS = [DATE + dt.timedelta(days=n) for n in range(BATCH_FEWEST_DATES)]
 PRICES = dg.AssetKey(["warehouse", "prices"])
+
+
+@pytest.fixture(scope="module")
+def dagster_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """Of its own: a run of one of the dates that another test has left would make them too few to go together."""
+    with open_instance(tmp_path_factory.mktemp("batches")) as instance:
+        yield instance
 
 
 def deliver(platform: Platform, code: str, *days: dt.date, rows: str = "") -> None:
@@ -60,7 +68,7 @@ def test_a_history_dropped_into_landing_is_one_run(daemon: Daemon) -> None:
 def test_few_dates_and_large_ones_have_runs_of_their_own(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(daemon.platform, "first", *DAYS[1:])
     deliver(daemon.platform, "second", *DAYS)
-    monkeypatch.setattr(batching, "SMALL_BYTES", 10)
+    monkeypatch.setattr(batching, "BATCH_PARTITION_BYTES", 10)
 
     assert {request.job_name for request in daemon.tick()} == {"ingest"}
 

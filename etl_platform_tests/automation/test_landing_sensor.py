@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from etl_platform.defs import due
 from etl_platform.landing.scan import scan_landing
 from etl_platform.landing.zone import LandingZone
-from etl_platform.ledger.ledger import DEATHS_LIMIT
 from etl_platform.ledger.records import Outcome, State
+from etl_platform.limits import DEATHS_LIMIT
 from etl_platform.pipeline import attempt as attempts
 from etl_platform.resources.processes import PROCESS_TAG, Processes
 from etl_platform.settings import Settings
@@ -415,7 +415,7 @@ def test_while_a_run_is_starting_no_second_one_is_requested(
     platform, date = daemon.platform, DATE + dt.timedelta(days=day)
     platform.put(f"first/prices/{date}/a.csv", HEADER + bar("AAA", date=date))
     (request,) = daemon.tick()
-    monkeypatch.setattr(due, "_LAUNCH", dt.timedelta(0))
+    monkeypatch.setattr(due, "RUN_REQUEST_LOST", dt.timedelta(0))
     ended(platform, request, status, **{"dagster/partition": str(request.partition_key)})
     platform.put(f"first/prices/{date}/b.csv", HEADER + bar("BBB", date=date))
 

@@ -1,13 +1,16 @@
 """What a running installation has on record still has its name: assets, checks, jobs, sensors, partitions, run tags.
 
 The record is a Dagster home of an earlier version (`fixtures/dagster_today`). Who renames an asset or a check on
-purpose takes the history of every installation away from it: that is what fails here.
+purpose takes the history of every installation away from it: that is what fails here. Beside it stands the list of
+all public names of today (`fixtures/public_names.txt`): commands, options and settings leave no trace in a Dagster
+home.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +19,9 @@ import dagster as dg
 import pytest
 import yaml
 
-from etl_platform.defs.launching import INSTITUTION_TAG
 from etl_platform.resources.processes import PROCESS_TAG
 from etl_platform_tests.support.platform import REPOSITORY, Platform, dagster_instance, open_instance, platform
+from etl_platform_tests.support.public_names import FILE, OWN_TAGS, public_names
 
 __all__ = ["dagster_instance", "platform"]
 
@@ -75,8 +78,7 @@ def test_every_check_on_record_is_there(home: Path, repository: dg.RepositoryDef
     present = set(repository.asset_graph.asset_check_keys)
     assert len(recorded) >= 150
     assert missing_checks(recorded, present) == set()
-    silver = [key for key in present if key.asset_key.path[0] == "silver"]
-    renamed = next(key for key in silver if key.name == "keys_are_unique")
+    renamed = dg.AssetCheckKey(dg.AssetKey(["silver", "prices"]), "keys_are_unique")
     assert missing_checks(recorded, present - {renamed}) == {f"{renamed.asset_key.to_string()} keys_are_unique"}
 
 
@@ -112,9 +114,28 @@ def test_the_latest_materialization_of_each_asset_can_be_read(earlier: dg.Dagste
 
 
 @pytest.mark.parametrize("file", ["dagster.yaml", "deploy/dagster-postgres.yaml"])
-def test_tags_that_the_queue_limits_are_those_on_record(file: str, earlier: dg.DagsterInstance) -> None:
+def test_tags_that_the_queue_limits_are_those_on_record_or_listed(file: str, earlier: dg.DagsterInstance) -> None:
     instance = yaml.safe_load((REPOSITORY / file).read_text())
     limits = {limit["key"] for limit in instance["concurrency"]["runs"]["tag_concurrency_limits"]}
     recorded = {key for run in earlier.get_runs() for key in run.tags}
-    # Newer than the record: what the sensor puts on its runs.
-    assert limits - {INSTITUTION_TAG} <= recorded, json.dumps(sorted(recorded))
+    assert limits <= recorded | set(OWN_TAGS), json.dumps(sorted(recorded))
+
+
+def test_every_public_name_is_that_of_the_list(platform: Platform) -> None:
+    """A name that is gone breaks somebody's history, script or setting: it belongs into the changelog. A new one is
+    added with `python -m etl_platform_tests.support.public_names`."""
+    listed, present = set(FILE.read_text(encoding="utf-8").splitlines()), set(public_names(platform.definitions))
+    assert sorted(listed - present) == [], "gone"
+    assert sorted(present - listed) == [], "new"
+    kinds = {name.partition(" ")[0] for name in present}
+    assert kinds == {"asset", "check", "job", "sensor", "resource", "tag", "setting", "command"}
+
+
+def test_run_tags_of_the_list_are_all_that_the_package_names_itself() -> None:
+    """Dagster's own tags are its own names."""
+    found = set()
+    for path in (REPOSITORY / "etl_platform").rglob("*.py"):
+        for name, value in re.findall(r"^(_?[A-Z_]*TAG) = \"(.+)\"$", path.read_text(), re.MULTILINE):
+            if not value.startswith(("dagster/", ".dagster/")):
+                found.add((name, value))
+    assert {value for _, value in found} == set(OWN_TAGS)

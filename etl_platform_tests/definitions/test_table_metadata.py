@@ -7,7 +7,8 @@ import pytest
 
 from etl_platform.contracts.datasets.prices import PRICES
 from etl_platform.defs.table_metadata import markdown, preview_text, table_schema
-from etl_platform.pipeline.facts import PREVIEW_ROWS, Preview
+from etl_platform.limits import PREVIEW_ROWS
+from etl_platform.pipeline.facts import Preview
 from etl_platform_tests.stores.tables import SAMPLES, TOTALS, batches, key, rows
 
 

@@ -129,7 +129,7 @@ def test_an_asset_that_writes_into_the_warehouse_is_refused_and_holds_up_nobody(
 def test_a_query_waits_for_the_load_that_has_the_file(plain: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     load(plain, "10")
     resource: WarehouseDuckDB = plain.resources["duckdb"]
-    monkeypatch.setattr("etl_platform.defs.library_duckdb.WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("etl_platform.defs.library_duckdb.DUCKDB_WAIT_SECONDS", 0.2)
     with (
         DuckDBFile(plain.settings.duckdb_file, 1).connection(),
         pytest.raises(StorageUnavailableError, match=r"in use by process .*\bfree within 0.2 seconds"),

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 from collections.abc import Sequence
 
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.records import CURRENT, Outcome, PendingPartition, State, Unpublished
+from etl_platform.limits import RUN_REQUEST_LOST
 from etl_platform_tests.faults.history_runs import KEYS, PARTITIONS, SERVICE_OF, WANTED, WAREHOUSE, Rows, Run, Runs
 
-_LAUNCH = dt.timedelta(minutes=2)
 FAILURES_A_DAY = 3
 ENDED = (State.LOADED, State.SUPERSEDED, State.REFUSED, State.FAILED, State.WITHDRAWN, State.UNROUTED, State.IGNORED)
 
@@ -115,7 +114,7 @@ class World(Runs):
             lease.holder
             for lease in self.ledger.leases()
             if lease.holder not in alive
-            and (lease.holder.startswith("process ") or self.now - lease.taken_at >= _LAUNCH)
+            and (lease.holder.startswith("process ") or self.now - lease.taken_at >= RUN_REQUEST_LOST)
         }
 
     # The end of a history

@@ -254,7 +254,7 @@ def test_a_target_of_an_earlier_download_survives_a_failed_one(
 
 @pytest.fixture
 def large_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(object_store_s3, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(object_store_s3, "S3_PART_BYTES", 5 << 20)
     source = tmp_path / "large"
     source.write_bytes(CONTENT * 4)
     return source

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from etl_platform.landing.copies import BronzeStore
-from etl_platform.ledger import waiting
-from etl_platform.ledger.ledger import DEATHS_LIMIT, Ledger
+from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Outcome
+from etl_platform.limits import DEATHS_LIMIT, FIRST_DELAY
 from etl_platform.stores.lake.store import LakeStore
 from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.support.flaky_http import Fault
@@ -125,6 +125,6 @@ def test_a_ledger_that_is_away_whenever_a_run_starts_is_no_death_of_the_run(site
         assert "failed" not in site.states()
     for _ in range(3):
         daemon.heal(1)
-        time.sleep(waiting.FIRST_DELAY.total_seconds() * 4)
+        time.sleep(FIRST_DELAY.total_seconds() * SCALE * 4)
 
     assert site.left_behind() == []

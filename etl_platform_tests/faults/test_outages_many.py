@@ -8,10 +8,10 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from etl_platform.defs.overdue import TRIES
 from etl_platform.errors import StorageUnavailableError
 from etl_platform.landing.copies import BronzeStore
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import OVERDUE_TRIES
 from etl_platform.stores.lake.store import LakeStore
 from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.support.outages import (
@@ -121,11 +121,11 @@ def test_a_table_across_institutions_that_fails_again_and_again_is_asked_for_a_f
         patched.setattr(PostgresStore, "replace", fails)
         assert not site.platform.overview(date).succeeded
         asked = 0
-        for _ in range(TRIES + 2):
+        for _ in range(OVERDUE_TRIES + 2):
             for request in overviews(daemon.tick()):
                 asked += 1
                 assert not daemon.start(request).success
-    assert asked == TRIES
+    assert asked == OVERDUE_TRIES
     assert overviews(daemon.tick()) == [], "the same rows are for a person now"
 
     site.deliver("first", date, version=1)

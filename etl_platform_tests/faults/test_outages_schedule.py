@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from etl_platform.landing.copies import BronzeStore
-from etl_platform.ledger import waiting
+from etl_platform.limits import LONGEST_DELAY
 from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.support.flaky_http import Fault, LoseAnswer, Reset
 from etl_platform_tests.support.outages import (
@@ -99,7 +99,7 @@ def deliver_something(site: Site, chosen: random.Random) -> None:
 def settle(site: Site, daemon: Clockwork) -> None:
     """Two ticks; and more while a partition has its next try before it: one that met outage upon outage waits longer
     each time, at most the longest delay."""
-    longest = time.monotonic() + waiting.LONGEST_DELAY.total_seconds()
+    longest = time.monotonic() + LONGEST_DELAY.total_seconds() * SCALE
     daemon.heal(2)
     while site.eye.ledger.troubles() and time.monotonic() < longest:
         time.sleep(TICK_SECONDS)

@@ -17,8 +17,8 @@ from etl_platform.delivery import Delivery
 from etl_platform.errors import StorageError, StorageUnavailableError
 from etl_platform.gold.graph import gold_graph
 from etl_platform.ledger.records import AttemptTotals
+from etl_platform.limits import QUESTION_TRIES
 from etl_platform.query import Lake, open_lake
-from etl_platform.query.ask import TRIES
 from etl_platform.query.objects import Found, Objects, View
 from etl_platform_tests.query.test_published import deliver
 from etl_platform_tests.support.platform import DATE, Platform, bar
@@ -163,7 +163,7 @@ def test_a_query_whose_objects_are_always_replaced_gives_up_by_name(loaded: Plat
     lake, objects = lake_in_which(lambda: runs.succeed(DAYS[0]), loaded)
     with pytest.raises(StorageUnavailableError) as caught:
         lake.query(COUNTS)
-    assert objects.looks == TRIES and caught.value.service == "lake"
+    assert objects.looks == QUESTION_TRIES and caught.value.service == "lake"
     told = str(caught.value)
     assert "during each of 10 tries" in told and f"date={DAYS[0]}" in told and "next step: ask again" in told
 

@@ -186,7 +186,7 @@ def test_rows_live_in_the_schema_of_their_institution(warehouse: DuckDBStore, pa
 def test_many_small_partitions_are_stored_in_the_order_of_their_keys(
     warehouse: DuckDBStore, path: Path, monkeypatch: pytest.MonkeyPatch, joined: int
 ) -> None:
-    monkeypatch.setattr(duckdb_module, "JOINED_BYTES", joined)
+    monkeypatch.setattr(duckdb_module, "DUCKDB_JOINED_BYTES", joined)
     parts = [rows(key(day), start=day * 2000, count=size) for day, size in ((3, 3), (1, 2000), (0, 1), (2, 100))]
     warehouse.replace(SAMPLES, [key(day) for day in range(5)], batches(pl.concat(parts).sample(fraction=1, seed=1)))
     with duckdb.connect(path, read_only=True) as connection:

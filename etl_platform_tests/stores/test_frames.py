@@ -15,7 +15,8 @@ from polars.io.plugins import register_io_source
 
 from etl_platform.contracts.table import Column, Table
 from etl_platform.errors import SchemaMismatchError
-from etl_platform.stores.frames import BATCH_BYTES, BATCH_ROWS, from_batches, to_batches
+from etl_platform.limits import TABLE_BATCH_BYTES, TABLE_BATCH_ROWS
+from etl_platform.stores.frames import from_batches, to_batches
 from etl_platform_tests.stores.tables import SAMPLES, key, rows
 
 DAY = dt.date(2025, 1, 13)
@@ -105,12 +106,12 @@ def test_two_columns_of_one_name_are_refused() -> None:
 
 def test_batches_are_bounded_in_rows_and_bytes() -> None:
     table = table_of(pl.String())
-    many = pl.DataFrame({"value": ["x"] * (3 * BATCH_ROWS + 1)})
+    many = pl.DataFrame({"value": ["x"] * (3 * TABLE_BATCH_ROWS + 1)})
     for value in (many, many.lazy(), many.to_arrow(), many.to_arrow().to_reader()):
         sizes = [batch.num_rows for batch in to_batches(value, table, "asset one")]
-        assert sum(sizes) == many.height and max(sizes) <= BATCH_ROWS
+        assert sum(sizes) == many.height and max(sizes) <= TABLE_BATCH_ROWS
     wide = pa.table({"value": ["x" * 2**20] * 200})
-    assert all(batch.nbytes <= 1.1 * BATCH_BYTES for batch in to_batches(wide, table, "asset one"))
+    assert all(batch.nbytes <= 1.1 * TABLE_BATCH_BYTES for batch in to_batches(wide, table, "asset one"))
 
 
 def test_a_frame_of_many_chunks_is_one_batch() -> None:
@@ -126,7 +127,7 @@ def test_a_lazy_frame_is_streamed_only_a_little_ahead_of_the_store() -> None:
         nonlocal produced
         for _batch in range(200):
             produced += 1
-            yield pl.DataFrame({"value": range(BATCH_ROWS)})
+            yield pl.DataFrame({"value": range(TABLE_BATCH_ROWS)})
 
     frame = register_io_source(source, schema={"value": pl.Int64()})
     batches = to_batches(frame.with_columns(pl.col("value") + 1), table_of(pl.Int64()), "asset one")
@@ -134,8 +135,8 @@ def test_a_lazy_frame_is_streamed_only_a_little_ahead_of_the_store() -> None:
     taken = 0
     for batch in batches:
         taken += batch.num_rows
-        assert produced - taken // BATCH_ROWS < 64  # measured: 29
-    assert (taken, produced) == (200 * BATCH_ROWS, 200)
+        assert produced - taken // TABLE_BATCH_ROWS < 64  # measured: 29
+    assert (taken, produced) == (200 * TABLE_BATCH_ROWS, 200)
 
 
 def test_a_lazy_result_asks_the_store_for_its_columns_alone() -> None:

@@ -18,11 +18,12 @@ import pytest
 
 from etl_platform.contracts.table import Column, PartitionKey
 from etl_platform.errors import SchemaMismatchError, StorageError
+from etl_platform.limits import LAKE_SAMPLE_ROWS
 from etl_platform.object_store.open import open_object_store
 from etl_platform.stores.exact_types import labelled
 from etl_platform.stores.lake import parquet_file
 from etl_platform.stores.lake import store as lake_module
-from etl_platform.stores.lake.parquet_file import SAMPLE_ROWS, TableFile, write_table
+from etl_platform.stores.lake.parquet_file import TableFile, write_table
 from etl_platform.stores.lake.store import LakeStore
 from etl_platform_tests.stores.tables import SAMPLES, TOTALS, batches, key, rows, stored
 
@@ -37,7 +38,7 @@ def scratch(tmp_path: Path) -> Path:
 @pytest.fixture(params=["small objects in memory", "all in scratch files"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> LakeStore:
     if request.param == "all in scratch files":
-        monkeypatch.setattr(lake_module, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(lake_module, "OBJECT_HELD_BYTES", 0)
     return LakeStore(open_object_store((tmp_path / "lake").as_uri()), scratch)
 
 
@@ -67,7 +68,7 @@ def test_the_file_says_its_table_and_compresses_with_zstd(lake: LakeStore, tmp_p
     assert facts.row_group(0).column(0).compression == "ZSTD"
 
 
-@pytest.mark.parametrize("count", [10, 3 * SAMPLE_ROWS])
+@pytest.mark.parametrize("count", [10, 3 * LAKE_SAMPLE_ROWS])
 def test_the_same_rows_give_the_same_bytes_however_they_are_cut(lake: LakeStore, tmp_path: Path, count: int) -> None:
     frame = rows(key(0), count=count)
     seen = set()
@@ -82,7 +83,7 @@ def test_the_same_rows_give_the_same_bytes_however_they_are_cut(lake: LakeStore,
 
 def test_row_groups_are_bounded_by_bytes(lake: LakeStore, tmp_path: Path) -> None:
     # 16 kB of text a row, as quarantine holds it: 131,072 of them would be 2 GB.
-    wide = rows(key(0), count=SAMPLE_ROWS * 3).with_columns(text=pl.lit("x" * 16_384))
+    wide = rows(key(0), count=LAKE_SAMPLE_ROWS * 3).with_columns(text=pl.lit("x" * 16_384))
     lake.replace(SAMPLES, [key(0)], batches(*(wide.slice(start, 2048) for start in range(0, wide.height, 2048))))
     facts = pq.read_metadata(path_of(tmp_path, key(0)))
     assert facts.row_group(0).num_rows * 16_384 <= 70 * 2**20
@@ -137,8 +138,8 @@ def test_a_wide_object_is_read_some_columns_at_a_time(
 ) -> None:
     lake.replace(SAMPLES, [key(0)], iter(batches(rows(key(0), count=200))))
     whole = pa.Table.from_batches(lake.read(SAMPLES, [key(0)], columns))
-    monkeypatch.setattr(parquet_file, "COLUMNS_AT_ONCE", 2)
-    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 64)
+    monkeypatch.setattr(parquet_file, "LAKE_COLUMNS_AT_ONCE", 2)
+    monkeypatch.setattr(parquet_file, "TABLE_BATCH_ROWS", 64)
     parts = list(lake.read(SAMPLES, [key(0)], columns))
     assert [part.num_rows for part in parts] == [64, 64, 64, 8]
     assert pa.Table.from_batches(parts).equals(whole, check_metadata=True)
@@ -155,11 +156,11 @@ def test_a_column_that_the_old_object_cannot_give_is_refused_by_name(lake: LakeS
 def test_scratch_is_empty_after_success_failure_and_a_reader_that_stops_early(
     tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, partitions: list[PartitionKey]
 ) -> None:
-    monkeypatch.setattr(lake_module, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1000)
+    monkeypatch.setattr(lake_module, "OBJECT_HELD_BYTES", 0)
+    monkeypatch.setattr(parquet_file, "LAKE_GROUP_ROWS", 1000)
     objects = open_object_store((tmp_path / "lake").as_uri())
     lake = LakeStore(objects, scratch)
-    large = batches(rows(key(0), count=SAMPLE_ROWS + 2000))
+    large = batches(rows(key(0), count=LAKE_SAMPLE_ROWS + 2000))
 
     def failing() -> Iterator[pa.RecordBatch]:
         yield from large
@@ -213,7 +214,7 @@ def test_an_object_of_just_the_limit_is_the_same_in_memory_and_in_scratch(
     lake = LakeStore(objects, scratch)
     objects.put_bytes(lake.key(SAMPLES, key(0)), content)
     path.unlink(missing_ok=True)
-    monkeypatch.setattr(lake_module, "IN_MEMORY_BYTES", len(content) + spare)
+    monkeypatch.setattr(lake_module, "OBJECT_HELD_BYTES", len(content) + spare)
     reader = lake.read(SAMPLES, [key(0)])
     batch = next(reader)
     assert any(scratch.iterdir()) == (spare < 0)
@@ -222,10 +223,10 @@ def test_an_object_of_just_the_limit_is_the_same_in_memory_and_in_scratch(
 
 
 def test_several_row_groups_are_no_small_object(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1000)
-    parts = batches(rows(key(0), count=SAMPLE_ROWS + 1))
+    monkeypatch.setattr(parquet_file, "LAKE_GROUP_ROWS", 1000)
+    parts = batches(rows(key(0), count=LAKE_SAMPLE_ROWS + 1))
     written = write_table(SAMPLES, parts, scratch / "written", in_memory=parts[0].slice(0, 1000).nbytes * 2)
-    assert written.content is None and written.rows == SAMPLE_ROWS + 1
+    assert written.content is None and written.rows == LAKE_SAMPLE_ROWS + 1
     assert pq.ParquetFile(scratch / "written").metadata.num_row_groups == 5
 
 
@@ -242,7 +243,7 @@ def test_many_partitions_together_stay_within_a_limit_of_their_own(
             return file
 
         monkeypatch.setattr(lake_module, "write_table", watched)
-        monkeypatch.setattr(lake_module, "IN_MEMORY_TOTAL", 2 * batches(parts[0])[0].nbytes)
+        monkeypatch.setattr(lake_module, "OBJECTS_HELD_BYTES", 2 * batches(parts[0])[0].nbytes)
         lake.replace(SAMPLES, [key(day) for day in range(partitions)], batches(*parts[:partitions]))
         assert in_memory == expected
     assert stored(lake, [key(day) for day in range(4)]).height == 80

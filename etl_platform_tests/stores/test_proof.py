@@ -315,7 +315,7 @@ def test_duckdb_is_asked_for_the_figures_of_a_wide_table_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And names the column of the last part that arrived otherwise."""
-    monkeypatch.setattr(duckdb_store, "FIGURES_AT_ONCE", 2)
+    monkeypatch.setattr(duckdb_store, "DUCKDB_FIGURES_AT_ONCE", 2)
     store = DuckDBStore(tmp_path / "w.duckdb", {"institution_a": "institution_a"})
     store.replace(SAMPLES, [key(0)], iter(batches(rows(key(0)))))
     last = figures(Sent(SAMPLES), "duckdb")[-1].column
@@ -351,7 +351,7 @@ def test_small_batches_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_so_many_bytes_wait_to_be_counted_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = batches(*(rows(key(0), start=start) for start in range(0, 60, 6)))
-    monkeypatch.setattr("etl_platform.stores.proof.sent.JOINED_BYTES", parts[0].nbytes + 1)
+    monkeypatch.setattr("etl_platform.stores.proof.sent.PROOF_JOINED_BYTES", parts[0].nbytes + 1)
     sent = Sent(SAMPLES)
     counted: list[int] = []
     monkeypatch.setattr(SentColumn, "add", lambda self, values: counted.append(len(values)))

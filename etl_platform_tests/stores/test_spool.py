@@ -52,7 +52,7 @@ def test_many_rows_wait_on_disk_in_their_order(
     tmp_path: Path, files: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [first] = batches(rows(key(0)))
-    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", first.get_total_buffer_size())
+    monkeypatch.setattr(spool_module, "SPOOL_HELD_BYTES", first.get_total_buffer_size())
     spool = Spool(SAMPLES.arrow_schema, tmp_path / "scratch")
     spool.append(first)
     assert not files
@@ -69,7 +69,7 @@ def test_a_part_of_a_large_batch_counts_as_what_it_keeps_alive(
 ) -> None:
     [batch] = batches(rows(key(0), count=1000))
     part = batch.slice(10, 1)
-    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", part.nbytes * 100)
+    monkeypatch.setattr(spool_module, "SPOOL_HELD_BYTES", part.nbytes * 100)
     spool = Spool(SAMPLES.arrow_schema)
     spool.append(part)
     assert files and read(spool).equals(rows(key(0), count=1000).slice(10, 1))
@@ -79,8 +79,8 @@ def test_a_part_of_a_large_batch_counts_as_what_it_keeps_alive(
 def test_a_large_batch_comes_back_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is in memory as a whole, beside what its reader makes of it."""
     [batch] = batches(rows(key(0), count=60))
-    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr(spool_module, "PIECE_BYTES", batch.get_total_buffer_size() // 6)
+    monkeypatch.setattr(spool_module, "SPOOL_HELD_BYTES", 0)
+    monkeypatch.setattr(spool_module, "SPOOL_PIECE_BYTES", batch.get_total_buffer_size() // 6)
     spool = Spool(SAMPLES.arrow_schema)
     spool.append(batch)
     spool.append(batch.slice(0, 0))
@@ -93,8 +93,8 @@ def test_a_large_batch_comes_back_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 def test_slices_of_a_large_batch_are_cut_by_their_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrow counts all of a slice's parent as its buffers: by that each slice would be cut into crumbs."""
     [batch] = batches(rows(key(0), count=600))
-    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr(spool_module, "PIECE_BYTES", batch.nbytes // 6)
+    monkeypatch.setattr(spool_module, "SPOOL_HELD_BYTES", 0)
+    monkeypatch.setattr(spool_module, "SPOOL_PIECE_BYTES", batch.nbytes // 6)
     spool = Spool(SAMPLES.arrow_schema)
     for start in range(0, 600, 50):
         spool.append(batch.slice(start, 50))
@@ -104,7 +104,7 @@ def test_slices_of_a_large_batch_are_cut_by_their_own_rows(monkeypatch: pytest.M
 
 
 def test_no_batch_is_held_once_it_waits_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(spool_module, "SPOOL_HELD_BYTES", 0)
     gc.collect()
     before = pa.total_allocated_bytes()
 

@@ -304,7 +304,7 @@ def run_site(folder: Path, s3_server: S3Server, postgres_server: PostgresServer,
 def scaled() -> Iterator[None]:
     """The waits that no setting gives, as much shorter as those of settings."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "_LAUNCH")):
+        for module, name in ((waiting, "FIRST_DELAY"), (waiting, "LONGEST_DELAY"), (due, "RUN_REQUEST_LOST")):
             monkeypatch.setattr(module, name, getattr(module, name) * SCALE)
         yield
 

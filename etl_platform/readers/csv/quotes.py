@@ -25,15 +25,12 @@ from typing import Literal
 
 import numpy as np
 
+from etl_platform.limits import LINES_COUNTED_SINGLY
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import Mask, Positions, positions_of
 
 LF, CR = 10, 13
 _Verdict = Literal["text", "unclosed", "doubtful"]
-# So many lines are counted one by one, which is dearer than finding all delimiters once there are more.
-_FEW = 5_000
-TORN_LINES = 100
-"""How far behind a record a quote may close that nobody opened."""
 _NONE = np.empty(0, dtype=np.int64)
 
 
@@ -155,7 +152,7 @@ def _is_doubtful(text: Text, found: Positions, outside: Mask) -> bool:
         return True
     inside = np.flatnonzero(~outside)
     starts, stops = text.ends[inside], np.append(text.ends, len(text.data))[inside + 1]
-    if len(inside) > _FEW:
+    if len(inside) > LINES_COUNTED_SINGLY:
         delimiters = positions_of(text.data, ord(text.options.delimiter))
         counts = np.searchsorted(delimiters, stops) - np.searchsorted(delimiters, starts)
         return bool((counts >= text.width - 1).any())

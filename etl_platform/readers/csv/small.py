@@ -11,20 +11,18 @@ from functools import lru_cache, partial
 
 import polars as pl
 
+from etl_platform.limits import SMALL_CSV_BYTES
 from etl_platform.readers.batch import SOURCE_ROW, Batch
 from etl_platform.readers.encoding import BOM
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import shorten
 from etl_platform.readers.source import Source
 
-LARGEST = 4_096
-"""From here on a parser is quicker."""
-
 
 def small_batch(source: Source, options: CsvOptions, batch_rows: int) -> Batch | None:
     """All rows of the file; None where it has to be read by a parser, which says what is wrong where something is."""
     data = source.content
-    if data is None or len(data) > LARGEST or not _are_plain(options) or not _is_plain(data, options):
+    if data is None or len(data) > SMALL_CSV_BYTES or not _are_plain(options) or not _is_plain(data, options):
         return None
     limits = source.limits
     if len(data) > min(limits.decompressed_bytes, limits.field_bytes):

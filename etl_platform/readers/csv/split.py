@@ -14,15 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etl_platform.readers.csv.quotes import CR, LF, TORN_LINES, Quotes, Text, are_quoted, count_fields, find_quotes
+from etl_platform.limits import CSV_BLOCK_BYTES, TORN_BYTES, TORN_LINES
+from etl_platform.readers.csv.quotes import CR, LF, Quotes, Text, are_quoted, count_fields, find_quotes
 from etl_platform.readers.options import CsvOptions
 from etl_platform.readers.records import Positions, Records, positions_of
 from etl_platform.readers.source import Source
 
-# Measured 1 to 8 MiB: 2 is fastest (arrays of positions stay in the cache), and memory stays flat at some ten blocks.
-BLOCK = 2 * 2**20
-# A record is held back for the lines behind it while all of them are no larger than this.
-_TORN_BYTES = 2**20
 UNCLOSED = "a quoted field that is not closed, and lines behind it that are records"
 DOUBTFUL = "a quoted field over several lines, some of which may be records (`multiline: trusted` takes it as text)"
 TORN = "quotes inside a text over several lines that are not doubled"
@@ -54,7 +51,7 @@ def split(source: Source, chunks: Iterable[bytes], options: CsvOptions) -> Itera
     for chunk in chunks:
         carry.append(chunk)
         size += len(chunk)
-        if size < BLOCK:
+        if size < CSV_BLOCK_BYTES:
             continue
         data = b"".join(carry)
         block = splitter.next_block(data, final=False)
@@ -143,7 +140,7 @@ class _Splitter:
         """How many records do not wait for a quote in the lines behind them that belongs to them."""
         for index in range(len(stops) - 1, max(-1, len(stops) - 1 - TORN_LINES), -1):
             start, stop = int(stops[index - 1]) if index else 0, int(stops[index])
-            if start < text.since or len(text.data) - start > _TORN_BYTES:
+            if start < text.since or len(text.data) - start > TORN_BYTES:
                 break
             if _opens_quote(quotes, start, stop):
                 return index

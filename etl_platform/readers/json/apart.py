@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from etl_platform.limits import JSON_READS_IN_VAIN
 from etl_platform.readers.json.text import object_at
 from etl_platform.readers.json.tokens import (
     CLOSE,
@@ -33,8 +34,6 @@ _CARRIAGE_RETURN = ord("\r")
 _SEPARATOR = re.compile(r"[ \t\r]*(?:,[ \t\r]*)?")
 # A line that ends within an object, before one that goes on with it: no damage to a single line looks so.
 _GOES_ON = re.compile(r'[^\n]*[{\[,:][ \t\r]*\n\s*(?:"[^"\n]*"[ \t]*:[^\n]*[^}\s]|[}\]][}\],]*)[ \t\r]*(?:\n|$)')
-# Times a block is read in vain before its broken lines are taken for what they are.
-_MOST_WASTED = 4
 
 
 class Lines(NamedTuple):
@@ -118,7 +117,7 @@ def _inner_line_ends(
     used, done, wasted = len(text), 0, 0
     for start in opening:
         at = start
-        while at >= done and wasted <= _MOST_WASTED * len(text):
+        while at >= done and wasted <= JSON_READS_IN_VAIN * len(text):
             at = _separator_end(chars, at)
             if chars[at] != "{":
                 break

@@ -15,6 +15,7 @@ from itertools import chain
 
 import numpy as np
 
+from etl_platform.limits import JSON_BEGINNING_BYTES, JSON_BLOCK_BYTES
 from etl_platform.readers.json.apart import NEXT_OBJECT, find_seams, records_of, tell_apart
 from etl_platform.readers.json.path import BLANKS, DocumentPath, too_deep
 from etl_platform.readers.json.text import end_of_object, loads_or_none
@@ -32,11 +33,8 @@ from etl_platform.readers.json.tokens import (
 from etl_platform.readers.records import Mask, Positions, Records, positions_of
 from etl_platform.readers.source import Source
 
-BLOCK = 2 * 2**20
 # A raw line end inside a string is no JSON: it becomes another character that is none either.
 _FORBIDDEN = 1
-# So much text tells whether a record spans lines.
-_BEGINNING = 2**20
 _NO_COMMA = re.compile(rb"\}[ \t\r\n]*\{")
 
 
@@ -47,7 +45,7 @@ def lines_of(source: Source, chunks: Iterator[bytes]) -> Iterator[Records]:
     for chunk in _with_line_feeds(chunks):
         carry.append(chunk)
         size += len(chunk)
-        if size < BLOCK:
+        if size < JSON_BLOCK_BYTES:
             continue
         text = b"".join(carry)
         used = text.rfind(b"\n") + 1 or _end_of_object(text)
@@ -82,7 +80,7 @@ def beginning(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes]:
     """The chunks, and the text of the first of them, about a mebibyte; lines end in LF, also those of CR alone."""
     chunks = _with_line_feeds(chunks)
     held: list[bytes] = []
-    while sum(map(len, held)) < _BEGINNING and (chunk := next(chunks, b"")):
+    while sum(map(len, held)) < JSON_BEGINNING_BYTES and (chunk := next(chunks, b"")):
         held.append(chunk)
     return chain(held, chunks), b"".join(held)
 
@@ -151,7 +149,7 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _require_size(source: Source, size: int, what: str) -> None:
-    if size > source.limits.field_bytes + BLOCK:
+    if size > source.limits.field_bytes + JSON_BLOCK_BYTES:
         limit = source.limits.field_bytes
         raise source.beyond(f"{what}: a record of more than {limit} bytes", f"{limit} bytes at most")
 
@@ -183,7 +181,7 @@ def elements_of(source: Source, chunks: Iterator[bytes], path: tuple[str, ...]) 
 
 def _more(chunks: Iterator[bytes]) -> bytes:
     parts: list[bytes] = []
-    while sum(map(len, parts)) < BLOCK and (chunk := next(chunks, b"")):
+    while sum(map(len, parts)) < JSON_BLOCK_BYTES and (chunk := next(chunks, b"")):
         parts.append(chunk)
     return b"".join(parts)
 

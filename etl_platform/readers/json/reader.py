@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.limits import JSON_BATCH_CELLS, JSON_KEYS_PER_COLUMN
 from etl_platform.readers.archive import Compression
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.encoding import to_utf8
@@ -27,9 +28,6 @@ from etl_platform.readers.options import JsonOptions
 from etl_platform.readers.records import Mask, Records, positions_of
 from etl_platform.readers.source import Source
 
-_KEYS_PER_COLUMN = 16
-# A missing value costs as much as one that is there, some 30 bytes: blocks of sparse records are read in parts.
-_CELLS = 4_000_000
 # A line can break several rules; it is rejected once.
 _GRAVEST_FIRST = ("line_is_json", "line_has_unique_keys", "text_has_no_nul")
 
@@ -95,7 +93,7 @@ def _batches(
     columns = max(len(keys.dictionary), len(names))
     if columns > source.limits.columns:
         raise _too_wide(source)
-    if len(records) * columns > _CELLS and len(records) > 1:
+    if len(records) * columns > JSON_BATCH_CELLS and len(records) > 1:
         _require_density(source, records, pairs, columns)
         if rejects.height:
             yield Batch(_no_rows(names), _rows(Records.none()), Records.none().raw, rejects)
@@ -151,7 +149,7 @@ def _require_density(source: Source, records: Records, pairs: Pairs, columns: in
 
 def _require_keys(source: Source, records: Records) -> None:
     """Refuse a record of absurdly many keys before each of them costs a hundred bytes of positions."""
-    most = _KEYS_PER_COLUMN * source.limits.columns
+    most = JSON_KEYS_PER_COLUMN * source.limits.columns
     lengths = records.stops - records.starts
     for at in np.flatnonzero(lengths > 4 * most):
         # Keys of nested values count here, which is why the bound is so much wider than that of columns.

@@ -19,12 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_platform.limits import INT96_BATCH_ROWS
+
 _PER_MILLISECOND = 10**6
 _HELD_IN_NANOSECONDS = (2**63 - 1) // _PER_MILLISECOND - 1
 """Milliseconds before and after 1970 whose nanoseconds 64 bits hold."""
 _CALENDAR = (-62_135_596_800_000, 253_402_300_799_999)
 """Milliseconds of the years 1 to 9999."""
-_BATCH_ROWS = 65_536
 Kind = Literal["ns", "us", "text"]
 KINDS: tuple[Kind, ...] = ("ns", "us", "text")
 """From the first to the last resort."""
@@ -104,7 +105,7 @@ class Int96:
 
     def _read(self, names: Sequence[str], unit: str = "ms") -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self._path, **self._options, coerce_int96_timestamp_unit=unit) as file:
-            yield from file.iter_batches(_BATCH_ROWS, columns=list(names), use_threads=False)
+            yield from file.iter_batches(INT96_BATCH_ROWS, columns=list(names), use_threads=False)
 
 
 def _numbers(times: pa.Array) -> npt.NDArray[np.int64]:

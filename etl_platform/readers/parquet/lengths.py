@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from etl_platform.limits import DELTA_BLOCK_VALUES
 from etl_platform.readers.parquet.thrift import read_signed, read_varint
 
 _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
-_LARGEST_BLOCK = 2**16
 
 
 def unpacked(data: bytes, codec: int, size: int) -> bytes | None:
@@ -58,7 +58,7 @@ def _delta_integers(data: bytes, at: int, most: int) -> tuple[npt.NDArray[np.int
     parts, at = read_varint(data, at)
     count, at = read_varint(data, at)
     first, at = read_signed(data, at)
-    if count > most or not 0 < parts <= block <= _LARGEST_BLOCK or block % (8 * parts):
+    if count > most or not 0 < parts <= block <= DELTA_BLOCK_VALUES or block % (8 * parts):
         raise ValueError(f"{count} values in blocks of {block} by {parts}")
     size = block // parts
     steps = np.zeros(max(count - 1, 0), dtype=np.int64)

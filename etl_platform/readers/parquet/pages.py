@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from etl_platform.errors import FileRefusedError
-from etl_platform.readers.archive import RATIO_FLOOR
+from etl_platform.limits import LONGEST_PAGE_HEADER_BYTES, PAGE_HEADER_BYTES, RATIO_FLOOR_BYTES
 from etl_platform.readers.parquet.lengths import lengths_in_delta_page, longest_in_dictionary, unpacked
 from etl_platform.readers.parquet.thrift import Struct, read_struct
 from etl_platform.readers.source import Source
@@ -28,9 +28,6 @@ _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _ENCRYPTION = 8
 _DELTA_LENGTHS, _DELTA_PREFIXES = 6, 7
 _TEXT, _FIXED = 6, 7
-# A header has statistics of two values; writers cut them to some hundred bytes.
-_HEADER = 4_096
-_LONGEST_HEADER = 2**24
 _LEAST_VALUE = 8
 _UNCOUNTED_HEADER = 100  # as much as pyarrow allows
 
@@ -111,7 +108,7 @@ def encrypted(source: Source) -> FileRefusedError:
 
 def _require_total(source: Source, content: int, text: int) -> None:
     size, limits = source.path.stat().st_size, source.limits
-    if content > limits.decompressed_bytes or content > max(limits.decompressed_ratio * size, RATIO_FLOOR):
+    if content > limits.decompressed_bytes or content > max(limits.decompressed_ratio * size, RATIO_FLOOR_BYTES):
         raise source.beyond(f"{size} bytes expand to {content}", f"a ratio of {limits.decompressed_ratio} at most")
     if text > limits.decompressed_bytes:
         raise source.beyond(f"{text} bytes of text", f"{limits.decompressed_bytes} bytes at most")
@@ -161,7 +158,7 @@ def _pages(source: Source, descriptor: int, said: Struct) -> Iterator[_Page]:
         # Old writers of Java do not count the header of the dictionary: the last page ends behind what the footer says.
         if page.packed < 0 or page.expanded < 0 or at + page.packed > end + _UNCOUNTED_HEADER:
             raise ValueError(f"a page of {page.packed} bytes that expand to {page.expanded}")
-        limit = max(source.limits.decompressed_ratio * page.packed, RATIO_FLOOR)
+        limit = max(source.limits.decompressed_ratio * page.packed, RATIO_FLOOR_BYTES)
         if page.expanded > limit:
             found = f"a page of {page.packed} bytes expands to {page.expanded}"
             raise source.beyond(found, f"a ratio of {source.limits.decompressed_ratio} at most")
@@ -172,13 +169,13 @@ def _pages(source: Source, descriptor: int, said: Struct) -> Iterator[_Page]:
 
 
 def _page_header(descriptor: int, at: int) -> tuple[Struct, int]:
-    size = _HEADER
+    size = PAGE_HEADER_BYTES
     while True:
         data = os.pread(descriptor, size, at)
         try:
             header, used = read_struct(data, 0)
         except IndexError:
-            if len(data) < size or size >= _LONGEST_HEADER:
+            if len(data) < size or size >= LONGEST_PAGE_HEADER_BYTES:
                 raise
             size *= 16
         else:
@@ -222,6 +219,6 @@ def _require_value(source: Source, longest: int) -> None:
 
 
 def _require_nested(source: Source, path: str, spread: int) -> None:
-    limit = max(source.limits.decompressed_ratio * source.path.stat().st_size, RATIO_FLOOR)
+    limit = max(source.limits.decompressed_ratio * source.path.stat().st_size, RATIO_FLOOR_BYTES)
     if spread > limit:
         raise source.beyond(f"column {path}: up to {spread} bytes of nested values", f"{limit} for a file of its size")

@@ -20,18 +20,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_platform.readers.archive import RATIO_FLOOR
+from etl_platform.limits import (
+    PARQUET_BATCH_BYTES,
+    PARQUET_BATCH_CELLS,
+    PARQUET_FEWEST_ROWS,
+    PARQUET_FOOTER_BYTES,
+    PARQUET_PROBE_ROWS,
+    RATIO_FLOOR_BYTES,
+)
 from etl_platform.readers.parquet.pages import Chunk, encrypted
 from etl_platform.readers.parquet.types import is_text
 from etl_platform.readers.source import Source
-
-BATCH_BYTES = 32 * 2**20
-_BATCH_CELLS = 4_000_000
-_FEWEST_ROWS = 4_096
-_PROBE_ROWS = 1_024
-# A footer costs about 100 bytes per column and row group; long lists of columns are stopped by the Thrift limit.
-_FOOTER_BYTES = 64 * 2**20
-LISTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ def require_footer(source: Source) -> None:
     if magic != b"PAR1" or length + 12 > size:
         found = "no Parquet footer at its end: cut off or damaged"
         raise source.refusal("file_is_readable", found, "a complete Parquet file")
-    if length > _FOOTER_BYTES:
-        raise source.beyond(f"a footer of {length} bytes", f"{_FOOTER_BYTES} at most")
+    if length > PARQUET_FOOTER_BYTES:
+        raise source.beyond(f"a footer of {length} bytes", f"{PARQUET_FOOTER_BYTES} at most")
 
 
 def require_shape(source: Source, metadata: pq.FileMetaData) -> None:
@@ -67,7 +66,7 @@ def require_shape(source: Source, metadata: pq.FileMetaData) -> None:
         found = f"{metadata.num_rows} rows x {metadata.num_columns} columns"
         raise source.beyond(found, f"{limits.cells} cells at most")
     content = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-    if content > limits.decompressed_bytes or content > max(limits.decompressed_ratio * size, RATIO_FLOOR):
+    if content > limits.decompressed_bytes or content > max(limits.decompressed_ratio * size, RATIO_FLOOR_BYTES):
         raise source.beyond(f"{size} bytes expand to {content}", f"a ratio of {limits.decompressed_ratio} at most")
 
 
@@ -83,13 +82,13 @@ def plan(
 ) -> Iterator[Part]:
     """The file in parts of at most `most` rows a batch; `file` reads `coded` as dictionaries. Small row groups are
     read together."""
-    most = max(1, min(most, _BATCH_CELLS // max(file.metadata.num_columns, 1)))
+    most = max(1, min(most, PARQUET_BATCH_CELLS // max(file.metadata.num_columns, 1)))
     held: list[int] = []
     rows, widest = 0, Width()
     for index, chunks in enumerate(groups):
         count = file.metadata.row_group(index).num_rows
         width = Width(sum(chunk.width for chunk in chunks), _widest_text(source, file, coded, index))
-        if held and (rows + count > most or width.or_wider(widest).total * most > BATCH_BYTES):
+        if held and (rows + count > most or width.or_wider(widest).total * most > PARQUET_BATCH_BYTES):
             yield _part(held, most, widest)
             held, rows, widest = [], 0, Width()
         held.append(index)
@@ -115,17 +114,17 @@ class Width:
 
 
 def _part(groups: list[int], most: int, width: Width) -> Part:
-    rows = min(most, BATCH_BYTES // width.total)
-    if rows >= min(most, _FEWEST_ROWS) or not width.coded:
+    rows = min(most, PARQUET_BATCH_BYTES // width.total)
+    if rows >= min(most, PARQUET_FEWEST_ROWS) or not width.coded:
         return Part(groups, max(rows, 1), False)
-    return Part(groups, max(1, min(most, BATCH_BYTES // max(width.plain, 1))), True)
+    return Part(groups, max(1, min(most, PARQUET_BATCH_BYTES // max(width.plain, 1))), True)
 
 
 def _widest_text(source: Source, file: pq.ParquetFile, coded: list[str], group: int) -> int:
     """The most bytes of text that a row of this row group can have, as far as its dictionaries tell."""
     if not coded:
         return 0
-    batch = next(file.iter_batches(_PROBE_ROWS, row_groups=[group], columns=coded, use_threads=False), None)
+    batch = next(file.iter_batches(PARQUET_PROBE_ROWS, row_groups=[group], columns=coded, use_threads=False), None)
     return sum(int(_lengths(source, column).max(initial=0)) for column in batch.columns) if batch else 0
 
 
@@ -135,7 +134,7 @@ def slices(source: Source, batch: pa.RecordBatch, total: int) -> Iterator[pa.Rec
     limit = source.limits.decompressed_bytes
     if spread * total > limit * max(batch.num_rows, 1):
         raise source.beyond(f"about {spread * total // batch.num_rows} bytes of text", f"{limit} bytes at most")
-    rows = max(1, batch.num_rows * BATCH_BYTES // max(spread, BATCH_BYTES))
+    rows = max(1, batch.num_rows * PARQUET_BATCH_BYTES // max(spread, PARQUET_BATCH_BYTES))
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)
 

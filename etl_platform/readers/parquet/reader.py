@@ -14,10 +14,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_platform.limits import PARQUET_LISTED_VALUES
 from etl_platform.readers.batch import SOURCE_ROW, Batch, no_rejects
 from etl_platform.readers.parquet.int96 import Int96
 from etl_platform.readers.parquet.pages import survey
-from etl_platform.readers.parquet.plan import LISTED, coded_columns, plan, require_footer, require_shape, slices
+from etl_platform.readers.parquet.plan import coded_columns, plan, require_footer, require_shape, slices
 from etl_platform.readers.parquet.types import exact_type, row_as_json
 from etl_platform.readers.records import reject_frame
 from etl_platform.readers.source import Source
@@ -42,7 +43,9 @@ def read_parquet(source: Source, batch_rows: int) -> Iterator[Batch]:
 
 def _damaged(source: Source, error: Exception) -> Exception:
     if "Exceeded size limit" in str(error):
-        return source.beyond("a footer that lists more columns or row groups than allowed", f"{LISTED} at most")
+        return source.beyond(
+            "a footer that lists more columns or row groups than allowed", f"{PARQUET_LISTED_VALUES} at most"
+        )
     return source.refusal(_RULE, f"damaged Parquet: {str(error)[:300]}", "a complete, intact Parquet file")
 
 
@@ -53,7 +56,7 @@ def _read(source: Source, batch_rows: int) -> Iterator[Batch]:
         "buffer_size": 2**20,
         "page_checksum_verification": True,
         "arrow_extensions_enabled": False,
-        "thrift_container_size_limit": max(LISTED, source.limits.columns + 1),
+        "thrift_container_size_limit": max(PARQUET_LISTED_VALUES, source.limits.columns + 1),
     }
     with pq.ParquetFile(source.path, **options) as plain:
         metadata, schema = plain.metadata, plain.schema_arrow

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from etl_platform.limits import THRIFT_DEPTH
+
 Struct = dict[int, Any]
-# A footer is four levels deep; more is an attack on the interpreter's stack.
-_DEEPEST = 32
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 
 
@@ -35,7 +35,7 @@ def read_signed(data: bytes, at: int) -> tuple[int, int]:
 
 def read_struct(data: bytes, at: int, depth: int = 0) -> tuple[Struct, int]:
     """A structure, field number -> value, and the position after it. Raises IndexError or ValueError for damage."""
-    if depth > _DEEPEST:
+    if depth > THRIFT_DEPTH:
         raise ValueError("structures nested too deep")
     fields: Struct = {}
     number = 0

@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from etl_platform.errors import StorageError, StorageUnavailableError
+from etl_platform.limits import DUCKDB_LOOK_SECONDS
 from etl_platform.object_store.transfer import file_errors
 from etl_platform.stores.duckdb.holder import holders
 
 if TYPE_CHECKING:
     import duckdb
 
-WAIT_SECONDS = 60.0
-_RETRY_SECONDS = 0.05
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
 """No extension is ever fetched from the internet behind our back."""
 
@@ -130,7 +129,7 @@ class DuckDBFile:
                     raise
                 if time.monotonic() > deadline:
                     raise self._busy(holders(self.path, str(error)), patience) from error
-                time.sleep(_RETRY_SECONDS)
+                time.sleep(DUCKDB_LOOK_SECONDS)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
+from etl_platform.limits import COMMAND_CHARACTERS
+
 _PID = re.compile(r"\(PID (\d+)\)")
-LONGEST_COMMAND = 300
-"""Characters of a command line that are shown."""
 
 
 def holders(path: Path, message: str) -> str:
@@ -46,5 +46,5 @@ def _described(pid: int) -> str:
         user = process.username()
     except (psutil.Error, OSError, KeyError):
         return f"process {pid}"
-    cut = command if len(command) <= LONGEST_COMMAND else f"{command[:LONGEST_COMMAND]}…"
+    cut = command if len(command) <= COMMAND_CHARACTERS else f"{command[:COMMAND_CHARACTERS]}…"
     return f"process {pid} of {user} (started {since:%Y-%m-%d %H:%M} UTC): {cut}"

@@ -16,11 +16,18 @@ import pyarrow as pa
 from etl_platform.contracts.ddl import column_definition
 from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
+from etl_platform.limits import (
+    DUCKDB_FIGURES_AT_ONCE,
+    DUCKDB_GROUP_ROWS,
+    DUCKDB_JOINED_BYTES,
+    DUCKDB_WAIT_SECONDS,
+    TABLE_BATCH_ROWS,
+)
 from etl_platform.retries import asking
 from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchanged
-from etl_platform.stores.duckdb.file import WAIT_SECONDS, DuckDBFile
+from etl_platform.stores.duckdb.file import DuckDBFile
 from etl_platform.stores.duckdb.tables import DuckDBTable
-from etl_platform.stores.frames import BATCH_ROWS, align, subset
+from etl_platform.stores.frames import align, subset
 from etl_platform.stores.partition_guard import distinct, spooled
 from etl_platform.stores.proof.compared import figures, require_same, select_list
 from etl_platform.stores.proof.sent import Sent
@@ -30,14 +37,6 @@ from etl_platform.stores.tenant_schemas import schema_of
 
 if TYPE_CHECKING:
     import duckdb
-
-JOINED_BYTES = 2**20
-"""So much of small batches is joined: copied once more, to spare DuckDB what each batch costs however small it is."""
-
-FIGURES_AT_ONCE = 64
-"""DuckDB holds a chunk of rows of every column that a query names; only a very wide table is asked more than once."""
-ROW_GROUP_ROWS = 122_880
-"""DuckDB's unit of work: one thread does all of it."""
 
 
 class DuckDBStore:
@@ -52,7 +51,7 @@ class DuckDBStore:
         path: Path,
         schemas: Mapping[str, str],
         *,
-        wait_seconds: float = WAIT_SECONDS,
+        wait_seconds: float = DUCKDB_WAIT_SECONDS,
         scratch: Path | None = None,
         service: str = "warehouse",
     ) -> None:
@@ -68,7 +67,7 @@ class DuckDBStore:
             rows = sum(spool.rows for spool in spools.values())
             if groups:
                 # Each thread of an insert has buffers of its own for every column.
-                with self._file.connection(threads=1 if rows <= ROW_GROUP_ROWS else None) as connection:
+                with self._file.connection(threads=1 if rows <= DUCKDB_GROUP_ROWS else None) as connection:
                     for target, _ in groups:
                         target.prepare(connection)
                     connection.begin()
@@ -155,8 +154,8 @@ def _require_arrived(
     """Raises StorageError where the rows that meet `condition` are not those that were sent."""
     compared = figures(sent, "duckdb")
     arrived: list[object] = []
-    for start in range(0, len(compared), FIGURES_AT_ONCE):
-        asked = select_list(compared[start : start + FIGURES_AT_ONCE], "duckdb")
+    for start in range(0, len(compared), DUCKDB_FIGURES_AT_ONCE):
+        asked = select_list(compared[start : start + DUCKDB_FIGURES_AT_ONCE], "duckdb")
         query = f"SELECT {asked} FROM {target.name} WHERE {condition}"  # noqa: S608 - checked names, bound values
         (row,) = connection.execute(query, values).fetchall()
         arrived += row
@@ -169,7 +168,7 @@ def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     size = 0
     for batch in batches:
         size += batch.get_total_buffer_size()
-        if waiting and size > JOINED_BYTES:
+        if waiting and size > DUCKDB_JOINED_BYTES:
             yield _one(waiting)
             waiting, size = [], batch.get_total_buffer_size()
         waiting.append(batch)
@@ -196,7 +195,7 @@ def _select(
     )
     condition, values = _condition(target.table, keys)
     query = f"SELECT {selected} FROM {target.name} WHERE {condition}"  # noqa: S608 - checked names, bound values
-    for batch in connection.sql(query, params=values).to_arrow_reader(BATCH_ROWS):
+    for batch in connection.sql(query, params=values).to_arrow_reader(TABLE_BATCH_ROWS):
         yield align(wanted, batch, target.subject)
 
 

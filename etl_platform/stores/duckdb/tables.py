@@ -16,12 +16,11 @@ from etl_platform.contracts.ddl import (
 )
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import Table
+from etl_platform.limits import COMMENTS_AT_ONCE
 from etl_platform.stores.table_form import StoredColumn, current_view, missing_columns, require_form
 
 if TYPE_CHECKING:
     import duckdb
-
-COMMENTS_AT_ONCE = 25
 
 
 @dataclass(frozen=True)

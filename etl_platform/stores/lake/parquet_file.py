@@ -18,18 +18,18 @@ import pyarrow.parquet as pq
 from etl_platform import __version__
 from etl_platform.contracts.table import Table
 from etl_platform.errors import SchemaMismatchError, StorageError
+from etl_platform.limits import (
+    LAKE_COLUMNS_AT_ONCE,
+    LAKE_GROUP_BYTES,
+    LAKE_GROUP_ROWS,
+    LAKE_READ_BUFFER_BYTES,
+    LAKE_SAMPLE_ROWS,
+    TABLE_BATCH_ROWS,
+)
 from etl_platform.object_store.transfer import file_errors
 from etl_platform.stores.exact_types import is_exact, labelled
-from etl_platform.stores.frames import BATCH_ROWS, align
+from etl_platform.stores.frames import align
 from etl_platform.stores.lake.parquet_seal import seal, seal_is_intact
-
-GROUP_ROWS = 131_072
-GROUP_BYTES = 64 * 2**20
-SAMPLE_ROWS = 4_096
-"""The width of so many rows decides the size of all row groups. A fixed number: the same rows give the same file."""
-
-READ_BUFFER_BYTES = 2**20
-COLUMNS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
     for batch in batches:
         waiting.append(labelled(table.arrow_schema, batch).replace_schema_metadata(facts))
         rows += batch.num_rows
-        if not size and rows >= SAMPLE_ROWS:
-            size = _group_size(pa.Table.from_batches(waiting).slice(0, SAMPLE_ROWS))
+        if not size and rows >= LAKE_SAMPLE_ROWS:
+            size = _group_size(pa.Table.from_batches(waiting).slice(0, LAKE_SAMPLE_ROWS))
         while size and rows >= size:
             held = pa.Table.from_batches(waiting)
             yield held.slice(0, size).combine_chunks()
@@ -122,8 +122,8 @@ def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
 
 
 def _group_size(sample: pa.Table) -> int:
-    width = max(int(sample.combine_chunks().nbytes) // SAMPLE_ROWS, 1)
-    return min(GROUP_ROWS, max(GROUP_BYTES // width, SAMPLE_ROWS // 4))
+    width = max(int(sample.combine_chunks().nbytes) // LAKE_SAMPLE_ROWS, 1)
+    return min(LAKE_GROUP_ROWS, max(LAKE_GROUP_BYTES // width, LAKE_SAMPLE_ROWS // 4))
 
 
 def read_table(source: Path | bytes, schema: pa.Schema, uri: str) -> Iterator[pa.RecordBatch]:
@@ -137,7 +137,7 @@ def read_table(source: Path | bytes, schema: pa.Schema, uri: str) -> Iterator[pa
             source if is_file else pa.BufferReader(source),
             page_checksum_verification=True,
             pre_buffer=False,
-            buffer_size=READ_BUFFER_BYTES if is_file else 0,
+            buffer_size=LAKE_READ_BUFFER_BYTES if is_file else 0,
         ) as file:
             held = file.schema_arrow.remove_metadata()  # made anew at each look
             # As most are. Names would also cost a search for each.
@@ -151,15 +151,15 @@ def read_table(source: Path | bytes, schema: pa.Schema, uri: str) -> Iterator[pa
 def _batches(file: pq.ParquetFile, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """Those columns, or all. Of a wide file some at a time: each one's decoder holds its pages until all are read."""
     wanted = file.schema_arrow.names if names is None else names
-    if len(wanted) <= COLUMNS_AT_ONCE:
-        yield from file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
+    if len(wanted) <= LAKE_COLUMNS_AT_ONCE:
+        yield from file.iter_batches(TABLE_BATCH_ROWS, columns=names, use_threads=False)
         return
     for group in range(file.num_row_groups):
         columns: dict[str, pa.ChunkedArray] = {}
-        for start in range(0, len(wanted), COLUMNS_AT_ONCE):
-            part = file.read_row_group(group, columns=wanted[start : start + COLUMNS_AT_ONCE], use_threads=False)
+        for start in range(0, len(wanted), LAKE_COLUMNS_AT_ONCE):
+            part = file.read_row_group(group, columns=wanted[start : start + LAKE_COLUMNS_AT_ONCE], use_threads=False)
             columns |= zip(part.column_names, part.columns, strict=True)
-        yield from pa.table(columns).to_batches(BATCH_ROWS)
+        yield from pa.table(columns).to_batches(TABLE_BATCH_ROWS)
 
 
 def _unreadable(uri: str, reason: str) -> StorageError:

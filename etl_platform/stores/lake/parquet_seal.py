@@ -13,10 +13,11 @@ import struct
 import zlib
 from typing import BinaryIO
 
+from etl_platform.limits import SEAL_CHUNK_BYTES
+
 _MARK = b"ETLS"
 _SEAL = struct.Struct("<4sI")
 _TAIL = struct.Struct("<I4s")
-_CHUNK_BYTES = 2**20
 
 
 def seal(file: BinaryIO) -> None:
@@ -53,9 +54,9 @@ def _checksum(file: BinaryIO, gap_start: int, gap_end: int) -> int:
     """CRC-32 of the file without the bytes of the gap."""
     checksum, left = 0, gap_start
     file.seek(0)
-    while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+    while left and (chunk := file.read(min(left, SEAL_CHUNK_BYTES))):
         checksum, left = zlib.crc32(chunk, checksum), left - len(chunk)
     file.seek(gap_end)
-    while chunk := file.read(_CHUNK_BYTES):
+    while chunk := file.read(SEAL_CHUNK_BYTES):
         checksum = zlib.crc32(chunk, checksum)
     return checksum

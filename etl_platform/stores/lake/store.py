@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import StorageUnavailableError
+from etl_platform.limits import OBJECT_HELD_BYTES, OBJECTS_HELD_BYTES
 from etl_platform.object_store.folder import place_of
 from etl_platform.object_store.types import ObjectInfo, ObjectMissingError, ObjectStore
 from etl_platform.retries import asking
@@ -30,11 +31,6 @@ from etl_platform.stores.frames import subset
 from etl_platform.stores.lake.parquet_file import TableFile, read_table, write_table
 from etl_platform.stores.partition_guard import checked, distinct, spooled
 from etl_platform.stores.store import Written
-
-IN_MEMORY_BYTES = 2**20
-"""A smaller object is written and read without a scratch file, which would cost more than all the rest."""
-IN_MEMORY_TOTAL = 16 * 2**20
-"""The most that all objects of one replace may take so."""
 
 
 class LakeStore:
@@ -76,7 +72,7 @@ class LakeStore:
 
     def _replace(self, table: Table, keys: Sequence[PartitionKey], batches: Iterable[pa.RecordBatch]) -> Written:
         self._require_lake()
-        in_memory = min(IN_MEMORY_BYTES, IN_MEMORY_TOTAL // max(len(keys), 1))
+        in_memory = min(OBJECT_HELD_BYTES, OBJECTS_HELD_BYTES // max(len(keys), 1))
         with self._scratch_files(len(keys)) as paths:
             if len(keys) == 1:
                 files = [write_table(table, checked(table, keys, batches), paths[0], in_memory=in_memory)]
@@ -100,7 +96,7 @@ class LakeStore:
         for partition in distinct(table, partitions):
             with self._scratch_files(1) as (path,):
                 try:
-                    received = self._objects.obtain(self.key(table, partition), path, in_memory=IN_MEMORY_BYTES)
+                    received = self._objects.obtain(self.key(table, partition), path, in_memory=OBJECT_HELD_BYTES)
                 except ObjectMissingError:
                     self._require_lake()
                     continue

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from etl_platform.contracts.identifiers import quote
 from etl_platform.errors import ConfigurationError, TransientError
-from etl_platform.object_store.types import PROBE_SECONDS
+from etl_platform.limits import PROBE_SECONDS
 from etl_platform.retries import Retries
 from etl_platform.stores.postgres.errors import DRIVER_ERRORS, explain
 

@@ -14,15 +14,9 @@ from psycopg.copy import QueuedLibpqWriter
 
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import Table
+from etl_platform.limits import ENCODED_ROWS, QUEUED_PIECES
 from etl_platform.stores.postgres.connection import Connection
 from etl_platform.stores.postgres.encode import Encoder
-
-ENCODE_ROWS = 8_192
-"""Rows encoded at once: larger pieces gain nothing and their bytes are held once per piece."""
-
-QUEUED_PIECES = 16
-"""Of at most 128 KiB each: 2 MiB between encoder and sender, more than the server takes while the next rows are read
-and encoded. psycopg's own bound is 128 MiB."""
 
 
 class _BoundedWriter(QueuedLibpqWriter):
@@ -52,7 +46,7 @@ def _encoded(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[
     encoder = Encoder(table)
     yield 0, encoder.begin()
     for batch in batches:
-        for start in range(0, batch.num_rows, ENCODE_ROWS):
-            part = batch.slice(start, ENCODE_ROWS)
+        for start in range(0, batch.num_rows, ENCODED_ROWS):
+            part = batch.slice(start, ENCODED_ROWS)
             yield part.num_rows, encoder.encode(part)
     yield 0, encoder.end()

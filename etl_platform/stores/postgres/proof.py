@@ -6,17 +6,13 @@ from collections.abc import Sequence
 
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, PartitionKey
+from etl_platform.limits import PARALLEL_ROWS, POSTGRES_FIGURES_AT_ONCE
 from etl_platform.stores.postgres.adbc import ArrowSession
 from etl_platform.stores.postgres.connection import Connection
 from etl_platform.stores.postgres.tables import where_partitions
 from etl_platform.stores.proof.compared import differences, figures, require_same, select_list
 from etl_platform.stores.proof.sent import Sent
 
-_AT_ONCE = 1_000
-"""Figures of one query: a row of Postgres has 1,664 columns at most."""
-
-_MANY = 100_000
-"""From so many rows on the server's further processes are worth their start."""
 _ALL_CORES = ", ".join(
     f"pg_catalog.set_config('{name}', '0', true)"
     for name in (
@@ -34,14 +30,14 @@ def require_arrived(
     """Raises StorageError where the rows of `keys` are not those that were sent. subject: the server, in messages."""
     name = qualify(schema, sent.table.name, "postgres")
     compared = figures(sent, "postgres", is_utf8=_is_utf8(session))
-    if sent.rows >= _MANY:
+    if sent.rows >= PARALLEL_ROWS:
         # The planner's statistics are from before the load: it takes the scan for a small one, for one process.
         _row(session, f"SELECT {_ALL_CORES}", [])
 
     def arrived(condition: str, values: Sequence[object]) -> list[object]:
         found: list[object] = []
-        for start in range(0, len(compared), _AT_ONCE):
-            selected = select_list(compared[start : start + _AT_ONCE], "postgres")
+        for start in range(0, len(compared), POSTGRES_FIGURES_AT_ONCE):
+            selected = select_list(compared[start : start + POSTGRES_FIGURES_AT_ONCE], "postgres")
             found += _row(session, f"SELECT {selected} FROM {name} WHERE {condition}", values)  # noqa: S608 - checked names, bound values
         return found
 

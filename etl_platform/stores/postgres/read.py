@@ -15,11 +15,11 @@ import pyarrow as pa
 from etl_platform.contracts.ddl import sql_type
 from etl_platform.contracts.identifiers import qualify, quote
 from etl_platform.contracts.table import BUSINESS_DATE, INSTITUTION, PartitionKey, Table
+from etl_platform.limits import POSTGRES_BATCH_BYTES
 
 if TYPE_CHECKING:
     import adbc_driver_postgresql.dbapi as arrow_driver
 
-BATCH_BYTES = 4 * 2**20
 _INTEGER_DIGITS = 18
 
 
@@ -34,7 +34,9 @@ def select_rows(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of exactly `keys`, restricted to the columns of `wanted`; a column not in `stored` is null."""
     selected = ", ".join(_selected(table, field, stored) for field in wanted)
-    with connection.cursor(adbc_stmt_kwargs={"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}) as cursor:
+    with connection.cursor(
+        adbc_stmt_kwargs={"adbc.postgresql.batch_size_hint_bytes": str(POSTGRES_BATCH_BYTES)}
+    ) as cursor:
         condition = _bind(cursor, table, keys)
         source = qualify(schema, table.name, "postgres")
         cursor.execute(f"SELECT {selected} FROM {source} WHERE {condition}")  # noqa: S608 - checked names, bound values

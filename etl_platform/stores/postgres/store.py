@@ -18,6 +18,7 @@ from etl_platform.contracts.ddl import column_definition
 from etl_platform.contracts.identifiers import quote
 from etl_platform.contracts.table import PartitionKey, Table
 from etl_platform.errors import StorageError
+from etl_platform.limits import POSTGRES_LOCK_SECONDS
 from etl_platform.retries import Retries, asking
 from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchanged
 from etl_platform.stores.partition_guard import checked, distinct, spooled
@@ -50,7 +51,7 @@ class PostgresStore:
         *,
         roles: bool = True,
         retries: Retries | None = None,
-        lock_seconds: float = 60,
+        lock_seconds: float = POSTGRES_LOCK_SECONDS,
         scratch: Path | None = None,
         service: str = "warehouse",
     ) -> None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.types as at
 
 from etl_platform.contracts.table import Column, Table
+from etl_platform.limits import PROOF_JOINED_BYTES, PROOF_JOINED_ROWS
 
 EXACT = Context(prec=200)
 """For every sum and difference: Python's own context rounds to 28 digits."""
@@ -27,10 +28,6 @@ WIDE = 27
 """From so many digits on the sum of a decimal column may have more than the 38 that DuckDB and Snowflake hold: then
 the sum of the last LAST_DIGITS digits of each value stands for it."""
 
-JOINED_ROWS = 8_192
-JOINED_BYTES = 2 * 2**20
-"""Small batches are counted together, up to so many rows or bytes: a kernel costs the same for one row as for
-hundreds."""
 
 _MODULUS = 10**LAST_DIGITS
 _WORD_MODULUS = 2**64 % _MODULUS
@@ -170,7 +167,7 @@ class Sent:
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
-        if self._waiting_rows >= JOINED_ROWS or self._waiting_bytes >= JOINED_BYTES:
+        if self._waiting_rows >= PROOF_JOINED_ROWS or self._waiting_bytes >= PROOF_JOINED_BYTES:
             self.finish()
 
     def finish(self) -> None:

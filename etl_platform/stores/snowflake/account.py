@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from etl_platform.errors import ConfigurationError
+from etl_platform.limits import (
+    SNOWFLAKE_LOCK_SECONDS,
+    SNOWFLAKE_LOGIN_SECONDS,
+    SNOWFLAKE_NETWORK_SECONDS,
+    SNOWFLAKE_STATEMENT_SECONDS,
+)
 from etl_platform.stores.snowflake.errors import translate
 
 if TYPE_CHECKING:
@@ -48,11 +54,11 @@ class SnowflakeAccount:
     host: str | None = None
     port: int | None = None
     protocol: str | None = None
-    login_timeout: int = 10
-    network_timeout: int = 300
+    login_timeout: int = SNOWFLAKE_LOGIN_SECONDS
+    network_timeout: int = SNOWFLAKE_NETWORK_SECONDS
     socket_timeout: int | None = None
-    statement_timeout: int = 3600
-    lock_timeout: int = 600
+    statement_timeout: int = SNOWFLAKE_STATEMENT_SECONDS
+    lock_timeout: int = SNOWFLAKE_LOCK_SECONDS
 
     def __post_init__(self) -> None:
         ways = ("password", "private_key", "private_key_path", "oauth_token")

@@ -14,13 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_platform.contracts.table import INSTITUTION, PartitionKey, Table
+from etl_platform.limits import SNOWFLAKE_FILE_BYTES, SNOWFLAKE_GROUP_BYTES
 from etl_platform.stores.partition_guard import checked
 from etl_platform.stores.proof.sent import Sent
-
-FILE_BYTES = 128 * 2**20
-"""Snowflake loads files of 100 to 250 MB best: smaller ones cost overhead, larger ones are not loaded in parallel."""
-ROW_GROUP_BYTES = 32 * 2**20
-"""Arrow bytes that wait in memory for each schema until a row group is written."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,8 @@ def write_files(
     batches: Iterable[pa.RecordBatch],
     folder: Path,
     *,
-    file_bytes: int = FILE_BYTES,
-    row_group_bytes: int = ROW_GROUP_BYTES,
+    file_bytes: int = SNOWFLAKE_FILE_BYTES,
+    row_group_bytes: int = SNOWFLAKE_GROUP_BYTES,
 ) -> Mapping[StageTarget, Staged]:
     """Check and write all `batches`. Raises PartitionMismatchError and SchemaMismatchError before anything is sent."""
     writers = [_Writer(table, folder / f"{n}_{target.schema}", file_bytes, row_group_bytes)

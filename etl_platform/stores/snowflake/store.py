@@ -16,14 +16,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from etl_platform.contracts.table import PartitionKey, Table
-from etl_platform.object_store.types import PROBE_SECONDS
+from etl_platform.limits import PROBE_SECONDS, SNOWFLAKE_FILE_BYTES, SNOWFLAKE_GROUP_BYTES
 from etl_platform.retries import Retries, asking
 from etl_platform.stores.canary import KEY, TABLE, canary_rows, require_unchanged
 from etl_platform.stores.partition_guard import checked, distinct
 from etl_platform.stores.query_tag import query_tag
 from etl_platform.stores.snowflake import roles
 from etl_platform.stores.snowflake.account import SnowflakeAccount, SnowflakeSession, open_session
-from etl_platform.stores.snowflake.files import FILE_BYTES, ROW_GROUP_BYTES, StageTarget, write_files
+from etl_platform.stores.snowflake.files import StageTarget, write_files
 from etl_platform.stores.snowflake.load import SnowflakeLoad
 from etl_platform.stores.snowflake.read import read_target
 from etl_platform.stores.snowflake.statements import qualified
@@ -47,8 +47,8 @@ class SnowflakeStore:
         retries: Retries | None = None,
         scratch: Path | None = None,
         service: str = "warehouse",
-        file_bytes: int = FILE_BYTES,
-        row_group_bytes: int = ROW_GROUP_BYTES,
+        file_bytes: int = SNOWFLAKE_FILE_BYTES,
+        row_group_bytes: int = SNOWFLAKE_GROUP_BYTES,
     ) -> None:
         self.service = service
         self._retries = retries or Retries()

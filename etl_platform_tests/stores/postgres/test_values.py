@@ -18,7 +18,8 @@ from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.quarantine import quarantine_table
 from etl_platform.errors import SchemaMismatchError, StorageError
 from etl_platform.gold.graph import gold_graph
-from etl_platform.stores.postgres.copy import ENCODE_ROWS, QUEUED_PIECES, _BoundedWriter
+from etl_platform.limits import ENCODED_ROWS, QUEUED_PIECES
+from etl_platform.stores.postgres.copy import _BoundedWriter
 from etl_platform.stores.postgres.store import PostgresStore
 from etl_platform_tests.stores.tables import SAMPLES, batches, key, rows, stored
 from etl_platform_tests.support.postgres import PostgresDatabase
@@ -161,7 +162,7 @@ def test_a_nul_outside_of_a_slice_does_no_harm(postgres_database: PostgresDataba
 
 
 def test_many_batches_of_any_size_arrive_whole(postgres_database: PostgresDatabase) -> None:
-    frame = rows(key(0), count=2 * ENCODE_ROWS + 7)
+    frame = rows(key(0), count=2 * ENCODED_ROWS + 7)
     store = new_store(postgres_database.url)
     (whole,) = batches(frame)
     written = store.replace(SAMPLES, [key(0)], [whole.slice(0, 1), whole.slice(1, 0), whole.slice(1)])

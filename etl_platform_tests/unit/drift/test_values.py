@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from etl_platform.contracts import BUILT_IN
-from etl_platform.drift.profile import MOST_GROUPS, MOST_VALUES, Profile, Profiler
+from etl_platform.drift.profile import Profile, Profiler
 from etl_platform.drift.values import hour_shift, jumps, new_values
+from etl_platform.limits import PROFILE_GROUPS, PROFILE_VALUES
 
 TRANSACTIONS = BUILT_IN["transactions"]
 
@@ -59,10 +60,10 @@ def test_hours_are_those_of_the_institutions_zone() -> None:
 
 
 def test_a_profile_is_bounded_and_survives_json() -> None:
-    many = pl.concat([movements([1], f"C{n:05}") for n in range(MOST_GROUPS + 50)])
+    many = pl.concat([movements([1], f"C{n:05}") for n in range(PROFILE_GROUPS + 50)])
     found = profile(many, movements([1, 1], "C01049"))
-    assert len(found.medians["amount"]) == MOST_GROUPS and "C01049" in found.medians["amount"]
-    assert MOST_VALUES < MOST_GROUPS and "currency" not in found.categories
+    assert len(found.medians["amount"]) == PROFILE_GROUPS and "C01049" in found.medians["amount"]
+    assert PROFILE_VALUES < PROFILE_GROUPS and "currency" not in found.categories
     assert Profile.from_json(json.loads(json.dumps(found.as_json()))) == found
 
 

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 
 import polars as pl
 
-from etl_platform.gold.candlestick import FALL, LARGEST_CANDLES, RISE, candlestick_svg, markdown_image
+from etl_platform.gold.candlestick import FALL, RISE, candlestick_svg, markdown_image
+from etl_platform.limits import CANDLES
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,7 +48,7 @@ def test_no_bars_flat_bars_and_many_bars_are_pictures_too() -> None:
     assert "no bars" in candlestick_svg(bars([]))
     assert len(candles(candlestick_svg(bars(["FLAT"], 10, 10, 10, 10)))) == 1
     many = candlestick_svg(bars([f"S{i}" for i in range(500)]), title="all")
-    assert len(candles(many)) == LARGEST_CANDLES
+    assert len(candles(many)) == CANDLES
     assert "all (first 60 of 500)" in many
     assert len(many) < 20_000
 

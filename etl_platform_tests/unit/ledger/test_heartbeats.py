@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from etl_platform.ledger.heartbeats import SILENCE
 from etl_platform.ledger.ledger import Ledger
+from etl_platform.limits import HEARTBEAT_SILENCE
 from etl_platform_tests.support.landing_objects import NOW, after
 from etl_platform_tests.support.ledgers import ledger, ledger_url, postgres_server  # noqa: F401
 
-LONG = SILENCE.total_seconds()
+LONG = HEARTBEAT_SILENCE.total_seconds()
 
 
 def test_who_beats_is_alive_however_late_somebody_looks(ledger: Ledger) -> None:

@@ -22,6 +22,7 @@ from etl_platform.ledger.migrations import backfill_0002
 from etl_platform.ledger.revision import HEAD, MARKER, REVISIONS
 from etl_platform.ledger.tables import attempts, landing_objects, metadata, schema_drift
 from etl_platform.ledger.upgrade import copy_before
+from etl_platform.limits import UPGRADE_SECONDS
 from etl_platform_tests.support.ledgers import (  # noqa: F401
     ledger_url,
     load_old_ledger,
@@ -365,7 +366,7 @@ def test_an_interrupt_of_an_upgrade_stays_one(tmp_path: Path) -> None:
     engine = database_module._create_engine(sa.make_url(f"sqlite:///{tmp_path / 'ledger.db'}"))
 
     def interrupted() -> None:
-        with database_module._begin_write(engine, database_module.UPGRADE_SECONDS) as connection:
+        with database_module._begin_write(engine, UPGRADE_SECONDS) as connection:
             connection.invalidate()
             raise KeyboardInterrupt
 

@@ -9,7 +9,8 @@ import pytest
 from etl_platform.delivery import Delivery
 from etl_platform.ledger.ledger import Ledger
 from etl_platform.ledger.records import Outcome, State, Trouble
-from etl_platform.ledger.waiting import FIRST_DELAY, LONGEST_DELAY, delay
+from etl_platform.ledger.waiting import delay
+from etl_platform.limits import FIRST_DELAY, LONGEST_DELAY
 from etl_platform_tests.support.landing_objects import DATE, NOW, PARTITION, after, landing_object, result_of
 from etl_platform_tests.support.ledger_runs import (
     begin,

@@ -586,7 +586,7 @@ def test_a_large_file_goes_up_in_parts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(object_store_s3, "PART_BYTES", 5 << 20)  # S3's smallest part
+    monkeypatch.setattr(object_store_s3, "S3_PART_BYTES", 5 << 20)  # S3's smallest part
     content = random.Random(2).randbytes((11 << 20) + 3)
     (tmp_path / "source").write_bytes(content)
     store = open_bucket(s3_bucket)
@@ -600,7 +600,7 @@ def test_a_source_that_grows_during_a_large_upload_leaves_no_object(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(object_store_s3, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(object_store_s3, "S3_PART_BYTES", 5 << 20)
     source = tmp_path / "source"
     source.write_bytes(bytes(6 << 20))
     store = open_bucket(s3_bucket)

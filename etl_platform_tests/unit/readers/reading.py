@@ -98,7 +98,7 @@ def refusal(content: bytes, options: FormatOptions, *, limits: ReadLimits | None
 def small_blocks(size: int) -> Iterator[None]:
     """Cut files into tiny pieces, so that every record meets a block boundary."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "CHUNK", size)
-        patch.setattr(csv_split, "BLOCK", size)
-        patch.setattr(json_lines, "BLOCK", size)
+        patch.setattr(archive, "UNPACKED_CHUNK_BYTES", size)
+        patch.setattr(csv_split, "CSV_BLOCK_BYTES", size)
+        patch.setattr(json_lines, "JSON_BLOCK_BYTES", size)
         yield

@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from etl_platform.transforms.frame_spool import FEW_ROWS, FrameSpool
+from etl_platform.limits import FEW_ROWS
+from etl_platform.transforms.frame_spool import FrameSpool
 
 SCHEMA = pl.Schema({"n": pl.Int64(), "text": pl.String()})
 

@@ -193,7 +193,7 @@ def test_a_batch_cut_anywhere_is_judged_and_seen_as_the_whole(
     sender = SenderFormat(null_texts=("n/a",))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         # So that a few rows are more than what is looked at.
-        patched.setattr(observe, "SAMPLE_ROWS", data.draw(st.integers(1, 6)))
+        patched.setattr(observe, "OBSERVED_ROWS", data.draw(st.integers(1, 6)))
         path = Path(folder) / "file"
         if kind == "parquet":
             parquet(names, rows, path)
@@ -226,7 +226,7 @@ OBSERVATIONS = st.builds(
 @given(OBSERVATIONS, OBSERVATIONS, OBSERVATIONS)
 def test_what_is_seen_adds_up_in_any_grouping(one: Observation, two: Observation, three: Observation) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(observe, "SAMPLE_ROWS", 6)
+        patched.setattr(observe, "OBSERVED_ROWS", 6)
         assert (one + two) + three == one + (two + three)
         assert list(((one + two) + three).samples) == list((one + (two + three)).samples)
         assert Observation() + one == one == one + Observation()

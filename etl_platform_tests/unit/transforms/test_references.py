@@ -9,7 +9,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_platform.transforms.references import SAMPLE_ROWS, describe_references, unknown_references
+from etl_platform.limits import REFERENCE_SAMPLE_ROWS
+from etl_platform.transforms.references import describe_references, unknown_references
 
 NAMES = st.sampled_from(["", "a", "A", "b", "c", "ACC-1", "ACC-10", None])
 SNAPSHOT = dt.date(2025, 1, 14)
@@ -32,7 +33,7 @@ def test_counts_are_those_of_sets(batches: list[list[str | None]], known: list[s
 def test_the_sample_shows_the_values_with_most_rows() -> None:
     batches: list[list[str | None]] = [[f"A-{i:02}"] * (20 - i) for i in range(20)]
     found = unknown_references(frames(batches), pl.Series([], dtype=pl.String), "account_id")
-    assert found.sample.rows() == [(f"A-{i:02}", 20 - i) for i in range(SAMPLE_ROWS)]
+    assert found.sample.rows() == [(f"A-{i:02}", 20 - i) for i in range(REFERENCE_SAMPLE_ROWS)]
     assert found.values_unknown == 20
 
 

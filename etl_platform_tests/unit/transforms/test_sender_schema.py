@@ -10,9 +10,10 @@ import pytest
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.drift.columns import CONTRACT, find_drift
+from etl_platform.limits import OBSERVED_ROWS
 from etl_platform.transforms.dialect import Dialect
 from etl_platform.transforms.normalise import SenderFormat, map_columns
-from etl_platform.transforms.observe import SAMPLE_ROWS, Observation, Sight
+from etl_platform.transforms.observe import Observation, Sight
 from etl_platform.transforms.sender_schema import SenderSchema, sender_schema, spell
 
 SWISS = Dialect(decimal=",", thousands=".")
@@ -120,13 +121,13 @@ def test_a_column_that_begins_empty_is_looked_at_again() -> None:
 
 def test_the_first_values_of_a_file_decide_however_it_is_cut() -> None:
     """A column that begins with one odd value is not that value's type for a whole file."""
-    values: list[object] = ["x", *["7"] * SAMPLE_ROWS, *["text"] * SAMPLE_ROWS]
+    values: list[object] = ["x", *["7"] * OBSERVED_ROWS, *["text"] * OBSERVED_ROWS]
     whole = observed({"venue": values})
     cut = observed(
         {"venue": values[:1]}, {"venue": values[1:500]}, {"venue": values[500:1500]}, {"venue": values[1500:]}
     )
     assert types(whole) == {"venue": "integer"} and cut == whole
-    texts, numbers = values[-SAMPLE_ROWS:], values[1:500] * 4
+    texts, numbers = values[-OBSERVED_ROWS:], values[1:500] * 4
     assert types(observed({"venue": texts}, {"venue": numbers})) == {"venue": "text"}
 
 

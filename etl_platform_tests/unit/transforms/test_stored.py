@@ -11,7 +11,8 @@ import polars as pl
 
 from etl_platform.contracts import BUILT_IN
 from etl_platform.contracts.rules import type_rule
-from etl_platform.transforms.stored import SAMPLE_ROWS, checkable_rules, inspect
+from etl_platform.limits import STORED_SAMPLE_ROWS
+from etl_platform.transforms.stored import checkable_rules, inspect
 
 PRICES = BUILT_IN["prices"]
 NOON = dt.datetime(2025, 1, 15, 12, tzinfo=dt.UTC)
@@ -56,7 +57,7 @@ def test_broken_rules_are_counted_over_all_frames_with_a_few_rows_each() -> None
     found = inspect(frames, PRICES)
     assert found.broken == {"volume_is_not_negative": 8, "symbol_is_well_formed": 4, "symbol_is_present": 1}
     sample = found.samples["volume_is_not_negative"]
-    assert sample.height == SAMPLE_ROWS and sample.get_column("volume").to_list() == [-1, -1, -1, -1, -2]
+    assert sample.height == STORED_SAMPLE_ROWS and sample.get_column("volume").to_list() == [-1, -1, -1, -1, -2]
     assert found.samples["symbol_is_well_formed"].get_column("symbol").to_list() == ["x"] * 4
 
 

@@ -109,7 +109,7 @@ def test_what_passes_together_comes_out_as_it_would_alone(
             supplied = {"symbol": symbol} if symbol else {}
             files.append((path, SenderFormat(supplied=supplied, null_texts=("n/a",))))
         shared = told(build(Path(name), files, options, batch_rows))
-        patched.setattr(together, "ROWS", 1)
+        patched.setattr(together, "TOGETHER_ROWS", 1)
         alone = told(build(Path(name), files, options, batch_rows))
         assert shared == alone
 
@@ -134,7 +134,7 @@ def test_thousands_of_small_files_pass_in_a_few_steps(tmp_path: Path, monkeypatc
 
 def test_what_waits_is_bounded_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of few rows may come with much text that is none: what `raw` keeps of it counts."""
-    monkeypatch.setattr(together, "_BYTES", 100_000)
+    monkeypatch.setattr(together, "TOGETHER_BYTES", 100_000)
     path = tmp_path / "blank"
     path.write_bytes(csv(NAMES, [GOOD]) + b"\n" * 60_000)
     waited: list[int] = []

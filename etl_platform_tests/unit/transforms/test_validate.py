@@ -17,8 +17,9 @@ from etl_platform.contracts.contract import Contract
 from etl_platform.contracts.declared.compiled import compile_declaration
 from etl_platform.contracts.declared.declaration import Declaration
 from etl_platform.errors import SchemaMismatchError
-from etl_platform.transforms.failures import FAILURE_SCHEMA, FOUND_LIMIT, failures_of, fold, no_failures
-from etl_platform.transforms.validate import PART_COLUMNS, find_failures, validate
+from etl_platform.limits import FOUND_CHARACTERS, VALIDATED_COLUMNS
+from etl_platform.transforms.failures import FAILURE_SCHEMA, failures_of, fold, no_failures
+from etl_platform.transforms.validate import find_failures, validate
 
 DAY = dt.date(2025, 1, 15)
 NOON = dt.datetime(2025, 1, 15, 12, tzinfo=dt.UTC)
@@ -244,7 +245,7 @@ def test_what_did_not_read_is_not_also_missing() -> None:
 def test_long_values_are_cut_and_missing_ones_not_shown() -> None:
     found = failures_of(pl.Series([False, True]), "symbol_is_well_formed", "symbol", pl.Series(["a", "ä" * 500]))
     assert found.get_column("index").to_list() == [1] and found.schema == FAILURE_SCHEMA
-    assert found.get_column("found").to_list() == ["ä" * FOUND_LIMIT]
+    assert found.get_column("found").to_list() == ["ä" * FOUND_CHARACTERS]
     assert "found" not in folded(lines((0, "open_is_present", "open", None)))[0]["reason"]
 
 
@@ -263,7 +264,7 @@ WIDE = compile_declaration(
                 {"name": f"c{n}", "type": ("string", "integer", "float")[n % 3], "description": "One.", "nulls": nulls}
                 | ({} if n % 5 else {"required": nulls == "drop"})
                 | ({"min": 0} if n % 3 == 1 else {})
-                for n in range(3 * PART_COLUMNS)
+                for n in range(3 * VALIDATED_COLUMNS)
                 for nulls in ("keep" if n % 7 == 3 else "drop",)
             ],
         }

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_platform.errors import ConfigurationError, FileRefusedError
+from etl_platform.limits import SMALL_CSV_BYTES
 from etl_platform.readers import read_file
 from etl_platform.readers.batch import Batch
-from etl_platform.readers.csv.small import LARGEST, small_batch
+from etl_platform.readers.csv.small import small_batch
 from etl_platform.readers.options import CsvOptions, ReadLimits
 from etl_platform.readers.source import Source
 
@@ -80,7 +81,7 @@ def test_plain_lines_need_no_parser(content: bytes) -> None:
         b"a;a\n1;2\n",
         b"a;b\n\xff;2\n",
         b"a;b\r1;2\r",
-        b"a\n" * LARGEST,
+        b"a\n" * SMALL_CSV_BYTES,
     ],
 )
 def test_whatever_is_in_doubt_is_left_to_the_parser(content: bytes) -> None:

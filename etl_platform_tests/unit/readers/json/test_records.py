@@ -299,7 +299,7 @@ def test_lines_may_end_in_cr_alone() -> None:
 def test_sparse_records_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"".join(b'{"k%d":%d,"a":"x"}\n' % (number % 50, number) for number in range(200)) + b"oops\n{\0}\n"
     whole = read(content, LINES)
-    monkeypatch.setattr(json_reader, "_CELLS", 300)
+    monkeypatch.setattr(json_reader, "JSON_BATCH_CELLS", 300)
     parts = read(content, LINES)
     assert whole.heights == [200] and max(parts.heights) < 20 and len(parts.heights) > 30
     assert parts.columns.select(sorted(parts.columns.columns)).equals(
