@@ -19,6 +19,7 @@ from etl_platform.pipeline.gold_judges import failed, judge_gold
 from etl_platform.pipeline.verdict import Verdict
 from etl_platform.stores.reading import read_frames
 from etl_platform.stores.store import TableStore
+from etl_platform.transforms.validate import find_failures
 
 _ROWS = "_source_rows"
 
@@ -103,7 +104,9 @@ def _computed(gold: GoldTable, rows: pl.LazyFrame) -> tuple[dict[PartitionKey, p
 
 
 def _judged(gold: GoldTable, partition: PartitionKey, rows: pl.DataFrame, source_rows: int) -> Aggregated:
-    verdicts = judge_gold(gold, [rows], source_rows)
+    # One query for all rules: what is stored is held against them by Pandera, and both must agree.
+    are_valid = rows.schema == gold.table.polars_schema and find_failures(rows, gold.contract).is_empty()
+    verdicts = judge_gold(gold, [rows], source_rows, are_valid=are_valid)
     # A picture of rows that are not what the contract says may fail, and tells nobody anything.
     facts = gold.plot(rows) if gold.plot and not failed(verdicts) else {}
     return Aggregated(gold, partition, Made(gold.table, rows, facts), verdicts)
