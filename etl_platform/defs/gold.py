@@ -71,7 +71,8 @@ def column_lineage(lineage: Mapping[str, tuple[str, ...]], source: dg.AssetKey) 
 def follow_dates() -> dg.AutomationCondition[Any]:
     """Run a date again whenever one of its institutions changed, not waiting for those that have not delivered."""
     return (
-        dg.AutomationCondition.any_deps_updated()
+        # Until it is handled: a tick may fall between an update and the end of its checks.
+        dg.AutomationCondition.any_deps_updated().since_last_handled()
         & dg.AutomationCondition.all_deps_blocking_checks_passed()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from etl_platform.contracts.table import PartitionKey
-from etl_platform.errors import DeliveryRefusedError
+from etl_platform.errors import DeliveryRefusedError, EtlError
 from etl_platform.gold.table import GoldTable
+from etl_platform.pipeline.attempt import cause_of
 from etl_platform.pipeline.configuration import Configuration
-from etl_platform.pipeline.facts import Made
+from etl_platform.pipeline.facts import Made, Markdown
 from etl_platform.pipeline.gold_judges import failed, judge_gold
 from etl_platform.pipeline.verdict import Verdict
 from etl_platform.stores.reading import read_frames
@@ -66,6 +67,8 @@ def aggregate_each(
     try:
         parts, source_rows = _computed(gold, rows)
     except Exception as error:
+        if isinstance(cause := cause_of(error), EtlError):
+            raise cause from None  # of the lake, from which the rows come as they are asked for
         # Whatever a table's own code raises: it is that table's fault, and names it.
         raise DeliveryRefusedError(
             f"gold/{gold.name} of {', '.join(map(str, partitions[:3]))}",
@@ -108,5 +111,6 @@ def _judged(gold: GoldTable, partition: PartitionKey, rows: pl.DataFrame, source
     are_valid = rows.schema == gold.table.polars_schema and find_failures(rows, gold.contract).is_empty()
     verdicts = judge_gold(gold, [rows], source_rows, are_valid=are_valid)
     # A picture of rows that are not what the contract says may fail, and tells nobody anything.
-    facts = gold.plot(rows) if gold.plot and not failed(verdicts) else {}
+    plots = gold.plot(rows) if gold.plot and not failed(verdicts) else {}
+    facts = {name: Markdown(text) for name, text in plots.items()}
     return Aggregated(gold, partition, Made(gold.table, rows, facts), verdicts)
