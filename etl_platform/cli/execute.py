@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import multiprocessing
@@ -245,4 +246,6 @@ def loaded() -> tuple[Session, dg.Definitions]:
     # What is there by now stays: the collector need not walk through all of Dagster again and again.
     gc.collect()
     gc.freeze()
+    # At the end all of it goes: what DuckDB finds left then it reports as leaked.
+    atexit.register(gc.unfreeze)
     return session, definitions
