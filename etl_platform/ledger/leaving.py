@@ -22,14 +22,12 @@ from etl_platform.ledger.tables import attempts, given_away, landing_objects, wi
 _t, _w, _a = landing_objects.c, withdrawals.c, attempts.c
 _PARTITION = ("institution", "dataset", "business_date")
 
-_IS_STORED = sa.or_(_t.is_published, _t.rows_silver > 0)
-"""Its rows are in silver, or were: bronze has the content, whatever lies in landing."""
 _IS_AWAY = sa.exists().where(given_away.c.object_id == _t.id)
-"""It came from another partition, whose rows are the ones that are stored."""
+"""It came from another partition: it is there that it was published."""
 _STUCK = sa.or_(
     _t.state.in_((State.WAITING, State.REFUSED)),
-    # What failed later than that, at gold or in the warehouse, stays part of its partition.
-    sa.and_(_t.state == State.FAILED, sa.or_(~sa.func.coalesce(_IS_STORED, False), _IS_AWAY)),
+    # What is published, and failed at gold since, stays part of its partition: bronze has it.
+    sa.and_(_t.state == State.FAILED, sa.or_(~_t.is_published, _IS_AWAY)),
     # Read before without a row in the tables, and asked for again.
     sa.and_(_t.state == State.SEEN, _t.rows_silver == 0, ~_t.is_published),
 )

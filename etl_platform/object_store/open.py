@@ -98,7 +98,7 @@ def at_once(action: Callable[[_T], _R], items: Sequence[_T], concurrency: int) -
                 if number < 0:
                     return
                 results[number] = action(cast(_T, item))
-        except BaseException:
+        except BaseException:  # an interrupt, too: the others must not go on with what is left
             ended.set()
             raise
 
